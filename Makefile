@@ -1,0 +1,51 @@
+# `make demo` is the whole way once: environment, simulated cells, training, screen, ranked table.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+LINGSHU_DATA ?= ../shared/data
+export LINGSHU_DATA
+# One thread a process: on small machines more threads only get in each other's way, and results stay bit-equal.
+export OMP_NUM_THREADS ?= 1
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint types imports s3 bench docs clean
+
+help:  ## List what there is
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+install: $(VENV)/installed  ## Make the environment from the pinned constraints
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,docs]'
+	touch $@
+
+demo: install  ## Simulate, train, screen: a ranked table in a few minutes, no data file needed
+	$(BIN)/lingshu simulate results/quickstart --seed 0
+	$(BIN)/lingshu train campaigns/examples/quickstart/train.yaml
+	$(BIN)/lingshu run campaigns/examples/quickstart/screen.yaml --top 15
+
+test: install  ## Run all tests
+	$(BIN)/pytest
+
+lint: install  ## Check style and formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: install  ## Check types, strictly
+	$(BIN)/mypy
+
+imports: install  ## Check which package may import which
+	$(BIN)/lint-imports
+
+s3: install  ## Run the Papalexi campaign into a bucket of a real S3 server on this machine, and read it back
+	$(BIN)/python -m benchmarks.s3
+
+bench: install  ## Measure every figure of docs/benchmarks.md (about an hour on two cores)
+	$(BIN)/python -m benchmarks.all
+
+docs: install  ## Build the documentation, warnings as errors
+	$(BIN)/mkdocs build --strict
+
+clean:  ## Remove the environment and all results
+	rm -rf $(VENV) results site

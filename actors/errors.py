@@ -1,0 +1,103 @@
+"""Errors of `actors`, one root for all of them.
+
+ActorsError
+├── StoreError                       an object store said no, or said nothing
+│   ├── UnsupportedURL               a store URL that cannot be opened
+│   ├── UnsafeKey                    a key that would leave the store's root or that some store cannot hold
+│   ├── BlobNotFound                 the key holds nothing
+│   ├── BlobExists                   put-if-absent found the key taken
+│   ├── CorruptBlob                  bytes differ from what the commit record promises
+│   ├── ConditionalWritesUnsupported the store ignores put-if-absent, so nothing can be committed
+│   └── StoreUnavailable             no usable answer; work may go on when the store is back
+│       ├── StoreRefused             an answer that trying again will not change: credentials, bucket
+│       └── CommitUnknown            the commit was sent, whether it arrived is unknown
+├── TaskError                        a task or a worker that cannot be scheduled as described
+│   ├── UnsafeTaskId                 a task id that is no plain hex digest
+│   ├── DuplicateTask                the same task id twice in one run
+│   └── UnknownWorker                a worker target that cannot be found or options that are not plain
+└── PoolError                        replicas that cannot do the work
+    ├── ClusterUnavailable           no Ray cluster could be started or joined
+    ├── NotEnoughResources           the cluster is too small for the replicas asked for
+    ├── ReplicaStartFailed           the worker does not open, with the worker's own message
+    └── TooManyFailures              failure after failure with no commit in between
+"""
+
+
+class ActorsError(Exception):
+    """Root of every error that `actors` raises on purpose."""
+
+
+class StoreError(ActorsError):
+    """An object store could not do what was asked."""
+
+
+class UnsupportedURL(StoreError):
+    """The URL of a store has an unknown scheme or lacks a part."""
+
+
+class UnsafeKey(StoreError):
+    """A key would leave the root of the store, or is a name that some store cannot hold."""
+
+
+class BlobNotFound(StoreError):
+    """Nothing is stored under the key."""
+
+
+class BlobExists(StoreError):
+    """Put-if-absent found the key taken; what is stored is left as it was."""
+
+
+class CorruptBlob(StoreError):
+    """Stored bytes differ in size or digest from what the commit record promises."""
+
+
+class ConditionalWritesUnsupported(StoreError):
+    """The store overwrites where it was asked to create, so results could be lost or doubled."""
+
+
+class StoreUnavailable(StoreError):
+    """The store gave no usable answer within the bounded retries."""
+
+
+class StoreRefused(StoreUnavailable):
+    """The store answered and refused: wrong credentials, missing bucket, no permission."""
+
+
+class CommitUnknown(StoreUnavailable):
+    """A commit was sent and neither confirmed nor denied; reading the ledger later tells."""
+
+
+class TaskError(ActorsError):
+    """A task or a worker cannot be scheduled as described."""
+
+
+class UnsafeTaskId(TaskError):
+    """A task id is no lower-case hex digest, so it cannot name an object safely."""
+
+
+class DuplicateTask(TaskError):
+    """The same task id was handed over twice in one run."""
+
+
+class UnknownWorker(TaskError):
+    """A worker target cannot be imported, or its options are not plain JSON."""
+
+
+class PoolError(ActorsError):
+    """The replicas of a pool cannot do the work."""
+
+
+class ClusterUnavailable(PoolError):
+    """No Ray cluster could be started or joined."""
+
+
+class NotEnoughResources(PoolError):
+    """The cluster is too small for the replicas asked for."""
+
+
+class ReplicaStartFailed(PoolError):
+    """No replica could open its worker; carries the worker's own message."""
+
+
+class TooManyFailures(PoolError):
+    """Failure followed failure with no commit in between, so going on would only burn time."""

@@ -1,0 +1,227 @@
+"""The commit protocol: a result exists if and only if its commit record exists.
+
+1. The data go to `data/<task>/<attempt>`, a name that no other attempt uses.
+2. `commits/<task>.json` is created if absent: that is the moment of commit.
+3. Whoever finds it taken has lost the race, deletes its own data and reports a duplicate.
+4. An answer that never came is settled by reading the record and comparing the attempt's id.
+
+Readers believe commit records only. Data without a record are orphans of a crash, and harmless.
+"""
+
+import contextlib
+import hashlib
+import json
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Literal, TypeVar
+
+from actors.blobs import Blobs
+from actors.errors import BlobExists, BlobNotFound, CommitUnknown, CorruptBlob, StoreRefused, StoreUnavailable
+from actors.tasks import check_task_id
+
+T = TypeVar("T")
+COMMITS = "commits"
+DATA = "data"
+
+
+@dataclass(frozen=True, slots=True)
+class CommitRecord:
+    """What `commits/<task>.json` holds.
+
+    Attributes
+    ----------
+    data
+        Key of the data.
+    size, sha256
+        Of the data, in bytes and as a hex digest.
+    seconds
+        Time in the worker.
+    created
+        UTC, ISO 8601.
+    """
+
+    task: str
+    attempt: str
+    data: str
+    size: int
+    sha256: str
+    seconds: float
+    replica: str
+    created: str
+
+    def to_json(self) -> bytes:
+        """Write the record as canonical JSON."""
+        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":")).encode()
+
+    @classmethod
+    def from_json(cls, text: bytes, key: str) -> "CommitRecord":
+        """Read a record.
+
+        Raises
+        ------
+        CorruptBlob
+            It is no JSON object with exactly these fields.
+        """
+        try:
+            return cls(**json.loads(text))
+        except (ValueError, TypeError) as error:
+            raise CorruptBlob(
+                f"{key} is no commit record ({error}): delete it to have the task computed again"
+            ) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """The settled answer to one commit: ours (`committed`) or another attempt's (`duplicate`)."""
+
+    status: Literal["committed", "duplicate"]
+    record: CommitRecord
+
+
+class Ledger:
+    """Commits of one store.
+
+    Parameters
+    ----------
+    blobs
+        The store; it has to honour put-if-absent (`actors.blobs.probe_conditional_writes`).
+    patience_seconds
+        How long a commit is tried again while the store does not answer: a computed result is worth the wait.
+    """
+
+    def __init__(
+        self, blobs: Blobs, patience_seconds: float = 60.0, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        self._blobs = blobs
+        self._patience_seconds = patience_seconds
+        self._sleep = sleep
+
+    def commit(
+        self, task_id: str, data: bytes, *, replica: str, seconds: float = 0.0, attempt: str | None = None
+    ) -> Commit:
+        """Store the data and make them the task's result, unless another attempt was first.
+
+        Raises
+        ------
+        UnsafeTaskId
+            The id is no hex digest.
+        StoreRefused
+            The store will not take it (credentials, bucket).
+        CommitUnknown
+            The store stayed silent for longer than the ledger's patience.
+        """
+        check_task_id(task_id)
+        record = _record_of(task_id, data, replica, seconds, attempt or uuid.uuid4().hex)
+        self._patiently(lambda: self._blobs.put(record.data, data), f"data of task {task_id}")
+        winner = self._patiently(lambda: self._settle(record), f"commit of task {task_id}")
+        if winner.attempt == record.attempt:
+            return Commit("committed", winner)
+        self._discard(record)
+        return Commit("duplicate", winner)
+
+    def committed(self) -> frozenset[str]:
+        """Return the ids of all committed tasks, from one listing."""
+        names = (key.removeprefix(f"{COMMITS}/") for key, _ in self._blobs.list(COMMITS))
+        return frozenset(name.removesuffix(".json") for name in names if name.endswith(".json"))
+
+    def is_committed(self, task_id: str) -> bool:
+        """Tell whether one task is committed, without a listing."""
+        return self._blobs.exists(commit_key(task_id))
+
+    def record(self, task_id: str) -> CommitRecord:
+        """Return the commit record of a task, or raise `BlobNotFound`."""
+        key = commit_key(task_id)
+        record = CommitRecord.from_json(self._blobs.get(key), key)
+        if record.task != task_id:
+            raise CorruptBlob(f"{key} speaks of task {record.task}: delete it to have the task computed again")
+        return record
+
+    def read(self, task_id: str) -> bytes:
+        """Return the committed data of a task, verified.
+
+        Raises
+        ------
+        BlobNotFound
+            The task is not committed.
+        CorruptBlob
+            The data are missing, or differ from the record in size or digest.
+        """
+        record = self.record(task_id)
+        try:
+            data = self._blobs.get(record.data)
+        except BlobNotFound as error:
+            raise CorruptBlob(f"{record.data} is missing. {_cure(task_id)}") from error
+        if len(data) != record.size or hashlib.sha256(data).hexdigest() != record.sha256:
+            raise CorruptBlob(
+                f"{record.data} holds {len(data)} bytes that differ from the {record.size} committed. {_cure(task_id)}"
+            )
+        return data
+
+    def _settle(self, record: CommitRecord) -> CommitRecord:
+        """Create the record and return the one that stands, ours or the winner's."""
+        try:
+            self._blobs.create(commit_key(record.task), record.to_json())
+        except BlobExists:
+            pass  # also the answer to our own retried request, when the first answer was lost: read who it is
+        except StoreRefused:
+            raise
+        except StoreUnavailable as silence:
+            return self._standing(record, silence)
+        else:
+            return record
+        try:
+            return self.record(record.task)
+        except BlobNotFound as conflict:
+            # Some stores refuse both of two simultaneous creations (409): nobody won, so try again.
+            raise CommitUnknown(f"creating {commit_key(record.task)} met a conflict that nobody won") from conflict
+
+    def _standing(self, record: CommitRecord, silence: StoreUnavailable) -> CommitRecord:
+        try:
+            return self.record(record.task)
+        except BlobNotFound:
+            raise silence from None
+
+    def _patiently(self, step: Callable[[], T], what: str) -> T:
+        started, pause = time.monotonic(), 0.25
+        while True:
+            try:
+                return step()
+            except StoreRefused:
+                raise
+            except StoreUnavailable as error:
+                waited = time.monotonic() - started
+                if waited >= self._patience_seconds:
+                    raise CommitUnknown(f"{what}: no answer within {waited:.0f} s; {error}") from error
+            self._sleep(pause)
+            pause = min(2 * pause, 8.0)
+
+    def _discard(self, record: CommitRecord) -> None:
+        # A failure leaves an orphan, which is harmless: readers believe commit records only.
+        with contextlib.suppress(StoreUnavailable):
+            self._blobs.delete(record.data)
+
+
+def commit_key(task_id: str) -> str:
+    """Return the key of a task's commit record."""
+    check_task_id(task_id)
+    return f"{COMMITS}/{task_id}.json"
+
+
+def _record_of(task_id: str, data: bytes, replica: str, seconds: float, attempt: str) -> CommitRecord:
+    return CommitRecord(
+        task=task_id,
+        attempt=attempt,
+        data=f"{DATA}/{task_id}/{attempt}",
+        size=len(data),
+        sha256=hashlib.sha256(data).hexdigest(),
+        seconds=round(seconds, 6),
+        replica=replica,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def _cure(task_id: str) -> str:
+    return f"Delete {commit_key(task_id)} to have the task computed again."

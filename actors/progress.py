@@ -1,0 +1,60 @@
+"""How far a run is, and how it ended."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """A snapshot of a run; `done` and `failed` never go down.
+
+    Attributes
+    ----------
+    done
+        Tasks whose result is committed, by this run or by another attempt.
+    failed
+        Tasks set aside after their last attempt.
+    leases
+        Leases in flight.
+    seconds_per_task
+        Mean over the latest tasks, 0 before the first.
+    """
+
+    done: int
+    failed: int
+    total: int
+    replicas: int
+    leases: int
+    elapsed_seconds: float
+    seconds_per_task: float
+
+
+OnProgress = Callable[[Progress], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """How a run ended.
+
+    Attributes
+    ----------
+    committed
+        Ids committed by this run.
+    duplicates
+        Ids that another attempt had committed first.
+    failed
+        Ids set aside, each with the reason of its last attempt.
+    lost_leases
+        Leases that went down with their replica or passed their deadline.
+    """
+
+    committed: frozenset[str]
+    duplicates: frozenset[str]
+    failed: Mapping[str, str]
+    lost_leases: int
+    elapsed_seconds: float
+
+    @property
+    def complete(self) -> bool:
+        """Whether every task has a committed result."""
+        return not self.failed

@@ -1,0 +1,73 @@
+"""A replica: one worker, opened once, that runs leases and commits each result from where it was computed."""
+
+import time
+import traceback
+from pathlib import Path
+
+from actors.blobs import open_blobs
+from actors.errors import StoreError
+from actors.ledger import Ledger
+from actors.tasks import Lease, LeaseReport, Outcome, Task
+from actors.worker import Worker, WorkerSpec
+
+LONGEST_REASON = 500
+
+
+class Replica:
+    """Runs the tasks of a lease one by one and commits their results.
+
+    Result bytes never pass through whoever hands out the leases.
+    """
+
+    def __init__(self, name: str, worker: Worker, ledger: Ledger) -> None:
+        self.name = name
+        self.poisoned = ""
+        self._worker = worker
+        self._ledger = ledger
+
+    @classmethod
+    def open(cls, name: str, spec: WorkerSpec, store_url: str) -> "Replica":
+        """Open the store and the worker; whatever the worker raises while it loads is raised here."""
+        return cls(name, spec.open(), Ledger(open_blobs(store_url)))
+
+    def run(self, lease: Lease) -> LeaseReport:
+        """Run a lease to its end, or to the task that poisons the replica."""
+        outcomes = []
+        for task in lease.tasks:
+            if self.poisoned:
+                break
+            outcomes.append(self._run_task(task))
+        return LeaseReport(lease, self.name, "finished", tuple(outcomes), self.poisoned, poisoned=bool(self.poisoned))
+
+    def _run_task(self, task: Task) -> Outcome:
+        started = time.perf_counter()
+        try:
+            data = _checked(self._worker.run(task.payload))
+        except Exception as error:  # becomes data: the task fails with its reason, the rest goes on
+            reason = describe(error)
+            if getattr(error, "poisons_replica", False):
+                self.poisoned = reason
+            return Outcome(task.id, "failed", time.perf_counter() - started, reason)
+        return self._commit(task, data, started)
+
+    def _commit(self, task: Task, data: bytes, started: float) -> Outcome:
+        worked = time.perf_counter() - started
+        try:
+            commit = self._ledger.commit(task.id, data, replica=self.name, seconds=worked)
+        except StoreError as error:
+            return Outcome(task.id, "failed", time.perf_counter() - started, describe(error))
+        return Outcome(task.id, commit.status, time.perf_counter() - started)
+
+
+def describe(error: BaseException) -> str:
+    """Say in one line what was raised and where."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
+    text = " ".join(str(error).split())[:LONGEST_REASON]
+    return f"{type(error).__name__}: {text}{where}"
+
+
+def _checked(data: object) -> bytes:
+    if not isinstance(data, bytes):
+        raise TypeError(f"the worker returned {type(data).__name__}; a result has to be bytes")
+    return data

@@ -1,0 +1,107 @@
+"""What is scheduled: tasks with opaque ids and payloads, leases of tasks, and what came of them."""
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from actors.errors import UnsafeTaskId
+
+TaskStatus = Literal["committed", "duplicate", "failed"]
+LeaseStatus = Literal["finished", "lost", "returned"]
+_HEX_DIGEST = re.compile(r"[0-9a-f]{8,128}")
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A unit of work that is committed as a whole.
+
+    Attributes
+    ----------
+    id
+        Lower-case hex digest of everything that decides the result; it names the commit.
+    payload
+        Bytes that only the worker understands.
+
+    Raises
+    ------
+    UnsafeTaskId
+        The id is no hex digest of 8 to 128 characters.
+    """
+
+    id: str
+    payload: bytes
+
+    def __post_init__(self) -> None:
+        check_task_id(self.id)
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """Tasks handed to one replica at once.
+
+    Attributes
+    ----------
+    attempt
+        How often its tasks have been tried with this lease included, from 1.
+    deadline_seconds
+        How long the lease may run, counted from when it is the first in its replica's queue.
+    """
+
+    id: str
+    tasks: tuple[Task, ...]
+    attempt: int
+    deadline_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of one task of a lease.
+
+    Attributes
+    ----------
+    status
+        `committed` by this attempt; `duplicate`, another attempt had won; `failed` for `reason`.
+    seconds
+        Time in the worker and in the store.
+    """
+
+    task_id: str
+    status: TaskStatus
+    seconds: float
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseReport:
+    """What came of a lease.
+
+    Attributes
+    ----------
+    status
+        `finished`; `lost` with its replica while it ran; `returned` untouched, through no fault of its tasks.
+    outcomes
+        In the order in which the tasks ran. Tasks that are missing here did not run, or were lost.
+    reason
+        Why the lease was lost or returned, or why it ended early.
+    poisoned
+        The replica asked to be killed: its process must not be used again.
+    """
+
+    lease: Lease
+    replica: str
+    status: LeaseStatus
+    outcomes: tuple[Outcome, ...] = ()
+    reason: str = ""
+    poisoned: bool = False
+
+
+def check_task_id(task_id: str) -> None:
+    """Refuse ids that are no plain hex digests, before one becomes part of a key.
+
+    Raises
+    ------
+    UnsafeTaskId
+        Anything but 8 to 128 characters of 0-9a-f.
+    """
+    if not _HEX_DIGEST.fullmatch(task_id):
+        raise UnsafeTaskId(f"task id {task_id[:80]!r} is no hex digest: 8 to 128 characters of 0-9a-f are allowed")

@@ -1,0 +1,96 @@
+"""The cells: where they lie and what their columns mean."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
+
+from campaigns.nearest import hint
+from campaigns.spec import Label, Location, Spec, as_items, refuse
+from campaigns.yaml_source import FieldPath
+
+NO_FACTORS = ("perturbation", "perturbation_type", "dose", "depth")
+RESERVED_FACTORS = ("file",)  # `contexts: {file: …}` names a file
+
+
+class ColumnsSpec(Spec):
+    """Names of the columns of ``obs``. Further columns may be named freely, such as ``tissue: my_tissue``."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, str] = Field(init=False)
+
+    perturbation: str = Field(
+        description="What was done to the cell: a target, a cytokine, a drug, A+B, or the control label."
+    )
+    perturbation_type: str | None = Field(
+        default=None, description="genetic, cytokine or drug; without it all count as genetic."
+    )
+    dose: str | None = Field(default=None, description="Dose, a positive number; empty for control cells.")
+    cell_type: str | None = Field(default=None, description="Cell type or cell line.")
+    donor: str | None = Field(default=None, description="Donor, animal or individual.")
+    batch: str | None = Field(default=None, description="Batch; not part of the context unless listed there.")
+    depth: str | None = Field(
+        default=None,
+        description="Total UMIs of the cell over all genes, where the file holds only a panel; "
+        "without it the sum of the counts read.",
+    )
+
+    @property
+    def named(self) -> dict[str, str]:
+        """The columns that are named: what it means → name in ``obs``."""
+        return {key: column for key, column in self.model_dump().items() if column is not None}
+
+
+class DataSpec(Spec):
+    """An ``.h5ad`` file of raw counts."""
+
+    path: Location = Field(description="The .h5ad file: local path, s3:// or any fsspec URL.")
+    layer: str | None = Field(default=None, description="Layer with the raw counts; null for X.")
+    control: Label = Field(default="control", description="Label of the control cells in the perturbation column.")
+    columns: ColumnsSpec = Field(description="Names of the columns of obs.")
+    context: Annotated[tuple[str, ...], BeforeValidator(as_items, json_schema_input_type=list[str])] | None = Field(
+        default=None,
+        description="Which of the columns make up a context; by default cell_type and donor where they are named.",
+    )
+
+    @property
+    def factors(self) -> tuple[str, ...]:
+        """The columns that make up a context, in the order of the file."""
+        if self.context is not None:
+            return self.context
+        return tuple(key for key in ("cell_type", "donor") if key in self.columns.named)
+
+    @model_validator(mode="after")
+    def _check_context(self) -> DataSpec:
+        findings = self._context_findings()
+        if findings:
+            refuse(*findings)
+        return self
+
+    def _context_findings(self) -> list[tuple[FieldPath, str]]:
+        possible = [key for key in self.columns.named if key not in NO_FACTORS]
+        findings: list[tuple[FieldPath, str]] = []
+        for index, factor in enumerate(self.context or ()):
+            path: FieldPath = ("context", index)
+            if factor in (self.context or ())[:index]:
+                findings.append((path, f"{factor!r} is listed twice"))
+            elif factor in RESERVED_FACTORS:
+                findings.append((path, f"{factor!r} can't be a part of a context; give the column another name"))
+            elif factor in NO_FACTORS:
+                findings.append((path, f"{factor!r} describes the perturbation or the depth, not the context"))
+            elif factor not in possible:
+                findings.append((path, f"{factor!r} isn't named in data.columns; {hint(factor, possible)}"))
+        return findings
+
+    def unused_columns(self, used: set[str]) -> list[tuple[FieldPath, str]]:
+        """Find freely named columns that nothing uses: most likely a misspelt name."""
+        known = list(type(self.columns).model_fields)
+        return [
+            (
+                ("columns", key),
+                f"{key!r} is used neither in `context` nor to choose cells; {hint(key, known)}",
+            )
+            for key in self.columns.__pydantic_extra__
+            if key not in used and key not in self.factors
+        ]

@@ -1,0 +1,54 @@
+"""A notebook for what is found while a campaign is resolved."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from campaigns.errors import SHOWN_PROBLEMS, Problem, VocabularyError, Where
+from campaigns.nearest import hint
+
+
+class Findings:
+    """Problems, which end the work once all are known, and notices, which the user ought to read.
+
+    Attributes
+    ----------
+    problems : list of Problem
+    notices : list of str
+    """
+
+    def __init__(self) -> None:
+        self.problems: list[Problem] = []
+        self.notices: list[str] = []
+
+    def problem(self, where: Where, text: str) -> None:
+        """Note something that is wrong."""
+        self.problems.append(where.problem(text))
+
+    def unknown(self, where: Where, noun: str, name: str, names: Iterable[str]) -> None:
+        """Note a name that isn't known, with the nearest ones that are."""
+        # Searching alike names costs milliseconds, and nobody reads the thousandth suggestion.
+        advice = f"; {hint(name, names)}" if len(self.problems) < SHOWN_PROBLEMS else ""
+        self.problem(where, f"unknown {noun} {name!r}{advice}")
+
+    def notice(self, text: str) -> None:
+        """Note something that is right and may surprise."""
+        self.notices.append(text)
+
+    def raise_problems(self) -> None:
+        """End the work if anything is wrong.
+
+        Raises
+        ------
+        VocabularyError
+            With all problems noted so far.
+        """
+        if self.problems:
+            raise VocabularyError(self.problems)
+
+
+def some(names: Iterable[str], count: int = 3) -> str:
+    """List the first few names, and how many more there are."""
+    known = list(names)
+    more = f" and {len(known) - count} more" if len(known) > count else ""
+    return ", ".join(known[:count]) + more

@@ -1,0 +1,366 @@
+"""``kind: screen`` — ask a trained model which perturbations do what you want."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
+
+from campaigns.data_spec import DataSpec
+from campaigns.spec import (
+    ALL_SEEN,
+    CampaignName,
+    CellMatch,
+    Label,
+    Labels,
+    Location,
+    Seed,
+    Spec,
+    as_items,
+    refuse,
+    unnamed_columns,
+)
+from campaigns.yaml_source import FieldPath
+
+Direction = Literal["up", "down"]
+Word = Annotated[Literal["all_seen"], Tag("<word>")]
+
+MIN_SHARDS = 8
+
+
+class ListingSpec(Spec):
+    """A list that lies in a file of its own."""
+
+    file: Location = Field(description="A local file, relative to the working directory.")
+
+
+def _shape(value: Any) -> str | None:
+    """Name the way in which a selection is written; the tags of the unions below."""
+    if value == ALL_SEEN:
+        return "<word>"
+    if isinstance(value, ListingSpec) or (isinstance(value, Mapping) and "file" in value):
+        return "<file>"
+    if isinstance(value, Mapping):
+        return "<mapping>"
+    return "<list>" if isinstance(value, (list, tuple)) else None
+
+
+def _shapes(allowed: str) -> Discriminator:
+    return Discriminator(_shape, custom_error_type="shape", custom_error_message=f"must be {allowed}")
+
+
+def _chosen(factors: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    mixed = [
+        ((factor,), f"{ALL_SEEN} already means every value; leave the others out")
+        for factor, values in factors.items()
+        if ALL_SEEN in values and len(values) > 1
+    ]
+    if mixed:
+        refuse(*mixed)
+    return factors
+
+
+def _nonempty(items: tuple[Any, ...]) -> tuple[Any, ...]:
+    if not items:
+        refuse(((), f"is empty; list at least one context or write {ALL_SEEN}"))
+    return items
+
+
+ContextChoice = Annotated[
+    dict[str, Labels],
+    AfterValidator(_chosen),
+    # {file: …} is a listing; a JSON schema has to be told, or both alternatives would fit.
+    Field(json_schema_extra={"propertyNames": {"not": {"const": "file"}}}),
+]
+"""A product of factors: each with one value, several, or ``all_seen``. A factor left out isn't specified."""
+
+Contexts = Annotated[
+    Word
+    | Annotated[ListingSpec, Tag("<file>")]
+    | Annotated[ContextChoice, Tag("<mapping>")]
+    | Annotated[
+        tuple[ContextChoice, ...],
+        AfterValidator(_nonempty),
+        BeforeValidator(as_items, json_schema_input_type=list[ContextChoice]),
+        Tag("<list>"),
+    ],
+    _shapes("all_seen, a list of contexts, a product of factors, or file: contexts.csv"),
+]
+
+Names = Annotated[
+    Word
+    | Annotated[ListingSpec, Tag("<file>")]
+    | Annotated[tuple[Label, ...], BeforeValidator(as_items, json_schema_input_type=list[str | int]), Tag("<list>")],
+    _shapes("all_seen, a list of names, or file: names.txt"),
+]
+
+
+def _bare_name(value: Any) -> Any:
+    return {"name": value} if isinstance(value, (str, int)) and not isinstance(value, bool) else value
+
+
+Dose = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class DosedSpec(Spec):
+    """A perturbation at given doses."""
+
+    name: Label = Field(description="Name of the perturbation, or A+B; all parts get the dose.")
+    doses: Annotated[
+        Word
+        | Annotated[
+            tuple[Dose, ...],
+            Field(min_length=1),
+            BeforeValidator(as_items, json_schema_input_type=list[Dose]),
+            Tag("<list>"),
+        ],
+        _shapes("all_seen or a list of numbers"),
+    ] = Field(default="all_seen", description="Doses in the units of the training data, or all_seen.")
+
+
+DosedNames = Annotated[
+    Word
+    | Annotated[ListingSpec, Tag("<file>")]
+    | Annotated[
+        tuple[
+            Annotated[DosedSpec, BeforeValidator(_bare_name, json_schema_input_type=str | int | DosedSpec)],
+            ...,
+        ],
+        BeforeValidator(as_items, json_schema_input_type=list[str | int | DosedSpec]),
+        Tag("<list>"),
+    ],
+    _shapes("all_seen, a list of names or {name, doses}, or file: names.txt"),
+]
+
+
+class PerturbationsSpec(Spec):
+    """What to try. A+B is a combination; controls are added by themselves."""
+
+    genetic: Names = Field(default=(), description="Targets: all_seen, a list, or {file: targets.txt}.")
+    cytokine: DosedNames = Field(default=(), description="Cytokines: as for drugs.")
+    drug: DosedNames = Field(default=(), description="Drugs: all_seen, a list of names or {name, doses}, or {file: …}.")
+
+    @model_validator(mode="after")
+    def _check_any(self) -> PerturbationsSpec:
+        if self.genetic == self.cytokine == self.drug == ():
+            refuse(((), "selects nothing to screen; write genetic: all_seen, or name perturbations"))
+        return self
+
+
+class GeneSetSpec(Spec):
+    """A named set of a GMT file; genes that the model doesn't have are left out and counted."""
+
+    file: Location = Field(description="A local .gmt or .gmt.gz file.")
+    name: str = Field(min_length=1, description="Name of the set.")
+    direction: Direction = Field(description="up: look for perturbations that raise the set; down: that lower it.")
+
+
+class ReferenceSpec(Spec):
+    """The difference between two groups of real cells, to be mimicked or reversed."""
+
+    mode: Literal["reverse", "mimic"] = Field(description="mimic: look for the same change; reverse: for its opposite.")
+    data: DataSpec = Field(description="The real cells.")
+    start: CellMatch = Field(alias="from", description="Cells that the change starts from.")
+    to: CellMatch = Field(description="Cells that the change leads to.")
+
+    @model_validator(mode="after")
+    def _check_groups(self) -> ReferenceSpec:
+        columns = self.data.columns.named
+        findings = unnamed_columns(self.start, columns, ("from",)) + unnamed_columns(self.to, columns, ("to",))
+        unused = self.data.unused_columns({*self.start, *self.to})
+        findings += [(("data", *path), text) for path, text in unused]
+        if self.start == self.to:
+            findings.append((("to",), "`from` and `to` are the same cells; their difference is nothing"))
+        if findings:
+            refuse(*findings)
+        return self
+
+
+_EXCLUDE_OWN_TARGETS = Field(
+    default=True,
+    description="Leave the genes that a genetic perturbation targets out of its own score.",
+)
+_Genes = Annotated[tuple[Label, ...], BeforeValidator(as_items, json_schema_input_type=list[str])]
+
+
+class SignatureSpec(Spec):
+    """Raise these genes and lower those: from lists, from a gene set, or from real cells."""
+
+    kind: Literal["signature"]
+    up: _Genes = Field(default=(), description="Genes to raise.")
+    down: _Genes = Field(default=(), description="Genes to lower.")
+    gene_set: GeneSetSpec | None = Field(default=None, description="A named set of a GMT file.")
+    reference: ReferenceSpec | None = Field(
+        default=None, description="The difference between two groups of real cells."
+    )
+    exclude_own_targets: bool = _EXCLUDE_OWN_TARGETS
+
+    @model_validator(mode="after")
+    def _check_source(self) -> SignatureSpec:
+        lists = bool(self.up or self.down)
+        sources = lists + (self.gene_set is not None) + (self.reference is not None)
+        if sources != 1:
+            refuse(
+                (
+                    (),
+                    f"needs exactly one source of genes and has {sources}: `up`/`down`, `gene_set` or `reference`",
+                )
+            )
+        findings: list[tuple[FieldPath, str]] = [
+            (("down", index), f"gene {gene!r} is under `up` too; it can't go both ways")
+            for index, gene in enumerate(self.down)
+            if gene in self.up
+        ]
+        if findings:
+            refuse(*findings)
+        return self
+
+
+class TargetStateSpec(Spec):
+    """Move every context toward the state of a group of real cells."""
+
+    kind: Literal["target_state"]
+    data: DataSpec = Field(description="The real cells.")
+    group: CellMatch = Field(description="Which of them are the target.")
+    exclude_own_targets: bool = _EXCLUDE_OWN_TARGETS
+
+    @model_validator(mode="after")
+    def _check_group(self) -> TargetStateSpec:
+        findings = unnamed_columns(self.group, self.data.columns.named, ("group",))
+        findings += [(("data", *path), text) for path, text in self.data.unused_columns(set(self.group))]
+        if findings:
+            refuse(*findings)
+        return self
+
+
+class MarkersSpec(Spec):
+    """Single genes, each a column of the result."""
+
+    kind: Literal["markers"]
+    genes: Annotated[
+        Annotated[dict[str, Direction], Field(min_length=1), Tag("<mapping>")]
+        | Annotated[
+            tuple[Label, ...],
+            Field(min_length=1),
+            BeforeValidator(as_items, json_schema_input_type=list[str]),
+            Tag("<list>"),
+        ],
+        _shapes("a mapping of gene: up|down, or a list of genes"),
+    ] = Field(description="GENE: up|down, or a list of genes with `direction`.")
+    direction: Direction | None = Field(default=None, description="Direction of all genes, where `genes` is a list.")
+    exclude_own_targets: bool = _EXCLUDE_OWN_TARGETS
+
+    @property
+    def directions(self) -> dict[str, Direction]:
+        """Gene → direction, however it was written."""
+        if isinstance(self.genes, tuple):
+            return dict.fromkeys(self.genes, self.direction or "up")
+        return dict(self.genes)
+
+    @model_validator(mode="after")
+    def _check_direction(self) -> MarkersSpec:
+        if isinstance(self.genes, tuple) and self.direction is None:
+            refuse((("genes",), "a list of genes needs `direction: up` or `direction: down`"))
+        if not isinstance(self.genes, tuple) and self.direction is not None:
+            refuse((("direction",), "every gene has its own direction already; leave this out"))
+        return self
+
+
+ObjectiveSpec = Annotated[SignatureSpec | TargetStateSpec | MarkersSpec, Field(discriminator="kind")]
+
+
+class EstimatorSpec(Spec):
+    """How the effect of a condition is estimated."""
+
+    kind: Literal["variance_reduced", "sampled"] = Field(
+        default="variance_reduced", description="variance_reduced: expectations, few passes; sampled: draw cells."
+    )
+    steps: int = Field(default=3, ge=1, le=1000, description="Steps in which a cell's genes are revealed.")
+    schedule: Literal["geometric", "uniform", "cosine"] = Field(
+        default="geometric", description="How many genes each step reveals."
+    )
+    guidance: float = Field(
+        default=0.0, ge=0, le=20, description="Strength of guidance against the control label; 0 for none."
+    )
+    shards: int = Field(
+        default=8,
+        ge=MIN_SHARDS,
+        le=1_000_000,
+        description="Independent replicates; the standard error comes from them.",
+    )
+    depth_strata: int = Field(
+        default=16, ge=1, le=65_536, description="Cells a shard, one for each stratum of the control's depths."
+    )
+    store_cells: bool = Field(default=False, description="Keep the drawn cells; for kind: sampled only.")
+
+    @model_validator(mode="after")
+    def _check_store(self) -> EstimatorSpec:
+        if self.store_cells and self.kind != "sampled":
+            refuse((("store_cells",), "variance_reduced draws no cells that could be kept; use kind: sampled"))
+        return self
+
+
+class BudgetSpec(Spec):
+    """Limits above which a plan is refused."""
+
+    conditions: int | None = Field(default=None, ge=1, description="Conditions, controls included; null for no limit.")
+    cells: int | None = Field(
+        default=None, ge=1, description="Cells: conditions x shards x depth_strata; null for no limit."
+    )
+
+
+class ComputeSpec(Spec):
+    """Where the screen runs; has no influence on its results."""
+
+    backend: Literal["ray", "in_process"] = Field(
+        default="ray", description="ray: actors on a cluster; in_process: this process."
+    )
+    replicas: int = Field(default=1, ge=1, le=100_000, description="Copies of the model that work at the same time.")
+    gpus_per_replica: float = Field(
+        default=0.0, ge=0, le=64, description="GPUs of a replica: 0 for CPU, a fraction, or a whole number."
+    )
+    threads: int = Field(default=1, ge=1, le=1024, description="CPU threads of a replica.")
+    address: str | None = Field(
+        default=None, min_length=1, description="Address of a Ray cluster; null starts one on this machine."
+    )
+    lease_seconds: float = Field(
+        default=30.0, gt=0, le=86_400, description="Work handed to a replica at a time, in seconds."
+    )
+
+    @model_validator(mode="after")
+    def _check_backend(self) -> ComputeSpec:
+        findings: list[tuple[FieldPath, str]] = []
+        if self.gpus_per_replica > 1 and not self.gpus_per_replica.is_integer():
+            findings.append((("gpus_per_replica",), "more than one GPU has to be a whole number of them"))
+        if self.backend == "in_process" and self.address is not None:
+            findings.append((("address",), "is the address of a Ray cluster, and `backend` is in_process"))
+        if self.backend == "in_process" and self.replicas > 1:
+            findings.append((("replicas",), "`backend: in_process` has one replica; use ray for more"))
+        if findings:
+            refuse(*findings)
+        return self
+
+
+class ScreenSpec(Spec):
+    """A screen, ``kind: screen``."""
+
+    kind: Literal["screen"] = Field(description="What the file is.")
+    name: CampaignName = Field(description="Name of the campaign: letters, digits, . _ -")
+    model: Location = Field(description="Folder of the checkpoint: local path or s3:// URL.")
+    contexts: Contexts = Field(
+        description="Contexts: all_seen, a list of {factor: value}, a product, or {file: contexts.csv}."
+    )
+    perturbations: PerturbationsSpec = Field(description="What to try.")
+    objective: ObjectiveSpec = Field(description="What you want the cells to do.")
+    estimator: EstimatorSpec = Field(default=EstimatorSpec(), description="How effects are estimated.")
+    seed: Seed = Field(default=0, description="Root seed of every random number of the screen.")
+    budget: BudgetSpec = Field(default=BudgetSpec(), description="Limits above which the plan is refused.")
+    output: Location = Field(description="Folder of the results: local path or s3:// URL.")
+    compute: ComputeSpec = Field(default=ComputeSpec(), description="Where the screen runs.")
+
+    @model_validator(mode="after")
+    def _check_output(self) -> ScreenSpec:
+        if self.output.rstrip("/") == self.model.rstrip("/"):
+            refuse((("output",), "is the model's folder; give the results one of their own"))
+        return self

@@ -1,0 +1,135 @@
+"""What all campaign files share: the base model and the small types of its fields."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, NoReturn
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic_core import PydanticCustomError
+
+from campaigns.yaml_source import FieldPath
+
+ALL_SEEN = "all_seen"
+MAX_SEED = 2**63 - 1
+
+
+class Spec(BaseModel):
+    """Base of every block of a campaign file: unknown keys are refused, types are not bent, nothing changes later."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True)
+
+    def as_data(self) -> dict[str, Any]:
+        """Give the block as plain data with every default written out, under the names that YAML uses."""
+        return self.model_dump(mode="json", by_alias=True)
+
+
+def refuse(*findings: tuple[FieldPath, str]) -> NoReturn:
+    """Fail a validator with one or more findings, each at a field path relative to the block.
+
+    Raises
+    ------
+    PydanticCustomError
+        Always; `campaigns.validation` takes the findings out again.
+    """
+    text = "; ".join(text for _, text in findings).replace("{", "{{").replace("}", "}}")
+    raise PydanticCustomError("campaign", text, {"findings": findings})
+
+
+def _label(value: Any) -> Any:
+    # Donors and batches are often plain numbers; a float or a boolean has no one spelling as a name.
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def as_items(value: Any) -> Any:
+    """Read a list as the tuple that a strict, frozen model wants."""
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _one_or_many(value: Any) -> Any:
+    return as_items(value) if isinstance(value, (list, tuple)) else (value,)
+
+
+def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    twice = [((index,), f"{value!r} is listed twice") for index, value in enumerate(values) if value in values[:index]]
+    if twice:
+        refuse(*twice)
+    return values
+
+
+def _plain_url(url: str) -> str:
+    scheme, separator, rest = url.partition("://")
+    if separator and "@" in rest.split("/", 1)[0]:
+        refuse(((), f"a user or a password can't stand in a {scheme}:// address; give them by the environment"))
+    return url
+
+
+_LABEL_INPUT = str | int
+
+Label = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=1000),
+    BeforeValidator(_label, json_schema_input_type=_LABEL_INPUT),
+]
+"""A name in the data. A whole number counts as its text."""
+
+Labels = Annotated[
+    tuple[Label, ...],
+    Field(min_length=1),
+    AfterValidator(_distinct),
+    BeforeValidator(_one_or_many, json_schema_input_type=_LABEL_INPUT | list[_LABEL_INPUT]),
+]
+"""One name or several; always a tuple once read."""
+
+Location = Annotated[str, StringConstraints(min_length=1, max_length=4096), AfterValidator(_plain_url)]
+"""A local path, relative to the working directory, or a URL. Never holds credentials."""
+
+CampaignName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+"""A name that can stand in a path."""
+
+Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
+
+
+def _cell_values(column: str, values: tuple[str | int | float, ...]) -> tuple[str | float, ...]:
+    """Read the values of a cell match: numbers for `dose`, names for all other columns."""
+    wrong, wanted = (str, "a dose is a number") if column == "dose" else (float, "put the name into quotes")
+    findings: list[tuple[FieldPath, str]] = [
+        ((column, index), f"{value!r} isn't allowed: {wanted}")
+        for index, value in enumerate(values)
+        if isinstance(value, wrong)
+    ]
+    if findings:
+        refuse(*findings)
+    return tuple(float(value) if column == "dose" else str(value) for value in values)
+
+
+def _match(entry: dict[str, tuple[str | int | float, ...]]) -> dict[str, tuple[str | float, ...]]:
+    if not entry:
+        refuse(((), "matches every cell; name at least one `column: value`"))
+    return {column: _cell_values(column, values) for column, values in entry.items()}
+
+
+_VALUE_INPUT = str | int | float
+
+CellMatch = Annotated[
+    dict[
+        str,
+        Annotated[
+            tuple[_VALUE_INPUT, ...],
+            Field(min_length=1),
+            BeforeValidator(_one_or_many, json_schema_input_type=_VALUE_INPUT | list[_VALUE_INPUT]),
+        ],
+    ],
+    AfterValidator(_match),
+]
+"""Cells for which every named column has one of its values; `dose` has numbers, all other columns names."""
+
+
+def unnamed_columns(match: Mapping[str, Any], columns: Iterable[str], path: FieldPath) -> list[tuple[FieldPath, str]]:
+    """Find the keys of a cell match that the data block doesn't name."""
+    named = list(columns)
+    return [
+        ((*path, key), f"column {key!r} isn't named in data.columns; named: {', '.join(named)}")
+        for key in match
+        if key not in named
+    ]

@@ -1,0 +1,95 @@
+"""``kind: train`` — learn a cell model from real cells."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, PlainValidator, model_validator
+
+from campaigns.data_spec import DataSpec
+from campaigns.spec import CampaignName, CellMatch, Location, Seed, Spec, as_items, refuse, unnamed_columns
+from campaigns.yaml_source import FieldPath
+
+
+def _setting(value: Any) -> bool | int | float:
+    if not isinstance(value, (bool, int, float)):
+        refuse(((), "must be a number, true or false"))
+    return value
+
+
+Setting = Annotated[bool | int | float, PlainValidator(_setting, json_schema_input_type=bool | int | float)]
+"""A value of a model's setting; the model knows which names and values it takes."""
+
+
+class ModelSpec(Spec):
+    """The model's shape."""
+
+    configuration: Literal["direct", "tiny", "small", "base"] = Field(
+        default="direct", description="direct: no transformer, for a CPU; tiny, small, base: with one, for a GPU."
+    )
+    overrides: dict[str, Setting] = Field(
+        default_factory=dict,
+        description="Single settings of the configuration to change, such as condition_rank: 32.",
+    )
+
+
+class TrainingSpec(Spec):
+    """How long and how to train; training stops at the first limit that it meets."""
+
+    minutes: float | None = Field(
+        default=5.0, gt=0, description="Stop after this many minutes; null for no such limit."
+    )
+    epochs: float | None = Field(
+        default=None, gt=0, description="Stop after this many passes over the cells; null for no such limit."
+    )
+    batch_size: int = Field(default=64, ge=1, le=65_536, description="Cells a step.")
+    learning_rate: float = Field(default=0.002, gt=0, le=1, description="Peak learning rate.")
+    weight_decay: float = Field(default=0.1, ge=0, le=10, description="Weight decay of AdamW.")
+    validation_share: float = Field(
+        default=0.1, ge=0, le=0.5, description="Share of the cells kept for early stopping; 0 for none."
+    )
+    patience: int = Field(default=10, ge=1, description="Validations without a gain before training stops.")
+    ema: float = Field(default=0.999, ge=0, lt=1, description="Decay of the moving average of the weights; 0 for none.")
+    seed: Seed = Field(default=0, description="Seed of every random number of the training.")
+    device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:N.")
+    threads: int = Field(default=1, ge=1, le=1024, description="CPU threads of the trainer.")
+    resume: bool = Field(
+        default=True, description="Go on from the checkpoint in `output`, if there is one of the same training."
+    )
+
+    @model_validator(mode="after")
+    def _check_limit(self) -> TrainingSpec:
+        if self.minutes is None and self.epochs is None:
+            refuse((("minutes",), "`minutes` and `epochs` are both null and training would never end; give one"))
+        return self
+
+
+class TrainSpec(Spec):
+    """A training, ``kind: train``."""
+
+    kind: Literal["train"] = Field(description="What the file is.")
+    name: CampaignName = Field(description="Name of the model: letters, digits, . _ -")
+    data: DataSpec = Field(description="The cells to learn from.")
+    hold_out: Annotated[tuple[CellMatch, ...], BeforeValidator(as_items, json_schema_input_type=list[CellMatch])] = (
+        Field(
+            default=(),
+            description="Cells never trained on. An entry matches the cells for which all its `column: value` hold; "
+            "a value may be a list.",
+        )
+    )
+    model: ModelSpec = Field(default=ModelSpec(), description="Which shape of model to train.")
+    training: TrainingSpec = Field(default=TrainingSpec(), description="How long and how to train.")
+    output: Location = Field(description="Folder of the checkpoint: local path or s3:// URL.")
+    licence: str = Field(default="not stated", description="Licence of the data; goes into the checkpoint.")
+    source: str = Field(default="not stated", description="Where the data come from; goes into the checkpoint.")
+
+    @model_validator(mode="after")
+    def _check_columns(self) -> TrainSpec:
+        findings: list[tuple[FieldPath, str]] = []
+        for index, match in enumerate(self.hold_out):
+            findings += unnamed_columns(match, self.data.columns.named, ("hold_out", index))
+        used = {key for match in self.hold_out for key in match}
+        findings += [(("data", *path), text) for path, text in self.data.unused_columns(used)]
+        if findings:
+            refuse(*findings)
+        return self

@@ -1,0 +1,325 @@
+"""Cells of a perturbation experiment, read from an ``.h5ad`` and checked.
+
+What comes out is certain to be raw UMI counts with controls and unambiguous genes; everything else is
+refused here, with the reason and the cure, before any training starts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import anndata
+import fsspec
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import scipy.sparse as sp
+
+from lingshu_core.errors import MissingColumn, NotCounts, UnreadableCells, UnusableCells
+from lingshu_core.vocabulary import join_parts, split_label
+
+ROLES_WITHOUT_CONTEXT = ("perturbation", "perturbation_type", "dose", "depth")
+DEFAULT_CONTEXT = ("cell_type", "donor")
+PERTURBATION_TYPES = ("genetic", "cytokine", "drug")
+DEFAULT_TYPE = "genetic"
+
+
+@dataclass(frozen=True)
+class CellSource:
+    """Where cells are and what their columns mean.
+
+    Parameters
+    ----------
+    path
+        Local path, ``s3://`` or any other fsspec URL of an ``.h5ad``.
+    columns
+        Role to name of the ``obs`` column: ``perturbation`` (required), ``perturbation_type``, ``dose``,
+        ``depth`` (total UMIs over all genes, where the file holds a panel only), and any number of
+        covariates such as ``cell_type``, ``donor``, ``batch``.
+    context
+        Roles that make up a context; by default ``cell_type`` and ``donor`` as far as they are named.
+    control
+        Label of the control cells in the perturbation column.
+    layer
+        Layer with the raw counts; ``X`` when None.
+    """
+
+    path: str
+    columns: Mapping[str, str]
+    context: tuple[str, ...] | None = None
+    control: str = "control"
+    layer: str | None = None
+
+    @property
+    def context_roles(self) -> tuple[str, ...]:
+        """The roles that make up a context."""
+        if self.context is not None:
+            return tuple(self.context)
+        return tuple(role for role in DEFAULT_CONTEXT if role in self.columns)
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Checked cells.
+
+    ``counts`` is CSR, (cells, genes), integers; ``obs`` has one column per role, labels as strings and
+    ``dose`` as floats (NaN: none); ``depth`` is the library size of each cell, (cells,).
+    """
+
+    counts: sp.csr_matrix
+    genes: tuple[str, ...]
+    obs: pd.DataFrame
+    depth: npt.NDArray[np.float64]
+    context_roles: tuple[str, ...]
+    control: str
+    source: str = ""
+    uns: Mapping[str, Any] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        """Return the number of cells."""
+        return int(self.counts.shape[0])
+
+    @property
+    def is_control(self) -> npt.NDArray[np.bool_]:
+        """Which cells are controls, (cells,)."""
+        return np.asarray(self.obs["perturbation"] == self.control)
+
+    def select(self, keep: npt.NDArray[np.bool_] | npt.NDArray[np.integer]) -> Cells:
+        """Return some of the cells, by mask or by position."""
+        return replace(
+            self,
+            counts=self.counts[keep],
+            obs=self.obs.iloc[keep if keep.dtype != bool else np.flatnonzero(keep)].reset_index(drop=True),
+            depth=self.depth[keep],
+        )
+
+    def matching(self, wanted: Mapping[str, object]) -> npt.NDArray[np.bool_]:
+        """Tell which cells fulfil every ``role: value(s)`` of a conjunction.
+
+        Raises
+        ------
+        MissingColumn
+            If a role was not named or a value does not occur.
+        """
+        keep = np.ones(len(self), dtype=bool)
+        for role, values in wanted.items():
+            several = values if isinstance(values, (list, tuple)) else [values]
+            keep &= self._having(role, [str(value) for value in several])
+        return keep
+
+    def _having(self, role: str, values: list[str]) -> npt.NDArray[np.bool_]:
+        if role not in self.obs:
+            raise MissingColumn(f"{self.source}: no column is named for {role!r}; named are {', '.join(self.obs)}")
+        column = self.obs[role]
+        for value in values:
+            if not (column == value).any():
+                present = ", ".join(map(str, pd.unique(column)[:12]))
+                raise MissingColumn(f"{self.source}: no cell has {role} {value!r}; there are: {present}")
+        return np.asarray(column.isin(values))
+
+    def digest(self) -> str:
+        """Return the sha256 of counts, genes and labels: two equal digests are the same training data."""
+        state = hashlib.sha256()
+        for array in (self.counts.indptr, self.counts.indices, self.counts.data, self.depth):
+            state.update(np.ascontiguousarray(array).astype(np.int64).tobytes())
+        state.update("\n".join(self.genes).encode())
+        state.update(self.obs.to_csv(index=False).encode())
+        return state.hexdigest()
+
+    def log1p_per_10k(self, keep: npt.NDArray[np.bool_] | None = None) -> npt.NDArray[np.float64]:
+        """Return the mean of ``log1p counts per 10k`` over (some of the) cells, (genes,)."""
+        counts, depth = (self.counts, self.depth) if keep is None else (self.counts[keep], self.depth[keep])
+        scaled = sp.diags(1e4 / depth) @ counts
+        return np.asarray(scaled.log1p().mean(axis=0)).ravel()
+
+
+def read_cells(source: CellSource) -> Cells:
+    """Read and check an ``.h5ad``.
+
+    Raises
+    ------
+    UnreadableCells
+        If the file can't be opened as AnnData.
+    MissingColumn
+        If a named column, layer or the control label is not there.
+    NotCounts
+        If the matrix is not raw UMI counts.
+    UnusableCells
+        If genes repeat, cells are empty, or there are no controls.
+    """
+    table = _open(source.path)
+    counts = _counts(table, source)
+    _check_genes(table.var_names, source)
+    obs = _obs(table.obs, source)
+    depth = _depth(table.obs, counts, source)
+    cells = Cells(
+        counts=counts,
+        genes=tuple(map(str, table.var_names)),
+        obs=obs,
+        depth=depth,
+        context_roles=source.context_roles,
+        control=source.control,
+        source=source.path,
+        uns={key: str(value) for key, value in table.uns.items() if isinstance(value, (str, int, float))},
+    )
+    _check_experiment(cells)
+    return cells
+
+
+def _open(path: str) -> anndata.AnnData:
+    try:
+        with fsspec.open(path, "rb") as handle:
+            return anndata.read_h5ad(handle)
+    except FileNotFoundError as error:
+        raise UnreadableCells(
+            f"{path}: no such file; check the path (and LINGSHU_DATA, if the path uses it)"
+        ) from error
+    except PermissionError as error:
+        raise UnreadableCells(f"{path}: access was denied; check the credentials in the environment") from error
+    except (OSError, KeyError, ValueError, anndata.io.AnnDataReadError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UnreadableCells(f"{path}: not a readable .h5ad ({reason}); write it with AnnData.write_h5ad") from error
+
+
+def _counts(table: anndata.AnnData, source: CellSource) -> sp.csr_matrix:
+    where = f"{source.path}: {'X' if source.layer is None else f'layer {source.layer!r}'}"
+    if source.layer is not None and source.layer not in table.layers:
+        raise MissingColumn(f"{where} is not in the file; layers are: {', '.join(table.layers) or 'none'}")
+    matrix = table.X if source.layer is None else table.layers[source.layer]
+    if matrix is None:
+        raise MissingColumn(f"{where} is empty; name the layer that holds raw counts with data.layer")
+    counts = sp.csr_matrix(matrix)
+    counts.sum_duplicates()
+    _check_values(counts.data, where, list(table.layers))
+    return counts.astype(np.int32)
+
+
+def _check_values(values: npt.NDArray[Any], where: str, layers: list[str]) -> None:
+    elsewhere = f"; layers in the file: {', '.join(layers)}" if layers else ""
+    cure = f"give raw UMI counts: name the layer that holds them with data.layer{elsewhere}"
+    if not np.isfinite(values).all():
+        raise NotCounts(f"{where} has NaN or infinite values; {cure}")
+    if (values < 0).any():
+        raise NotCounts(f"{where} has negative values (smallest {values.min():g}), as after scaling; {cure}")
+    if not np.array_equal(values, np.floor(values)):
+        example = values[values != np.floor(values)][0]
+        guess = "log-normalised" if values.max() < 20 else "normalised"
+        raise NotCounts(f"{where} has values that are no integers (such as {example:g}; {guess}?); {cure}")
+
+
+def _check_genes(names: pd.Index, source: CellSource) -> None:
+    repeated = names[names.duplicated()].unique()
+    if len(repeated):
+        shown = ", ".join(map(str, repeated[:5]))
+        raise UnusableCells(
+            f"{source.path}: var_names has {len(repeated)} duplicate genes ({shown}); sum or drop them"
+            " (AnnData.var_names_make_unique would invent genes that nobody can ask for)"
+        )
+
+
+def _obs(obs: pd.DataFrame, source: CellSource) -> pd.DataFrame:
+    for role, column in source.columns.items():
+        if column not in obs:
+            raise MissingColumn(
+                f"{source.path}: obs has no column {column!r} (data.columns.{role}); columns are: {', '.join(obs)}"
+            )
+    for role in source.context_roles:
+        if role not in source.columns:
+            raise MissingColumn(f"{source.path}: the context needs data.columns.{role}, which is not named")
+    _check_unused_labels(obs, source)
+    labels = obs[source.columns["perturbation"]].astype(object)
+    if labels.isna().any():
+        raise UnusableCells(
+            f"{source.path}: {int(labels.isna().sum())} cells have no perturbation label; drop them or label them"
+        )
+    out = pd.DataFrame(index=pd.RangeIndex(len(obs)))
+    out["perturbation"] = [join_parts(split_label(str(label))) for label in labels]
+    for role, column in source.columns.items():
+        if role not in ROLES_WITHOUT_CONTEXT:
+            out[role] = [str(value) for value in obs[column]]
+    is_control = (out["perturbation"] == source.control).to_numpy()
+    out["perturbation_type"] = _types(obs, source, is_control)
+    out["dose"] = _doses(obs, source, is_control)
+    return out
+
+
+def _check_unused_labels(obs: pd.DataFrame, source: CellSource) -> None:
+    column = source.columns["perturbation"]
+    if not isinstance(obs[column].dtype, pd.CategoricalDtype):
+        return
+    unused = sorted(set(map(str, obs[column].cat.categories)) - set(map(str, obs[column].unique())))
+    if unused:
+        raise UnusableCells(
+            f"{source.path}: obs[{column!r}] lists perturbations with no cells: {', '.join(unused[:8])};"
+            f" drop them with adata.obs[{column!r}].cat.remove_unused_categories()"
+        )
+
+
+def _types(obs: pd.DataFrame, source: CellSource, is_control: npt.NDArray[np.bool_]) -> list[str]:
+    if "perturbation_type" not in source.columns:
+        return ["none" if control else DEFAULT_TYPE for control in is_control]
+    name = source.columns["perturbation_type"]
+    column = obs[name].astype(str)
+    unknown = sorted(set(column[~is_control]) - set(PERTURBATION_TYPES))
+    if unknown:
+        raise UnusableCells(
+            f"{source.path}: obs[{name!r}] has the types {', '.join(unknown[:5])};"
+            f" a perturbation is one of {', '.join(PERTURBATION_TYPES)}"
+        )
+    return ["none" if control else value for control, value in zip(is_control, column, strict=True)]
+
+
+def _doses(obs: pd.DataFrame, source: CellSource, is_control: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+    if "dose" not in source.columns:
+        return np.full(len(obs), np.nan)
+    doses = pd.to_numeric(obs[source.columns["dose"]], errors="coerce").to_numpy(dtype=float, copy=True)
+    if (doses < 0).any():
+        raise UnusableCells(
+            f"{source.path}: obs[{source.columns['dose']!r}] has negative doses; give them on a linear scale"
+        )
+    doses[(doses == 0) | is_control] = np.nan
+    return doses
+
+
+def _depth(obs: pd.DataFrame, counts: sp.csr_matrix, source: CellSource) -> npt.NDArray[np.float64]:
+    read = np.asarray(counts.sum(axis=1)).ravel().astype(float)
+    empty = int((read == 0).sum())
+    if empty:
+        raise UnusableCells(f"{source.path}: {empty} cells have no counts at all; drop them (scanpy.pp.filter_cells)")
+    if "depth" not in source.columns:
+        return read
+    depth = pd.to_numeric(obs[source.columns["depth"]], errors="coerce").to_numpy(dtype=float)
+    if not np.isfinite(depth).all() or (depth < read).any():
+        raise UnusableCells(
+            f"{source.path}: obs[{source.columns['depth']!r}] (data.columns.depth) must be the total UMIs of each cell,"
+            " at least the sum of the counts in the file"
+        )
+    return depth
+
+
+def _check_experiment(cells: Cells) -> None:
+    if not cells.is_control.any():
+        labels = ", ".join(map(str, pd.unique(cells.obs["perturbation"])[:12]))
+        raise UnusableCells(
+            f"{cells.source}: no control cells: no cell is labelled {cells.control!r};"
+            f" set data.control to one of: {labels}"
+        )
+    if cells.is_control.all():
+        raise UnusableCells(
+            f"{cells.source}: every cell is labelled {cells.control!r}: there is no perturbation to learn"
+        )
+    for role in cells.context_roles:
+        _check_not_aliased(cells, role)
+
+
+def _check_not_aliased(cells: Cells, role: str) -> None:
+    """Refuse a context factor that gives the perturbation away, such as a batch per treatment."""
+    controls = set(cells.obs.loc[cells.is_control, role])
+    if not controls & set(cells.obs.loc[~cells.is_control, role]):
+        raise UnusableCells(
+            f"{cells.source}: {role!r} determines the perturbation (no value of it has both controls and perturbed"
+            " cells), so their effects can't be told apart; leave it out of data.context"
+        )

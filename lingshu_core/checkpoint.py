@@ -1,0 +1,241 @@
+"""Checkpoints: a folder of safetensors and JSON, never unpickled, checked by digest before it is used.
+
+::
+
+    model/
+    ├── weights.safetensors       parameters and buffers of the denoiser
+    ├── controls.safetensors      depths of the control cells of each seen context
+    ├── vocabulary.json           genes, context factors, perturbations (readable without torch)
+    ├── model.json                configuration, training, digest of the data, licence, source, versions
+    └── manifest.json             format, size and sha256 of the other four; its digest names the model
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from typing import Any
+
+import fsspec
+import numpy as np
+import numpy.typing as npt
+import safetensors.numpy
+import safetensors.torch
+import torch
+
+from lingshu_core.denoiser import Denoiser, DenoiserConfig, GeneStatistics
+from lingshu_core.errors import CheckpointError
+from lingshu_core.training import TrainingConfig
+from lingshu_core.vocabulary import Vocabulary
+
+CHECKPOINT_FORMAT = 1
+WEIGHTS, CONTROLS, VOCABULARY, CARD, MANIFEST = (
+    "weights.safetensors",
+    "controls.safetensors",
+    "vocabulary.json",
+    "model.json",
+    "manifest.json",
+)
+_FILES = (WEIGHTS, CONTROLS, VOCABULARY, CARD)
+_LIBRARIES = ("torch", "numpy", "safetensors", "anndata")
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where a model comes from, written into ``model.json``."""
+
+    data: str
+    data_digest: str
+    cells: int
+    licence: str
+    source: str
+    training: TrainingConfig
+    history: tuple[Mapping[str, float], ...] = ()
+    held_out: str = ""
+
+
+@dataclass(frozen=True)
+class CheckpointHeader:
+    """All of a checkpoint but its weights: enough to plan a screen.
+
+    ``control_depths`` has one sorted array per context of the vocabulary; ``digest`` is the sha256 of the
+    manifest and names the model.
+    """
+
+    vocabulary: Vocabulary
+    control_depths: tuple[npt.NDArray[np.float64], ...]
+    card: Mapping[str, Any]
+    digest: str
+
+
+@dataclass(frozen=True)
+class Checkpoint(CheckpointHeader):
+    """A trained model with everything that a screen needs of it."""
+
+    denoiser: Denoiser
+
+
+def save_checkpoint(
+    folder: str,
+    denoiser: Denoiser,
+    vocabulary: Vocabulary,
+    depths: tuple[npt.NDArray[np.float64], ...],
+    provenance: Provenance,
+) -> str:
+    """Write a checkpoint to a local folder or any fsspec URL; the manifest is written last.
+
+    Returns
+    -------
+    The model's digest.
+    """
+    card = {
+        "model": "lingshu-cell",
+        "configuration": denoiser.config.to_json(),
+        "paths": denoiser.config.paths,
+        "parameters": sum(p.numel() for p in denoiser.parameters()),
+        **{key: value for key, value in asdict(provenance).items() if key != "training"},
+        "training": asdict(provenance.training),
+        "versions": {name: version(name).split("+")[0] for name in _LIBRARIES},
+    }
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in denoiser.state_dict().items()}
+    content = {
+        WEIGHTS: safetensors.torch.save(state),
+        CONTROLS: safetensors.numpy.save({str(i): found for i, found in enumerate(depths)}),
+        VOCABULARY: _to_bytes(vocabulary.to_json()),
+        CARD: _to_bytes(card),
+    }
+    files = {name: {"size": len(data), "sha256": _sha256(data)} for name, data in content.items()}
+    content[MANIFEST] = _to_bytes({"format": CHECKPOINT_FORMAT, "files": files})
+    filesystem, root = fsspec.core.url_to_fs(folder)
+    filesystem.makedirs(root, exist_ok=True)
+    for name, data in content.items():
+        filesystem.pipe_file(f"{root}/{name}", data)
+    return _sha256(content[MANIFEST])
+
+
+def load_header(folder: str) -> CheckpointHeader:
+    """Read and check a checkpoint without its weights; errors as in :func:`load_checkpoint`."""
+    digest, files = _read_manifest(folder)
+    content = {name: _read_checked(folder, name, files) for name in (CONTROLS, VOCABULARY, CARD)}
+    depths = _load_tensors(folder, content[CONTROLS])
+    return CheckpointHeader(
+        vocabulary=Vocabulary.from_json(_from_bytes(folder, VOCABULARY, content[VOCABULARY])),
+        control_depths=tuple(depths[str(i)] for i in range(len(depths))),
+        card=_from_bytes(folder, CARD, content[CARD]),
+        digest=digest,
+    )
+
+
+def load_checkpoint(folder: str, device: torch.device | None = None) -> Checkpoint:
+    """Read and check a checkpoint.
+
+    Raises
+    ------
+    CheckpointError
+        If files are missing, damaged, changed since they were written, or of a newer format.
+    """
+    header = load_header(folder)
+    _, files = _read_manifest(folder)
+    state = {
+        name: torch.from_numpy(array)
+        for name, array in _load_tensors(folder, _read_checked(folder, WEIGHTS, files)).items()
+    }
+    config = DenoiserConfig.from_json(header.card["configuration"])
+    denoiser = _rebuild(folder, config, header.vocabulary, state)
+    return Checkpoint(
+        header.vocabulary,
+        header.control_depths,
+        header.card,
+        header.digest,
+        denoiser.to(device or torch.device("cpu")).eval(),
+    )
+
+
+def _load_tensors(folder: str, data: bytes) -> dict[str, npt.NDArray[Any]]:
+    try:
+        return dict(safetensors.numpy.load(data))
+    except safetensors.SafetensorError as error:
+        raise CheckpointError(f"{folder}: not a safetensors file ({error}); fetch the checkpoint again") from error
+
+
+def _rebuild(folder: str, config: DenoiserConfig, words: Vocabulary, state: dict[str, torch.Tensor]) -> Denoiser:
+    """Build the denoiser in the shape of its weights and load them."""
+    try:
+        statistics = _shapes(state, len(words.genes))
+        factors = tuple(len(values) for values in words.factors.values())
+        denoiser = Denoiser(config, factors, len(words.parts), statistics)
+        denoiser.load_state_dict(state)
+    except (KeyError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise CheckpointError(f"{folder}: weights and configuration do not fit together ({reason})") from error
+    return denoiser
+
+
+def _shapes(state: Mapping[str, torch.Tensor], genes: int) -> GeneStatistics:
+    support = torch.empty(genes, dtype=torch.long)
+    sizes = [state[f"bias.{i}"].shape for i in range(sum(name.startswith("bias.") for name in state))]
+    support[state["gene_order"]] = torch.cat([torch.full((rows,), tokens) for rows, tokens in sizes])
+    return GeneStatistics(
+        support=support,
+        log_marginals=torch.zeros(genes, int(support.max())),
+        depth_knots=state["conditions.depth_knots"],
+        typical_dose=torch.exp(state["conditions.log_half_dose"]),
+    )
+
+
+def _read_manifest(folder: str) -> tuple[str, Mapping[str, Any]]:
+    data = _read(folder, MANIFEST)
+    manifest = _from_bytes(folder, MANIFEST, data)
+    if manifest.get("format") != CHECKPOINT_FORMAT:
+        raise CheckpointError(
+            f"{folder}: the checkpoint has format {manifest.get('format')!r}; this version reads format"
+            f" {CHECKPOINT_FORMAT}: use the version of lingshu-screen that wrote it, or train again"
+        )
+    files = manifest.get("files", {})
+    missing = [name for name in _FILES if name not in files]
+    if missing:
+        raise CheckpointError(f"{folder}: manifest.json does not list {', '.join(missing)}; fetch the checkpoint again")
+    return _sha256(data), files
+
+
+def _read_checked(folder: str, name: str, files: Mapping[str, Any]) -> bytes:
+    data = _read(folder, name)
+    if _sha256(data) != files[name]["sha256"]:
+        raise CheckpointError(
+            f"{folder}/{name}: {len(data)} bytes that do not match the manifest ({files[name]['size']} bytes were"
+            " written): truncated or changed since; fetch the checkpoint again"
+        )
+    return data
+
+
+def _read(folder: str, name: str) -> bytes:
+    try:
+        filesystem, root = fsspec.core.url_to_fs(folder)
+        return bytes(filesystem.cat_file(f"{root}/{name}"))
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise CheckpointError(
+            f"{folder}: no checkpoint here ({name} is missing); train one with `lingshu train`, or correct `model:`"
+        ) from error
+    except OSError as error:
+        raise CheckpointError(f"{folder}/{name}: can't be read ({error})") from error
+
+
+def _to_bytes(content: Mapping[str, Any]) -> bytes:
+    return json.dumps(content, indent=1, sort_keys=True).encode()
+
+
+def _from_bytes(folder: str, name: str, data: bytes) -> dict[str, Any]:
+    try:
+        content = json.loads(data)
+    except ValueError as error:
+        raise CheckpointError(f"{folder}/{name}: not JSON ({error}); fetch the checkpoint again") from error
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{folder}/{name}: not a JSON object; fetch the checkpoint again")
+    return content
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

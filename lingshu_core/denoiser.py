@@ -1,0 +1,356 @@
+"""The denoiser: p(token of every masked gene | visible genes, condition).
+
+Design choices, in the order in which they matter for a laboratory's data set:
+
+1. *A bias for each gene and token* that starts at the log marginal frequencies of the training cells.
+2. *A low-rank tilt by the condition.* logits[g, v] += Σ_k θ_gk φ_k(v) with φ = (1[v > 0], log(1 + v)) and
+   θ_gk = ⟨u, W_gk⟩; u is the sum of the embeddings of context, perturbation and depth, W starts at zero.
+   It is a generalised linear model of counts inside the diffusion model, additive in the conditions.
+3. *A pooled path*: the visible genes, summed with learned weights and passed through a small network, are
+   added to u, so that what is visible tilts every masked gene at once. Cell states come from here.
+4. *A backbone*, optional: the published transformer over gene patches. Without it (``direct``) the model
+   is two matrix products and trains many times faster on a CPU.
+5. *Each gene has its own vocabulary*: a gene that never showed more than three molecules keeps eight tokens
+   instead of 281 (``tokens.support_sizes``). Genes of equal vocabulary are handled together, so inside the
+   model genes are *sorted by support*; ``gene_order`` leads from the outer to the inner order.
+
+Paths 1–3 and 5 are ours; the backbone, the tokens and the guidance are Lingshu-Cell's (arXiv 2603.25240).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lingshu_core.backbone import Backbone, BackboneConfig
+from lingshu_core.conditioning import ConditionBatch, ConditionEncoder
+from lingshu_core.errors import ConfigurationError
+from lingshu_core.tokens import MASK, N_TOKENS, REPRESENTATIVE_COUNTS
+
+N_STATISTICS = 2
+"""Sufficient statistics φ of the tilt: presence 1[v > 0] and log(1 + v)."""
+
+
+@dataclass(frozen=True)
+class DenoiserConfig:
+    """Hyper-parameters of the denoiser.
+
+    Parameters
+    ----------
+    condition_rank
+        Rank of the tilt, the width of u.
+    pooled_width
+        Width of the pooled visible genes; 0 switches the pooled path off.
+    tilt, gene_bias, depth_token
+        Which of the direct paths are on.
+    dropout
+        Dropout on the pooled path's latent.
+    depth_knots
+        Knots of the piecewise linear depth embedding.
+    backbone
+        Shape of the transformer, or None for ``direct``.
+    """
+
+    condition_rank: int = 48
+    pooled_width: int = 64
+    tilt: bool = True
+    gene_bias: bool = True
+    depth_token: bool = True
+    dropout: float = 0.1
+    depth_knots: int = 16
+    backbone: BackboneConfig | None = None
+
+    @property
+    def paths(self) -> str:
+        """Which paths are on, as every result names them."""
+        switches = {
+            "bias": self.gene_bias,
+            "tilt": self.tilt,
+            "pooled": self.tilt and self.pooled_width > 0,
+            "depth": self.depth_token,
+            "backbone": self.backbone is not None,
+        }
+        return "+".join(name for name, on in switches.items() if on)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> DenoiserConfig:
+        """Read plain data.
+
+        Raises
+        ------
+        ConfigurationError
+            If a name is unknown.
+        """
+        content = dict(content)
+        backbone = content.pop("backbone", None)
+        try:
+            return cls(**content, backbone=BackboneConfig(**backbone) if backbone else None)
+        except TypeError as error:
+            raise ConfigurationError(f"denoiser configuration: {error}") from error
+
+
+CONFIGURATIONS: Mapping[str, DenoiserConfig] = {
+    "direct": DenoiserConfig(),
+    "tiny": DenoiserConfig(backbone=BackboneConfig(blocks=2, width=64, heads=2, feed_forward=256, patch_size=32)),
+    "small": DenoiserConfig(backbone=BackboneConfig(blocks=4, width=128, heads=4, feed_forward=512, patch_size=32)),
+    "base": DenoiserConfig(backbone=BackboneConfig(blocks=8, width=384, heads=6, feed_forward=1536, patch_size=32)),
+}
+"""Named configurations; ``direct`` is the default on a CPU (see docs/benchmarks.md)."""
+
+
+def configuration(name: str, overrides: Mapping[str, Any] | None = None) -> DenoiserConfig:
+    """Return a named configuration with some values replaced.
+
+    Overrides name fields of :class:`DenoiserConfig`, or of :class:`BackboneConfig` where there is one.
+
+    Raises
+    ------
+    ConfigurationError
+        If the name or an override is unknown.
+    """
+    if name not in CONFIGURATIONS:
+        raise ConfigurationError(f"unknown configuration {name!r}; there are {', '.join(CONFIGURATIONS)}")
+    config = CONFIGURATIONS[name]
+    for key, value in (overrides or {}).items():
+        if key != "backbone" and key in DenoiserConfig.__dataclass_fields__:
+            config = replace(config, **{key: value})
+        elif config.backbone is not None and key in BackboneConfig.__dataclass_fields__:
+            config = replace(config, backbone=replace(config.backbone, **{key: value}))
+        else:
+            known = [f for f in DenoiserConfig.__dataclass_fields__ if f != "backbone"]
+            known += list(BackboneConfig.__dataclass_fields__) if config.backbone else []
+            raise ConfigurationError(f"configuration {name!r} has no setting {key!r}; it has {', '.join(known)}")
+    return config
+
+
+@dataclass(frozen=True)
+class GeneStatistics:
+    """What the denoiser has to know of the training cells before it is trained.
+
+    ``support`` (genes,) tokens kept per gene; ``log_marginals`` (genes, 281) log frequencies of the tokens;
+    ``depth_knots`` (knots,) increasing log depths; ``typical_dose`` (perturbations + 1,).
+    """
+
+    support: Tensor
+    log_marginals: Tensor
+    depth_knots: Tensor
+    typical_dose: Tensor
+
+
+@dataclass(frozen=True)
+class SupportGroup:
+    """Genes ``start`` to ``stop`` of the inner order, all with the first ``tokens`` tokens."""
+
+    index: int
+    start: int
+    stop: int
+    tokens: int
+
+
+@dataclass(frozen=True)
+class Features:
+    """What one forward pass leaves for the head: ``theta`` (cells, genes, 2), ``hidden`` (cells, genes, width)."""
+
+    theta: Tensor
+    hidden: Tensor | None = field(default=None)
+
+    def guided(self, unconditional: Features, strength: float) -> Features:
+        """Return features whose logits are a_u + (w + 1)(a_c − a_u); logits are linear in the features."""
+        theta = torch.lerp(unconditional.theta, self.theta, strength + 1.0)
+        if self.hidden is None or unconditional.hidden is None:
+            return Features(theta)
+        return Features(theta, torch.lerp(unconditional.hidden, self.hidden, strength + 1.0))
+
+
+class Denoiser(nn.Module):
+    """Logits of every gene's tokens from visible tokens and condition; genes in the inner order."""
+
+    statistics: Tensor
+    gene_order: Tensor
+    bias: nn.ParameterList
+
+    def __init__(
+        self,
+        config: DenoiserConfig,
+        factor_sizes: tuple[int, ...],
+        perturbations: int,
+        genes: GeneStatistics,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.genes = len(genes.support)
+        generator = torch.Generator().manual_seed(seed)
+        order = torch.argsort(genes.support, stable=True)
+        self.register_buffer("gene_order", order)
+        self.groups = support_groups(genes.support[order])
+        self.register_buffer("statistics", tilt_statistics())
+        marginals = genes.log_marginals[order]
+        self.bias = nn.ParameterList(
+            nn.Parameter(
+                marginals[group.start : group.stop, : group.tokens].clone()
+                if config.gene_bias
+                else torch.zeros(group.stop - group.start, group.tokens),
+                requires_grad=config.gene_bias,
+            )
+            for group in self.groups
+        )
+        rank = config.condition_rank
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.conditions = ConditionEncoder(
+                rank,
+                factor_sizes,
+                perturbations,
+                genes.depth_knots,
+                genes.typical_dose,
+                scale=rank**-0.5,
+                use_depth=config.depth_token,
+            )
+            self.tilt = nn.Parameter(torch.zeros(rank, self.genes * N_STATISTICS), requires_grad=config.tilt)
+            self.pooled = PooledPath(self.genes, config) if config.tilt and config.pooled_width else None
+            self.backbone: Backbone | None = None
+            self.prefix: ConditionEncoder | None = None
+            self.head: nn.Linear | None = None
+            if config.backbone is not None:
+                self._build_backbone(config.backbone, factor_sizes, perturbations, genes, generator)
+
+    def _build_backbone(
+        self,
+        shape: BackboneConfig,
+        factor_sizes: tuple[int, ...],
+        perturbations: int,
+        genes: GeneStatistics,
+        generator: torch.Generator,
+    ) -> None:
+        self.backbone = Backbone(shape, self.genes, generator)
+        self.prefix = ConditionEncoder(
+            shape.width,
+            factor_sizes,
+            perturbations,
+            genes.depth_knots,
+            genes.typical_dose,
+            scale=0.02,
+            use_depth=self.config.depth_token,
+        )
+        self.head = nn.Linear(shape.width, N_TOKENS, bias=False)
+        # Zero: the model starts as its direct paths, and the transformer adds to them.
+        nn.init.zeros_(self.head.weight)
+
+    def features(self, tokens: Tensor, batch: ConditionBatch) -> Features:
+        """Run one forward pass up to the head.
+
+        Parameters
+        ----------
+        tokens
+            Tokens with ``MASK``, (cells, genes), inner order.
+        batch
+            Conditions of the cells.
+        """
+        theta = self._theta(tokens, batch)
+        if self.backbone is None or self.prefix is None:
+            return Features(theta)
+        device = tokens.device.type
+        with torch.autocast(device_type=device, dtype=torch.bfloat16):
+            hidden = self.backbone(tokens, self.prefix.prefix(batch))
+        return Features(theta, hidden)
+
+    def _theta(self, tokens: Tensor, batch: ConditionBatch) -> Tensor:
+        if not self.config.tilt:
+            return tokens.new_zeros((len(tokens), self.genes, N_STATISTICS), dtype=torch.float32)
+        latent = self.conditions.latent(batch)
+        if self.pooled is not None:
+            latent = self.pooled(tokens, latent, self.statistics)
+        return (latent @ self.tilt).view(len(tokens), self.genes, N_STATISTICS)  # (cells, genes · 2) → genes, 2
+
+    def group_logits(self, features: Features, group: SupportGroup, bias: Tensor | None = None) -> Tensor:
+        """Return the logits of all genes of a group, (cells, genes of the group, tokens of the group)."""
+        genes = slice(group.start, group.stop)
+        logits = features.theta[:, genes] @ self.statistics[:, : group.tokens]
+        logits = logits + (self.bias[group.index] if bias is None else bias)
+        if features.hidden is not None and self.head is not None:
+            # Straight-through in the head's own precision: the sum with the direct paths stays in fp32.
+            weight = self.head.weight[: group.tokens].to(features.hidden.dtype)
+            logits = logits + (features.hidden[:, genes] @ weight.T).float()
+        return logits
+
+    def chosen_logits(self, features: Features, group: SupportGroup, cell: Tensor, gene: Tensor) -> Tensor:
+        """Return the logits of some (cell, gene) places of a group, (places, tokens); ``gene`` counts in the group."""
+        logits = features.theta[cell, gene + group.start] @ self.statistics[:, : group.tokens]
+        logits = logits + self.bias[group.index][gene]
+        if features.hidden is not None and self.head is not None:
+            weight = self.head.weight[: group.tokens].to(features.hidden.dtype)
+            logits = logits + (features.hidden[cell, gene + group.start] @ weight.T).float()
+        return logits
+
+    def losses(self, tokens: Tensor, masked_tokens: Tensor, batch: ConditionBatch) -> Iterator[tuple[slice, Tensor]]:
+        """Yield the cross-entropy of every place, a group at a time: (genes, (cells, genes of the group))."""
+        features = self.features(masked_tokens, batch)
+        for group in self.groups:
+            genes = slice(group.start, group.stop)
+            # A count beyond the gene's own vocabulary is scored as the largest token that it has.
+            target = tokens[:, genes].clamp_max(group.tokens - 1)
+            logits = self.group_logits(features, group)
+            flat = nn.functional.cross_entropy(
+                logits.reshape(-1, group.tokens),  # (cells · genes, tokens)
+                target.reshape(-1),
+                reduction="none",
+            )
+            yield genes, flat.view(len(tokens), -1)  # back to (cells, genes)
+
+
+class PooledPath(nn.Module):
+    """Visible genes, pooled, join the condition's latent: u · (1 + fade(share visible)) + pooled.
+
+    Pooled is a small network on LayerNorm(Σ φ(x_g) · U_g / √visible) and the share visible. The fade lets the
+    condition say less the more is visible: visible genes tell of the perturbation too, so its effect on a
+    masked gene is largest when nothing is seen, and a tilt of fixed size would shrink it to the average.
+    """
+
+    def __init__(self, genes: int, config: DenoiserConfig) -> None:
+        super().__init__()
+        width = config.pooled_width
+        self.weight = nn.Parameter(torch.randn(genes * N_STATISTICS, width) * 0.05)
+        self.norm = nn.LayerNorm(width)
+        self.inner = nn.Linear(width + 1, 2 * width)
+        self.outer = nn.Linear(2 * width, config.condition_rank)
+        self.fade = nn.Linear(2, config.condition_rank, bias=False)
+        nn.init.zeros_(self.fade.weight)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, tokens: Tensor, condition: Tensor, statistics: Tensor) -> Tensor:
+        """Return the latent of the tilt, (cells, rank), from tokens and the condition's latent (cells, rank)."""
+        visible = tokens != MASK
+        # φ of a masked gene is zero, and so is φ of a zero count: only molecules seen speak.
+        value = statistics.T[tokens.clamp_max(N_TOKENS - 1)] * visible[..., None]  # (cells, genes, 2)
+        count = visible.sum(dim=1, keepdim=True)
+        pooled = value.reshape(len(tokens), -1) @ self.weight  # (cells, genes · 2) @ (genes · 2, width)
+        pooled = self.norm(pooled / count.clamp_min(1).sqrt())
+        share = count / tokens.shape[1]
+        hidden = nn.functional.silu(self.inner(torch.cat([pooled, share], dim=1)))
+        fade = self.fade(torch.cat([share, share.sqrt()], dim=1))
+        return condition * (1.0 + fade) + self.dropout(self.outer(hidden))
+
+
+def tilt_statistics() -> Tensor:
+    """Return φ of every token, (2, 281): presence and log(1 + count)."""
+    counts = torch.from_numpy(REPRESENTATIVE_COUNTS)
+    return torch.stack([(counts > 0).float(), torch.log1p(counts)])
+
+
+def support_groups(sorted_support: Tensor) -> tuple[SupportGroup, ...]:
+    """Cut genes that are sorted by support into groups of equal support."""
+    sizes, lengths = torch.unique_consecutive(sorted_support, return_counts=True)
+    groups, start = [], 0
+    for index, (tokens, length) in enumerate(zip(sizes.tolist(), lengths.tolist(), strict=True)):
+        groups.append(SupportGroup(index, start, start + length, tokens))
+        start += length
+    return tuple(groups)

@@ -1,0 +1,62 @@
+"""Errors of the model room.
+
+::
+
+    LingshuCoreError                 root: everything that lingshu_core raises on purpose
+    ├── DataError                    the file of cells can't be used as it is
+    │   ├── UnreadableCells          not there, not an .h5ad, or not complete
+    │   ├── NotCounts                values that are no UMI counts (log-normalised, scaled, negative, NaN)
+    │   ├── MissingColumn            a column, layer or label that the YAML names is not in the file
+    │   └── UnusableCells            counts, but not a usable experiment (no controls, duplicate genes, …)
+    ├── ConditionError               a condition that the model has no tokens for
+    ├── ConfigurationError           hyper-parameters that don't fit together
+    ├── TrainingError                training could not go on
+    ├── CheckpointError              a checkpoint that is missing, damaged, tampered with or too new
+    └── SimulationError              a simulation that can't be built as configured
+"""
+
+from __future__ import annotations
+
+
+class LingshuCoreError(Exception):
+    """Root of the errors that ``lingshu_core`` raises on purpose."""
+
+
+class DataError(LingshuCoreError):
+    """The file of cells can't be used as it is."""
+
+
+class UnreadableCells(DataError):
+    """The file is not there, is no ``.h5ad`` or is incomplete."""
+
+
+class NotCounts(DataError):
+    """The matrix holds something else than raw UMI counts."""
+
+
+class MissingColumn(DataError):
+    """A column, layer or label that was asked for is not in the file."""
+
+
+class UnusableCells(DataError):
+    """The counts are fine, but they are not a usable perturbation experiment."""
+
+
+class ConditionError(LingshuCoreError):
+    """A condition that the model has no tokens for."""
+
+
+class ConfigurationError(LingshuCoreError):
+    """Hyper-parameters that don't fit together."""
+
+
+class TrainingError(LingshuCoreError):
+    """Training could not go on."""
+
+
+class CheckpointError(LingshuCoreError):
+    """A checkpoint is missing, damaged, tampered with or too new."""
+
+
+class SimulationError(LingshuCoreError):
+    """A simulation can't be built as configured."""

@@ -1,0 +1,173 @@
+"""Population moments of a condition, with little noise.
+
+A screen wants E[x | condition], not cells. Three things take nearly all Monte Carlo noise out of it, and
+none of them biases it (figures in docs/benchmarks.md):
+
+1. *Expectation at the revealing step* (Rao–Blackwell): a gene's mean over its predicted distribution at the
+   step that reveals it, instead of one draw from it. Exact because the order of reveal is independent of the
+   values drawn.
+2. *Stratified depths*: the cells of a shard cover the control's depth distribution evenly.
+3. *Common random numbers*: condition and control share order, uniforms and depths (``randomness``).
+
+A shard is one independently randomised replicate over all depth strata. Standard errors come from paired
+differences between shards, never from the cells inside one. The variance of a gene is E[x²] − (E x)², both
+expectations taken as above. Everything is *depth-matched*: counts are divided by the drawn depth.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from lingshu_core.conditioning import Condition, ConditionBatch, index_conditions
+from lingshu_core.denoiser import Denoiser
+from lingshu_core.errors import ConfigurationError
+from lingshu_core.randomness import RandomRoot, cell_randomness, stratified_quantiles
+from lingshu_core.reveal import Revealed, RevealSettings, reveal
+from lingshu_core.sampler import sample_tokens, to_outer_counts
+from lingshu_core.tokens import REPRESENTATIVE_COUNTS
+from lingshu_core.vocabulary import Vocabulary
+
+EstimatorKind = Literal["variance_reduced", "sampled"]
+SAMPLER_VERSION = 1
+"""Part of every condition's key: raised whenever the same request would give other numbers."""
+
+Moments = npt.NDArray[np.float32]
+"""(4, genes): mean and mean square of log1p counts per 10k, mean and mean square of counts."""
+
+MOMENT_NAMES = ("log1p_mean", "log1p_square", "count_mean", "count_square")
+
+
+@dataclass(frozen=True)
+class ShardRequest:
+    """Everything that the result of a shard depends on, beside the weights."""
+
+    condition: Condition
+    root: RandomRoot
+    shard: int
+    cells: int
+    settings: RevealSettings
+
+
+@dataclass(frozen=True)
+class ShardResult:
+    """Moments over the cells of one shard, and the cells themselves where they were drawn.
+
+    ``moments`` is (4, genes) in the order of the vocabulary; ``counts`` (cells, genes) or None;
+    ``depth`` (cells,).
+    """
+
+    moments: Moments
+    depth: npt.NDArray[np.float64]
+    counts: npt.NDArray[np.float32] | None = None
+
+
+def drawn_depths(depths: npt.NDArray[np.float64], root: RandomRoot, shard: int, cells: int) -> npt.NDArray[np.float64]:
+    """Return the depths of a shard's cells: one in each stratum of the control's depths, (cells,)."""
+    return np.quantile(depths, stratified_quantiles(root, shard, cells))
+
+
+@torch.inference_mode()
+def estimate_shard(
+    denoiser: Denoiser,
+    vocabulary: Vocabulary,
+    depths: npt.NDArray[np.float64],
+    request: ShardRequest,
+    kind: EstimatorKind = "variance_reduced",
+) -> ShardResult:
+    """Compute the moments of one shard.
+
+    Parameters
+    ----------
+    denoiser, vocabulary
+        The model.
+    depths
+        Depths of the control cells of the condition's context, (controls,).
+    request
+        Condition, random root, shard, number of cells (= depth strata), reveal settings.
+    kind
+        ``variance_reduced`` takes expectations, ``sampled`` draws every gene and keeps the counts.
+
+    Raises
+    ------
+    ConditionError
+        If the model has no words for the condition.
+    ConfigurationError
+        If ``kind`` is unknown or the model gives non-finite numbers.
+    """
+    depth = drawn_depths(depths, request.root, request.shard, request.cells)
+    batch, rank, uniforms = shard_inputs(denoiser, vocabulary, depth, request)
+    if kind == "variance_reduced":
+        return ShardResult(expected_moments(denoiser, batch, rank, uniforms, depth, request.settings), depth)
+    if kind == "sampled":
+        tokens = sample_tokens(denoiser, batch, rank, uniforms, request.settings)
+        counts = to_outer_counts(denoiser, tokens)
+        return ShardResult(sampled_moments(counts, depth), depth, counts)
+    raise ConfigurationError(f"unknown estimator {kind!r}; there are variance_reduced and sampled")
+
+
+def shard_inputs(
+    denoiser: Denoiser, vocabulary: Vocabulary, depth: npt.NDArray[np.float64], request: ShardRequest
+) -> tuple[ConditionBatch, Tensor, Tensor]:
+    """Return conditions, order of reveal and uniforms of a shard's cells, in the inner gene order."""
+    device = denoiser.gene_order.device
+    batch = index_conditions(vocabulary, [request.condition] * request.cells, depth).to(device)
+    noise = cell_randomness(request.root, request.shard, request.cells, denoiser.genes)
+    rank = torch.from_numpy(noise.rank).to(device)[:, denoiser.gene_order]
+    uniforms = torch.from_numpy(noise.uniforms).to(device)[:, denoiser.gene_order]
+    return batch, rank, uniforms
+
+
+def expected_moments(
+    denoiser: Denoiser,
+    batch: ConditionBatch,
+    rank: Tensor,
+    uniforms: Tensor,
+    depth: npt.NDArray[np.float64],
+    settings: RevealSettings,
+) -> Moments:
+    """Average each gene's expected value and square at the step that reveals it, over cells, (4, genes)."""
+    total = torch.zeros(4, denoiser.genes, dtype=torch.float64, device=rank.device)
+    values = token_values(torch.from_numpy(depth).to(rank.device))
+    for piece in reveal(denoiser, batch, rank, uniforms, settings):
+        for row, expected in enumerate(_expectations(piece, values)):
+            total[row].index_add_(0, piece.gene, expected.double())
+    moments = np.empty((4, denoiser.genes), dtype=np.float32)
+    moments[:, denoiser.gene_order.cpu().numpy()] = (total / len(depth)).cpu().numpy()
+    return moments
+
+
+def token_values(depth: Tensor) -> Tensor:
+    """Return ``log1p counts per 10k`` of every token at every cell's depth, (cells, 281)."""
+    counts = torch.from_numpy(REPRESENTATIVE_COUNTS).to(depth.device)
+    return torch.log1p(1e4 * counts[None, :] / depth[:, None]).float()
+
+
+def _expectations(piece: Revealed, values: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    tokens = piece.group.tokens
+    log_values = values[piece.cell, :tokens]
+    counts = torch.from_numpy(REPRESENTATIVE_COUNTS[:tokens]).to(values.device)
+    return (
+        (piece.probabilities * log_values).sum(dim=-1),
+        (piece.probabilities * log_values.square()).sum(dim=-1),
+        piece.probabilities @ counts,
+        piece.probabilities @ counts.square(),
+    )
+
+
+def sampled_moments(counts: npt.NDArray[np.float32], depth: npt.NDArray[np.float64]) -> Moments:
+    """Average drawn cells: moments of ``log1p counts per 10k`` and of counts, (4, genes)."""
+    scaled = np.log1p(1e4 * counts / depth[:, None])
+    return np.stack(
+        [
+            scaled.mean(axis=0),
+            np.square(scaled).mean(axis=0),
+            counts.mean(axis=0),
+            np.square(counts).mean(axis=0),
+        ]
+    ).astype(np.float32)

@@ -1,0 +1,189 @@
+"""From checked cells to what a model is built from: vocabulary, gene statistics, control depths, training set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import scipy.sparse as sp
+import torch
+from torch import Tensor
+
+from lingshu_core.cells import Cells
+from lingshu_core.conditioning import Condition, ConditionBatch, index_conditions
+from lingshu_core.denoiser import DenoiserConfig, GeneStatistics
+from lingshu_core.errors import UnusableCells
+from lingshu_core.tokens import N_TOKENS, encode, support_sizes
+from lingshu_core.vocabulary import SeenContext, SeenPerturbation, Vocabulary, split_label
+
+_SMOOTHING = 0.05
+"""Pseudo-cells per token: an unseen count is unlikely at the start, not impossible."""
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """Tokens (sparse, zeros are token 0) and conditions of cells, ready to be batched."""
+
+    tokens: sp.csr_matrix
+    conditions: ConditionBatch
+    condition_cells: npt.NDArray[np.int64]
+    """How many training cells share the condition (context and perturbation) of each cell, (cells,)."""
+
+    def __len__(self) -> int:
+        """Return the number of cells."""
+        return int(self.tokens.shape[0])
+
+    def select(self, rows: npt.NDArray[np.int64]) -> TrainingSet:
+        """Return some of the cells."""
+        return TrainingSet(self.tokens[rows], self.conditions[torch.from_numpy(rows)], self.condition_cells[rows])
+
+    def batch(self, rows: npt.NDArray[np.int64]) -> tuple[Tensor, ConditionBatch]:
+        """Return dense tokens (cells, genes) and conditions of some cells."""
+        dense = torch.from_numpy(self.tokens[rows].toarray()).long()
+        return dense, self.conditions[torch.from_numpy(rows)]
+
+
+def build_vocabulary(cells: Cells) -> Vocabulary:
+    """List what occurs in the cells: genes, context factors, contexts, single perturbations."""
+    roles = list(cells.context_roles)
+    contexts = [
+        SeenContext(
+            factors=dict(zip(roles, values if isinstance(values, tuple) else (values,), strict=True)),
+            cells=len(rows),
+            control_cells=int((rows["perturbation"] == cells.control).sum()),
+            perturbed_cells=_label_counts(rows, cells.control),
+        )
+        for values, rows in (cells.obs.groupby(roles, sort=True) if roles else [((), cells.obs)])
+    ]
+    perturbations = _perturbations(cells)
+    return Vocabulary(
+        genes=cells.genes,
+        factors={role: tuple(sorted(set(cells.obs[role]))) for role in roles},
+        contexts=tuple(contexts),
+        perturbations=perturbations,
+        parts=tuple(sorted({part for label in perturbations for part in split_label(label)})),
+        control=cells.control,
+    )
+
+
+def _label_counts(rows: pd.DataFrame, control: str) -> dict[str, int]:
+    counts = rows["perturbation"].value_counts().sort_index()
+    return {str(label): int(count) for label, count in counts.items() if label != control}
+
+
+def _perturbations(cells: Cells) -> dict[str, SeenPerturbation]:
+    ratios = depth_log_ratios(cells)
+    perturbed = cells.obs[cells.obs["perturbation"] != cells.control]
+    return {
+        str(label): SeenPerturbation(
+            type=str(rows["perturbation_type"].mode()[0]),
+            cells=len(rows),
+            doses=tuple(sorted(set(rows["dose"].dropna()))),
+            depth_log_ratio=ratios.get(str(label), 0.0),
+        )
+        for label, rows in perturbed.groupby("perturbation", sort=True)
+    }
+
+
+def depth_log_ratios(cells: Cells) -> dict[str, float]:
+    """Measure the shift in library size of each perturbation.
+
+    The mean log depth of a perturbation minus that of the controls of the same context, averaged over
+    contexts by their perturbed cells. Effects themselves are depth-matched, so this shift is reported in
+    a column of its own.
+    """
+    roles = list(cells.context_roles)
+    frame = cells.obs[[*roles, "perturbation"]].assign(log_depth=np.log(cells.depth))
+    frame["baseline"] = _control_mean(frame, roles, cells.control)
+    known = frame[frame["baseline"].notna() & (frame["perturbation"] != cells.control)]
+    shift = (known["log_depth"] - known["baseline"]).groupby(known["perturbation"]).mean()
+    return {str(name): float(value) for name, value in shift.items()}
+
+
+def _control_mean(frame: pd.DataFrame, roles: list[str], control: str) -> pd.Series:
+    controls = frame.where(frame["perturbation"] == control)["log_depth"]
+    if not roles:
+        return pd.Series(controls.mean(), index=frame.index)
+    return controls.groupby([frame[role] for role in roles]).transform("mean")
+
+
+def gene_statistics(cells: Cells, vocabulary: Vocabulary, config: DenoiserConfig) -> GeneStatistics:
+    """Measure token frequencies, supports and depth knots on the training cells."""
+    tokens = token_matrix(cells.counts)
+    largest = np.asarray(tokens.max(axis=0).todense()).ravel()
+    support = support_sizes(largest) if config.gene_bias else np.full(len(largest), N_TOKENS)
+    knots = np.quantile(np.log(cells.depth), np.linspace(0.0, 1.0, config.depth_knots))
+    return GeneStatistics(
+        support=torch.from_numpy(support.astype(np.int64)),
+        log_marginals=torch.from_numpy(_log_marginals(tokens)),
+        depth_knots=torch.from_numpy(_strictly_increasing(knots).astype(np.float32)),
+        typical_dose=_typical_doses(vocabulary),
+    )
+
+
+def token_matrix(counts: sp.csr_matrix) -> sp.csr_matrix:
+    """Encode the stored counts; a count that is not stored is token 0."""
+    tokens = counts.copy()
+    tokens.data = encode(counts.data)
+    return tokens
+
+
+def _log_marginals(tokens: sp.csr_matrix) -> npt.NDArray[np.float32]:
+    cells, genes = tokens.shape
+    columns = tokens.tocoo()
+    histogram = np.zeros((genes, N_TOKENS))
+    np.add.at(histogram, (columns.col, columns.data), 1.0)
+    histogram[:, 0] = cells - histogram[:, 1:].sum(axis=1)
+    smoothed = histogram + _SMOOTHING
+    return np.log(smoothed / smoothed.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def _strictly_increasing(knots: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    return np.maximum.accumulate(knots) + 1e-4 * np.arange(len(knots))
+
+
+def _typical_doses(vocabulary: Vocabulary) -> Tensor:
+    """Return the geometric mean of the doses of each perturbation: where its Hill curve starts at one half."""
+    doses: dict[str, set[float]] = {part: set() for part in vocabulary.parts}
+    for label, seen in vocabulary.perturbations.items():
+        for part in split_label(label):
+            doses[part].update(seen.doses)
+    typical = [float(np.exp(np.mean(np.log(sorted(found))))) if found else 1.0 for found in doses.values()]
+    return torch.tensor([1.0, *typical], dtype=torch.float32)
+
+
+def training_set(cells: Cells, vocabulary: Vocabulary, gene_order: Tensor) -> TrainingSet:
+    """Put cells into the model's inner gene order and look their conditions up.
+
+    Raises
+    ------
+    UnusableCells
+        If the genes are not those of the vocabulary.
+    """
+    if cells.genes != vocabulary.genes:
+        raise UnusableCells(f"{cells.source}: the genes are not those that the model was built for")
+    conditions = [cell_condition(row, cells) for row in cells.obs.to_dict("records")]
+    return TrainingSet(
+        tokens=token_matrix(cells.counts)[:, gene_order.numpy()].tocsr(),
+        conditions=index_conditions(vocabulary, conditions, cells.depth),
+        condition_cells=_condition_sizes(cells),
+    )
+
+
+def _condition_sizes(cells: Cells) -> npt.NDArray[np.int64]:
+    frame = cells.obs[[*cells.context_roles, "perturbation"]]
+    return frame.groupby(list(frame.columns))["perturbation"].transform("size").to_numpy(dtype=np.int64)
+
+
+def cell_condition(row: Mapping[str, object], cells: Cells) -> Condition:
+    """Return the condition of one row of ``obs``."""
+    context = {role: str(row[role]) for role in cells.context_roles}
+    label = str(row["perturbation"])
+    if label == cells.control:
+        return Condition(context)
+    dose = row["dose"]
+    value = float(dose) if isinstance(dose, float) and np.isfinite(dose) else None
+    return Condition(context, tuple((part, value) for part in split_label(label)))

@@ -1,0 +1,106 @@
+"""The state of an interrupted training: safetensors and JSON beside the checkpoint, removed when it is done."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+import fsspec
+import safetensors
+import safetensors.torch
+import torch
+
+from lingshu_core.errors import TrainingError
+from lingshu_core.training import Trainer, TrainingState
+
+TENSORS, STATE = "training_state.safetensors", "training_state.json"
+
+
+def save_state(folder: str, identity: str, trainer: Trainer) -> None:
+    """Write everything that a resumed training needs; the JSON is written last and names the step.
+
+    Parameters
+    ----------
+    folder
+        Folder or fsspec URL of the checkpoint.
+    identity
+        Digest of data and settings: only the same training is resumed.
+    trainer
+        At the end of an epoch.
+    """
+    filesystem, root = fsspec.core.url_to_fs(folder)
+    filesystem.makedirs(root, exist_ok=True)
+    tensors = safetensors.torch.save(_tensors(trainer), {"step": str(trainer.state.step)})
+    filesystem.pipe_file(f"{root}/{TENSORS}", tensors)
+    content = {"identity": identity, "state": asdict(trainer.state)}
+    filesystem.pipe_file(f"{root}/{STATE}", json.dumps(content).encode())
+
+
+def load_state(folder: str, identity: str, trainer: Trainer) -> int:
+    """Bring a trainer to where the same training stopped.
+
+    Returns
+    -------
+    The step at which it goes on; 0 when there is nothing to resume.
+
+    Raises
+    ------
+    TrainingError
+        If there is a state of this training that can't be read.
+    """
+    filesystem, root = fsspec.core.url_to_fs(folder)
+    if not filesystem.exists(f"{root}/{STATE}"):
+        return 0
+    try:
+        content = json.loads(filesystem.cat_file(f"{root}/{STATE}"))
+        if content["identity"] != identity:
+            return 0
+        tensors = safetensors.torch.load(filesystem.cat_file(f"{root}/{TENSORS}"))
+        trainer.state = TrainingState(**content["state"])
+        # Stopped by a time limit: a resumed training is given the time anew.
+        trainer.state.finished, trainer.state.seconds = "", 0.0
+        _restore(trainer, tensors)
+    except (ValueError, KeyError, TypeError, OSError, safetensors.SafetensorError) as error:
+        raise TrainingError(
+            f"{folder}: the state of an interrupted training can't be read ({error});"
+            f" remove {STATE} to start again, or set training.resume: false"
+        ) from error
+    return trainer.state.step
+
+
+def remove_state(folder: str) -> None:
+    """Remove the state of a training that is done."""
+    filesystem, root = fsspec.core.url_to_fs(folder)
+    for name in (STATE, TENSORS):
+        if filesystem.exists(f"{root}/{name}"):
+            filesystem.rm(f"{root}/{name}")
+
+
+def _tensors(trainer: Trainer) -> dict[str, torch.Tensor]:
+    tensors: dict[str, torch.Tensor] = {}
+    for kind, state in (
+        ("model", trainer.denoiser.state_dict()),
+        ("averaged", trainer.averaged.state_dict()),
+        ("best", trainer.best),
+    ):
+        tensors |= {f"{kind}/{name}": value.detach().cpu().contiguous().clone() for name, value in state.items()}
+    for index, moments in trainer.optimiser.state_dict()["state"].items():
+        tensors |= {f"optimiser/{index}/{name}": value.detach().cpu().clone() for name, value in moments.items()}
+    return tensors
+
+
+def _restore(trainer: Trainer, tensors: dict[str, torch.Tensor]) -> None:
+    parts: dict[str, dict[str, Any]] = {"model": {}, "averaged": {}, "best": {}, "optimiser": {}}
+    for name, value in tensors.items():
+        kind, rest = name.split("/", 1)
+        parts[kind][rest] = value
+    trainer.denoiser.load_state_dict(parts["model"])
+    trainer.averaged.load_state_dict(parts["averaged"])
+    trainer.best = parts["best"]
+    moments: dict[int, dict[str, torch.Tensor]] = {}
+    for name, value in parts["optimiser"].items():
+        index, moment = name.split("/", 1)
+        moments.setdefault(int(index), {})[moment] = value
+    optimiser = trainer.optimiser.state_dict()
+    trainer.optimiser.load_state_dict({**optimiser, "state": moments})

@@ -1,0 +1,105 @@
+"""The reverse process: reveal masked genes step by step, in random order.
+
+The positions revealed never depend on the values drawn, so the distribution of a gene at the step that
+reveals it is an unbiased view of its marginal: the sampler draws from it, the estimator takes its
+expectation. Both walk the same path, through :func:`reveal`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lingshu_core.conditioning import ConditionBatch
+from lingshu_core.denoiser import Denoiser, SupportGroup
+from lingshu_core.diffusion import Schedule, reveal_counts
+from lingshu_core.tokens import MASK
+
+
+@dataclass(frozen=True)
+class RevealSettings:
+    """How cells are revealed.
+
+    Parameters
+    ----------
+    steps, schedule
+        Number of steps and how many genes each of them reveals.
+    guidance
+        w of a = a_u + (w + 1)(a_c − a_u), where u is the *control* of the same context and depth
+        (arXiv 2603.25240); 0 is the plain conditional model.
+    """
+
+    steps: int = 3
+    schedule: Schedule = "geometric"
+    guidance: float = 0.0
+
+
+@dataclass(frozen=True)
+class Revealed:
+    """Genes of one support group that one step reveals.
+
+    ``cell`` and ``gene`` (places,) are rows and inner gene positions; ``probabilities`` (places, tokens).
+    """
+
+    group: SupportGroup
+    cell: Tensor
+    gene: Tensor
+    probabilities: Tensor
+
+
+@torch.inference_mode()
+def reveal(
+    denoiser: Denoiser,
+    batch: ConditionBatch,
+    rank: Tensor,
+    uniforms: Tensor,
+    settings: RevealSettings,
+) -> Iterator[Revealed]:
+    """Walk the reverse process and yield every gene's distribution at the step that reveals it.
+
+    Parameters
+    ----------
+    denoiser
+        The model, in evaluation mode.
+    batch
+        Conditions of the cells.
+    rank
+        Position of every gene in each cell's random order, (cells, genes), inner gene order.
+    uniforms
+        The number from which each gene's token is drawn, (cells, genes), inner gene order.
+    settings
+        Steps, schedule and guidance.
+
+    Yields
+    ------
+    The genes of one support group that one step reveals. The tokens of the last step are not needed by the
+    walk itself: who wants them calls :func:`draw` on what is yielded, with the same uniforms.
+    """
+    tokens = torch.full(rank.shape, MASK, dtype=torch.long, device=rank.device)
+    counts = reveal_counts(denoiser.genes, settings.steps, settings.schedule)
+    revealed = 0
+    for step, count in enumerate(counts, start=1):
+        features = denoiser.features(tokens, batch)
+        if settings.guidance:
+            unconditional = denoiser.features(tokens, batch.as_control())
+            features = features.guided(unconditional, settings.guidance)
+        chosen = (rank >= revealed) & (rank < revealed + count)
+        revealed += count
+        for group in denoiser.groups:
+            cell, gene = torch.nonzero(chosen[:, group.start : group.stop], as_tuple=True)
+            if len(cell):
+                logits = denoiser.chosen_logits(features, group, cell, gene)
+                piece = Revealed(group, cell, gene + group.start, torch.softmax(logits, dim=-1))
+                if step < len(counts):
+                    tokens[piece.cell, piece.gene] = draw(piece, uniforms)
+                yield piece
+
+
+def draw(piece: Revealed, uniforms: Tensor) -> Tensor:
+    """Draw one token for each place by inverse CDF, (places,)."""
+    threshold = uniforms[piece.cell, piece.gene][:, None]
+    below = piece.probabilities.cumsum(dim=-1) < threshold
+    return below.sum(dim=-1).clamp_max(piece.group.tokens - 1)

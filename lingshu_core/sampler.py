@@ -1,0 +1,33 @@
+"""Cells drawn from the model, as counts."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from lingshu_core.conditioning import ConditionBatch
+from lingshu_core.denoiser import Denoiser
+from lingshu_core.reveal import RevealSettings, draw, reveal
+from lingshu_core.tokens import decode
+
+
+def sample_tokens(
+    denoiser: Denoiser, batch: ConditionBatch, rank: Tensor, uniforms: Tensor, settings: RevealSettings
+) -> Tensor:
+    """Draw cells; returns tokens (cells, genes) in the inner gene order.
+
+    Parameters are those of :func:`lingshu_core.reveal.reveal`.
+    """
+    tokens = torch.zeros(rank.shape, dtype=torch.long, device=rank.device)
+    for piece in reveal(denoiser, batch, rank, uniforms, settings):
+        tokens[piece.cell, piece.gene] = draw(piece, uniforms)
+    return tokens
+
+
+def to_outer_counts(denoiser: Denoiser, tokens: Tensor) -> npt.NDArray[np.float32]:
+    """Turn inner tokens into counts in the order of the vocabulary's genes, (cells, genes)."""
+    counts = np.empty(tokens.shape, dtype=np.float32)
+    counts[:, denoiser.gene_order.cpu().numpy()] = decode(tokens.cpu().numpy())
+    return counts

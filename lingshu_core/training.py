@@ -1,0 +1,328 @@
+"""Training: AdamW, cosine rate with warm-up, 1/t loss, power EMA, early stopping, exact resume.
+
+Random numbers are drawn from (seed, epoch) and (seed, step) only, so a run that was interrupted and resumed
+is the run that was not.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from lingshu_core.conditioning import UNSPECIFIED_INDEX, ConditionBatch
+from lingshu_core.denoiser import Denoiser
+from lingshu_core.diffusion import draw_times, mask_tokens
+from lingshu_core.errors import TrainingError
+from lingshu_core.preparation import TrainingSet
+from lingshu_core.tokens import MASK
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How to train.
+
+    Parameters
+    ----------
+    epochs
+        Passes over the training cells at most; the learning rate falls over all of them.
+    minutes
+        Stop after this time, whatever was reached; None: no limit.
+    batch_size, learning_rate, weight_decay, warmup_steps
+        As in AdamW with betas (.9, .95), gradients clipped at norm 1.
+    direct_rate
+        Factor on the learning rate of tilt, bias, pooled path and condition embeddings.
+    balance
+        Cells of a condition with n cells are drawn with weight n^−balance: 0 takes cells as they come, 1 gives
+        every condition the same say. Large conditions would otherwise decide what a perturbation does.
+    factor_dropout
+        Probability that a context factor of a training cell is replaced by "unspecified", so that a
+        campaign may leave a factor out. The perturbation is never dropped.
+    validation_share
+        Share of cells kept for validation; 0 switches early stopping off.
+    patience
+        Epochs without a better validation loss after which training stops.
+    ema
+        Relative width of the power-function EMA (arXiv 2312.02696, equation 127); published value .05.
+    """
+
+    epochs: int = 40
+    minutes: float | None = None
+    batch_size: int = 64
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.1
+    warmup_steps: int = 50
+    direct_rate: float = 5.0
+    balance: float = 0.5
+    factor_dropout: float = 0.1
+    validation_share: float = 0.1
+    patience: int = 8
+    ema: float = 0.05
+    seed: int = 0
+    device: str = "auto"
+    threads: int | None = None
+
+
+@dataclass(frozen=True)
+class TrainingProgress:
+    """Where training stands, as shown to the user. Losses are nats per gene."""
+
+    step: int
+    steps: int
+    epoch: int
+    loss: float
+    validation_loss: float | None
+    cells_per_second: float
+    seconds_left: float
+
+
+@dataclass
+class TrainingState:
+    """Everything that a resumed run needs beside weights and moments."""
+
+    step: int = 0
+    best_loss: float = math.inf
+    best_epoch: int = -1
+    history: list[dict[str, float]] = field(default_factory=list)
+    seconds: float = 0.0
+    finished: str = ""
+
+
+def pick_device(name: str) -> torch.device:
+    """Return the device of that name; ``auto`` takes CUDA where there is one.
+
+    Raises
+    ------
+    TrainingError
+        If CUDA is asked for and there is none.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise TrainingError(f"device {name!r} was asked for, but torch finds no CUDA device; use device: auto or cpu")
+    return torch.device(name)
+
+
+def power_ema_exponent(relative_width: float) -> float:
+    """Solve for γ of the power-function EMA from its relative width (arXiv 2312.02696, equation 126)."""
+    low, high = 0.0, 1e4
+    for _ in range(200):
+        middle = (low + high) / 2
+        width = math.sqrt(middle + 1) / ((middle + 2) * math.sqrt(middle + 3))
+        low, high = (middle, high) if width > relative_width else (low, middle)
+    return low
+
+
+class Trainer:
+    """Trains a denoiser and keeps the averaged weights that did best on the validation cells.
+
+    Parameters
+    ----------
+    denoiser
+        The model; trained in place.
+    training, validation
+        Cells to learn from, and to stop by (may be empty).
+    config
+        How to train.
+    """
+
+    def __init__(
+        self,
+        denoiser: Denoiser,
+        training: TrainingSet,
+        validation: TrainingSet | None,
+        config: TrainingConfig,
+    ) -> None:
+        self.config = config
+        self.device = pick_device(config.device)
+        self.denoiser = denoiser.to(self.device)
+        self.averaged = copy.deepcopy(self.denoiser).eval()
+        self.best = copy.deepcopy(self.averaged.state_dict())
+        self.training, self.validation = training, validation
+        self.steps_per_epoch = max(1, len(training) // config.batch_size)
+        self.steps = self.steps_per_epoch * config.epochs
+        self.state = TrainingState()
+        self.optimiser = torch.optim.AdamW(self._parameter_groups(), betas=(0.9, 0.95), fused=True)
+        self._ema_exponent = power_ema_exponent(config.ema)
+
+    def run(
+        self,
+        on_progress: Callable[[TrainingProgress], None] | None = None,
+        on_epoch: Callable[[Trainer], None] | None = None,
+    ) -> Denoiser:
+        """Train until the epochs, the patience or the minutes are used up.
+
+        Returns
+        -------
+        The averaged model with the lowest validation loss (the last one without validation).
+        """
+        if self.config.threads:
+            torch.set_num_threads(self.config.threads)
+        while not self.state.finished:
+            self._epoch(on_progress)
+            self._close_epoch()
+            if on_epoch is not None:
+                on_epoch(self)
+        self.averaged.load_state_dict(self.best)
+        return self.averaged
+
+    def _epoch(self, on_progress: Callable[[TrainingProgress], None] | None) -> None:
+        started, seen, loss_sum = time.monotonic(), 0, 0.0
+        base = self.state.seconds
+        self.denoiser.train()
+        for rows in self._batches():
+            loss = self._step(rows)
+            seen, loss_sum = seen + 1, loss_sum + loss
+            self.state.seconds = base + time.monotonic() - started
+            if on_progress is not None:
+                rate = seen * self.config.batch_size / max(self.state.seconds - base, 1e-9)
+                on_progress(self._progress(loss_sum / seen, rate))
+            if self._out_of_time():
+                break
+        self.state.history.append({"loss": loss_sum / max(seen, 1)})
+
+    def _batches(self) -> Iterator[npt.NDArray[np.int64]]:
+        epoch, done = divmod(self.state.step, self.steps_per_epoch)
+        order = balanced_order(self.training.condition_cells, self.config.balance, [self.config.seed, epoch])
+        for i in range(done, self.steps_per_epoch):
+            yield order[i * self.config.batch_size : (i + 1) * self.config.batch_size]
+
+    def _step(self, rows: npt.NDArray[np.int64]) -> float:
+        generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + self.state.step)
+        tokens, batch = self.training.batch(rows)
+        batch = drop_factors(batch, self.config.factor_dropout, generator)
+        # Dropout draws from torch's own generator: seeded by the step, a resumed run repeats it.
+        torch.manual_seed(self.config.seed * 1_000_003 + self.state.step)
+        self._set_rate()
+        self.optimiser.zero_grad(set_to_none=True)
+        loss = diffusion_loss(self.denoiser, tokens, batch, generator, self.device)
+        if not torch.isfinite(loss):
+            raise TrainingError(
+                f"the loss is {loss.item()} at step {self.state.step}; lower training.learning_rate"
+                f" (now {self.config.learning_rate:g})"
+            )
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.denoiser.parameters(), 1.0)
+        self.optimiser.step()
+        self.state.step += 1
+        self._average()
+        return loss.item()
+
+    def _set_rate(self) -> None:
+        step, warmup = self.state.step, self.config.warmup_steps
+        share = min(step / max(self.steps, 1), 1.0)
+        rate = self.config.learning_rate * (0.1 + 0.45 * (1 + math.cos(math.pi * share)))
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate * min(1.0, (step + 1) / warmup) * group["factor"]
+
+    def _average(self) -> None:
+        weight = (1.0 - 1.0 / self.state.step) ** (self._ema_exponent + 1.0)
+        with torch.no_grad():
+            for averaged, current in zip(self.averaged.parameters(), self.denoiser.parameters(), strict=True):
+                averaged.lerp_(current, 1.0 - weight)
+
+    def _close_epoch(self) -> None:
+        epoch = self.state.step // self.steps_per_epoch
+        if self.validation is None or not len(self.validation):
+            self.best = copy.deepcopy(self.averaged.state_dict())
+        else:
+            loss = validation_loss(self.averaged, self.validation, self.device)
+            self.state.history[-1]["validation_loss"] = loss
+            if loss < self.state.best_loss:
+                self.state.best_loss, self.state.best_epoch = loss, epoch
+                self.best = copy.deepcopy(self.averaged.state_dict())
+            elif epoch - self.state.best_epoch >= self.config.patience:
+                self.state.finished = f"no better validation loss for {self.config.patience} epochs"
+        if self.state.step >= self.steps:
+            self.state.finished = f"{self.config.epochs} epochs"
+        elif self._out_of_time():
+            self.state.finished = f"{self.config.minutes:g} minutes"
+
+    def _out_of_time(self) -> bool:
+        return self.config.minutes is not None and self.state.seconds > 60 * self.config.minutes
+
+    def _progress(self, loss: float, rate: float) -> TrainingProgress:
+        left = (self.steps - self.state.step) * self.config.batch_size / max(rate, 1e-9)
+        if self.config.minutes is not None:
+            left = min(left, max(0.0, 60 * self.config.minutes - self.state.seconds))
+        validation = self.state.history[-1].get("validation_loss") if self.state.history else None
+        epoch = (self.state.step - 1) // self.steps_per_epoch
+        return TrainingProgress(self.state.step, self.steps, epoch, loss, validation, rate, left)
+
+    def _parameter_groups(self) -> list[dict[str, Any]]:
+        direct: list[tuple[str, nn.Parameter]] = []
+        network: list[tuple[str, nn.Parameter]] = []
+        for name, parameter in self.denoiser.named_parameters():
+            if parameter.requires_grad:
+                is_direct = name.split(".")[0] in ("bias", "tilt", "pooled", "conditions")
+                (direct if is_direct else network).append((name, parameter))
+        groups = []
+        for members, factor in ((direct, self.config.direct_rate), (network, 1.0)):
+            decayed = [p for n, p in members if p.dim() >= 2 and not n.startswith("bias")]
+            free = [p for n, p in members if p.dim() < 2 or n.startswith("bias")]
+            groups.append({"params": decayed, "weight_decay": self.config.weight_decay, "factor": factor})
+            groups.append({"params": free, "weight_decay": 0.0, "factor": factor})
+        return [group for group in groups if group["params"]]
+
+
+def diffusion_loss(
+    denoiser: Denoiser,
+    tokens: Tensor,
+    batch: ConditionBatch,
+    generator: torch.Generator,
+    device: torch.device,
+) -> Tensor:
+    """Return the masked cross-entropy weighted by 1/t, nats per gene."""
+    times = draw_times(len(tokens), generator)
+    masked_tokens = mask_tokens(tokens, times, generator).to(device)
+    tokens, weight = tokens.to(device), (1.0 / times).to(device)[:, None]
+    batch = batch.to(device)
+    total = torch.zeros((), device=device)
+    for genes, loss in denoiser.losses(tokens, masked_tokens, batch):
+        total = total + (loss * (masked_tokens[:, genes] == MASK) * weight).sum()
+    return total / tokens.numel()
+
+
+@torch.no_grad()
+def validation_loss(denoiser: Denoiser, data: TrainingSet, device: torch.device, batch_size: int = 128) -> float:
+    """Return the loss on cells with masks that are the same at every call, nats per gene."""
+    denoiser.eval()
+    generator = torch.Generator().manual_seed(20_260_325)
+    total = 0.0
+    for start in range(0, len(data), batch_size):
+        tokens, batch = data.batch(np.arange(start, min(start + batch_size, len(data))))
+        total += diffusion_loss(denoiser, tokens, batch, generator, device).item() * len(tokens)
+    return total / len(data)
+
+
+def drop_factors(batch: ConditionBatch, probability: float, generator: torch.Generator) -> ConditionBatch:
+    """Replace context factors by "unspecified" at random; perturbation and depth stay."""
+    kept = torch.rand(batch.factors.shape, generator=generator) >= probability
+    factors = torch.where(kept, batch.factors, UNSPECIFIED_INDEX)
+    return ConditionBatch(factors, batch.parts, batch.doses, batch.log_depth)
+
+
+def balanced_order(sizes: npt.NDArray[np.int64], balance: float, seed: list[int]) -> npt.NDArray[np.int64]:
+    """Draw one epoch of positions with weights size^−balance, evenly (systematic resampling), and shuffle them.
+
+    With ``balance`` 0 it is a permutation: every cell once.
+    """
+    rng = np.random.default_rng(seed)
+    reached = np.cumsum(sizes.astype(float) ** -balance)
+    levels = (np.arange(len(sizes)) + rng.random()) / len(sizes) * reached[-1]
+    return rng.permutation(np.minimum(np.searchsorted(reached, levels, side="right"), len(sizes) - 1))
+
+
+def split_validation(cells: int, share: float, seed: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Split positions of cells into training and validation, both sorted."""
+    order = np.random.default_rng([seed, 77]).permutation(cells)
+    held = round(cells * share)
+    return np.sort(order[held:]), np.sort(order[:held])

@@ -1,0 +1,68 @@
+"""Drawn cells of a run as AnnData zarr, for scanpy: ``cells.zarr`` beside the hit table."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from anndata import AnnData
+
+from actors.blobs import absolute_url
+from campaigns.plan import PlannedCondition
+from screening.aggregation import CommittedBlocks, blocks_by_condition, read_blocks
+from screening.campaign import PlannedCampaign
+from screening.errors import ResultsError
+
+CELLS = "cells.zarr"
+
+
+def export_cells(planned: PlannedCampaign, ledger: CommittedBlocks, committed: frozenset[str], output: str) -> str:
+    """Write the cells of all complete conditions, controls included.
+
+    Returns
+    -------
+    The URL of the zarr store.
+
+    Raises
+    ------
+    ResultsError
+        If no block has cells.
+    """
+    blocks = blocks_by_condition(planned.plan)
+    parts, frames = [], []
+    for condition in planned.plan.conditions:
+        wanted = blocks[condition.key]
+        if any(block.id not in committed for block in wanted):
+            continue
+        for block, result in zip(wanted, read_blocks(wanted, ledger), strict=True):
+            if result.cells is not None:
+                parts.append(result.cells.counts)
+                frames.append(_obs(condition, result.cells.depth, block.first_shard, result.cells_per_shard))
+    if not parts:
+        raise ResultsError(f"{output}: no block holds cells; set estimator.kind: sampled and store_cells: true")
+    # The middle of a bin may be no integer; counts have to be.
+    counts = sp.vstack(parts).tocsr()
+    counts.data = np.floor(counts.data).astype(np.int32)
+    cells = AnnData(
+        X=counts.astype(np.int32),
+        obs=pd.concat(frames, ignore_index=True).set_index("cell"),
+        var=pd.DataFrame(index=pd.Index(planned.campaign.model.vocabulary.genes, name="gene")),
+    )
+    url = f"{absolute_url(output).rstrip('/')}/{CELLS}"
+    cells.write_zarr(url.removeprefix("file://"))
+    return url
+
+
+def _obs(planned: PlannedCondition, depth: np.ndarray, first_shard: int, cells_per_shard: int) -> pd.DataFrame:
+    condition, cells = planned.condition, np.arange(len(depth))
+    shard = first_shard + cells // cells_per_shard
+    return pd.DataFrame(
+        {
+            "cell": [f"{planned.key[:12]}-{s}-{c % cells_per_shard}" for s, c in zip(shard, cells, strict=True)],
+            "perturbation": condition.perturbation.label,
+            "perturbation_type": condition.perturbation.type,
+            **condition.context.as_dict(),
+            "shard": shard,
+            "depth": depth,
+        }
+    )

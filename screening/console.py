@@ -1,0 +1,200 @@
+"""What the command line shows: tables, progress, summaries. Plain lines where there is no terminal."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any
+
+import polars as pl
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from actors.progress import Progress as RunProgress
+from lingshu_core.simulator import Simulation, SimulationFiles
+from lingshu_core.training import TrainingProgress
+from screening.campaign import PlannedCampaign
+from screening.doctor import Check
+from screening.run import STAGES, RunResult
+from screening.status import CampaignStatus
+from screening.training_run import TrainingResult
+
+console = Console(soft_wrap=True, highlight=False)
+_LINE_SECONDS = 10.0
+"""Without a terminal, progress is a plain line this often."""
+
+
+class TrainingDisplay:
+    """Shows loss, cells/s and time left of a training."""
+
+    def __init__(self) -> None:
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        self._bar = Progress(*columns, console=console, disable=not console.is_terminal)
+        self._task: TaskID | None = None
+        self._line_due = 0.0
+
+    def __enter__(self) -> TrainingDisplay:
+        """Start the display."""
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop the display."""
+        self._bar.stop()
+
+    def update(self, progress: TrainingProgress) -> None:
+        """Show where training stands."""
+        validation = "" if progress.validation_loss is None else f"  validation {progress.validation_loss:.4f}"
+        text = (
+            f"epoch {progress.epoch + 1}  loss {progress.loss:.4f}{validation}"
+            f"  {progress.cells_per_second:,.0f} cells/s"
+        )
+        if self._task is None:
+            self._task = self._bar.add_task(text, total=progress.steps)
+        self._bar.update(self._task, completed=progress.step, description=text)
+        if not console.is_terminal and time.monotonic() >= self._line_due:
+            self._line_due = time.monotonic() + _LINE_SECONDS
+            console.print(f"{text}  step {progress.step}/{progress.steps}  {progress.seconds_left:.0f} s left")
+
+
+class RunDisplay:
+    """Shows the stages of a run and how far the prediction is."""
+
+    def __init__(self) -> None:
+        columns = (TextColumn("  {task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        self._bar = Progress(*columns, console=console, disable=not console.is_terminal, transient=True)
+        self._task: TaskID | None = None
+        self._line_due = 0.0
+
+    def __enter__(self) -> RunDisplay:
+        """Start the display."""
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop the display."""
+        self._bar.stop()
+
+    def stage(self, name: str, detail: str) -> None:
+        """Show that a stage has begun."""
+        console.print(f"[bold]{STAGES.index(name) + 1}/{len(STAGES)} {name:<9}[/bold] {detail}", markup=True)
+
+    def progress(self, progress: RunProgress) -> None:
+        """Show how far the prediction is."""
+        failed = f"  {progress.failed} failed" if progress.failed else ""
+        text = f"{progress.replicas} replicas  {progress.leases} leases{failed}"
+        if self._task is None:
+            self._task = self._bar.add_task(text, total=progress.total)
+        self._bar.update(self._task, completed=progress.done, description=text)
+        if not console.is_terminal and time.monotonic() >= self._line_due:
+            self._line_due = time.monotonic() + _LINE_SECONDS
+            left = (progress.total - progress.done) * progress.seconds_per_task / max(progress.replicas, 1)
+            console.print(f"  {progress.done}/{progress.total} blocks  {text}  {left:.0f} s left")
+
+
+def hit_view(hits: pl.DataFrame) -> Table:
+    """Show the columns that a person reads first."""
+    table = Table(header_style="bold", box=None, pad_edge=False)
+    columns = ("rank", "perturbation", "context", "score", "±", "effect", "cells seen", "strongest genes")
+    for name in columns:
+        table.add_column(name, justify="left" if name in columns[1:3] or name == "strongest genes" else "right")
+    for row in hits.iter_rows(named=True):
+        table.add_row(*_hit_row(row))
+    return table
+
+
+def _hit_row(row: Mapping[str, Any]) -> tuple[str, ...]:
+    if row["status"] != "done":
+        return ("–", row["perturbation"], row["context"], row["status"], "", "", "", row["reason"] or "")
+    seen = str(row["training_cells"]) if row["training_cells"] else f"0 ({row['training_cells_all']} elsewhere)"
+    genes = ", ".join([*row["top_up"].split(", ")[:2], *row["top_down"].split(", ")[:2]]).strip(", ")
+    return (
+        str(row["rank"]),
+        row["perturbation"],
+        row["context"],
+        f"{row['score']:+.3f}",
+        f"{row['score_se']:.3f}",
+        f"{row['effect']:+.4f}",
+        seen,
+        genes,
+    )
+
+
+def describe_simulation(simulation: Simulation, files: SimulationFiles) -> str:
+    """Say what was simulated and where it is."""
+    cells = simulation.cells
+    truth = simulation.true_effects.obs
+    written = "\n".join(f"  {path}" for path in vars(files).values())
+    return (
+        f"{cells.n_obs:,} cells × {cells.n_vars} genes simulated; {int(truth['true_hit'].sum())} planted hits among"
+        f" {len(truth)} conditions, {int((~truth['measured']).sum())} of them without cells\n{written}"
+    )
+
+
+def describe_training(result: TrainingResult) -> str:
+    """Say what was trained, for how long, and why it stopped."""
+    held = f", {result.held_out:,} held out" if result.held_out else ""
+    resumed = f" (resumed at step {result.resumed_at})" if result.resumed_at else ""
+    return (
+        f"trained on {result.cells:,} cells{held}: {result.parameters / 1e6:.1f}M parameters ({result.paths}),"
+        f" {result.epochs} epochs in {result.seconds:.0f} s{resumed}, stopped by {result.stopped_by}\n"
+        f"validation loss {result.validation_loss:.4f} nats per gene\n"
+        f"checkpoint {result.output} ({result.digest[:12]})"
+    )
+
+
+def describe_plan(planned: PlannedCampaign, status: CampaignStatus) -> str:
+    """Say what a campaign would compute."""
+    plan, estimator = planned.plan, planned.campaign.spec.estimator
+    passes = plan.n_cells * estimator.steps * (2 if estimator.guidance else 1)
+    question = next(iter(planned.readouts.values())).question
+    lines = [
+        f"{plan.name}: {question}",
+        f"{status.conditions:,} conditions in {len(planned.readouts):,} contexts, controls included",
+        f"{plan.shards} shards × {estimator.depth_strata} depth strata a condition: {plan.n_cells:,} cells,"
+        f" {passes:,} passes ({estimator.kind}, {estimator.steps} {estimator.schedule} steps,"
+        f" guidance {estimator.guidance:g})",
+        f"{status.blocks:,} blocks, {status.committed:,} of them in {status.output} already",
+        f"run {plan.run_id[:16]}",
+        *plan.notices,
+    ]
+    return "\n".join(lines)
+
+
+def describe_status(planned: PlannedCampaign, status: CampaignStatus) -> str:
+    """Say how far a campaign is."""
+    share = 100 * status.committed / status.blocks
+    state = "all computed" if status.done else "run the campaign to go on"
+    return (
+        f"{planned.plan.name} (run {planned.plan.run_id[:16]}): {status.committed:,} of {status.blocks:,} blocks"
+        f" committed ({share:.0f} %), {status.complete_conditions:,} of {status.conditions:,} conditions complete;"
+        f" {state}"
+    )
+
+
+def describe_run(result: RunResult, top: int) -> Table | str:
+    """Show the best hits and where the rest is."""
+    console.print(hit_view(result.hits.filter(pl.col("status") == "done").head(top)))
+    failed = result.hits.filter(pl.col("status") != "done")
+    if failed.height:
+        console.print(f"[bold]{failed.height} conditions failed[/bold]; the first of them:")
+        console.print(hit_view(failed.head(5)))
+    return (
+        f"{result.computed} blocks computed, {result.reused} reused, {result.failed} conditions failed\n"
+        f"results in {result.output}: {', '.join(result.files)}"
+    )
+
+
+def describe_checks(checks: Sequence[Check]) -> Table:
+    """Show what the doctor found."""
+    table = Table(box=None, pad_edge=False, show_header=False)
+    marks = {"good": "[green]ok[/green]", "note": "[yellow]note[/yellow]", "bad": "[red]bad[/red]"}
+    for check in checks:
+        table.add_row(marks[check.verdict], check.name, check.finding)
+    return table

@@ -1,0 +1,111 @@
+"""``lingshu doctor``: is this machine fit, and is everything there that a campaign needs?"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from actors.blobs import open_blobs, probe_conditional_writes
+from actors.errors import ActorsError
+from campaigns.errors import CampaignError
+from campaigns.screen_spec import ScreenSpec
+from campaigns.source import load_any
+from campaigns.training_spec import TrainSpec
+from lingshu_core.cells import read_cells
+from lingshu_core.checkpoint import load_checkpoint
+from lingshu_core.errors import LingshuCoreError
+from screening.errors import ScreeningError
+from screening.readouts import cell_source
+
+Verdict = Literal["good", "note", "bad"]
+_PACKAGES = ("ray", "torch", "anndata", "polars", "obstore", "s3fs", "safetensors")
+_SMALLEST_FREE = 2 * 1024**3
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at."""
+
+    name: str
+    verdict: Verdict
+    finding: str
+
+
+def examine(campaign: Path | None) -> list[Check]:
+    """Look at the machine, and at what a campaign file names."""
+    checks = list(_machine())
+    if campaign is not None:
+        checks += _campaign(campaign)
+    return checks
+
+
+def _machine() -> Iterator[Check]:
+    yield Check("python", "good", f"{platform.python_version()} on {platform.machine()}, {os.cpu_count()} CPUs")
+    for name in _PACKAGES:
+        try:
+            yield Check(name, "good", version(name))
+        except PackageNotFoundError:
+            yield Check(name, "bad", "not installed; install lingshu-screen with its constraints file")
+    if torch.cuda.is_available():
+        names = ", ".join(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count()))
+        yield Check("gpu", "good", names)
+    else:
+        yield Check("gpu", "note", "none; use configuration: direct and gpus_per_replica: 0")
+    free = shutil.disk_usage(Path.cwd()).free
+    verdict: Verdict = "good" if free > _SMALLEST_FREE else "bad"
+    yield Check("disk", verdict, f"{free / 1024**3:.1f} GiB free here")
+    s3 = "set" if os.environ.get("AWS_ACCESS_KEY_ID") else "not set (only needed for s3://)"
+    yield Check("S3 credentials", "note", s3)
+
+
+def _campaign(path: Path) -> Iterator[Check]:
+    loaded: list[TrainSpec | ScreenSpec] = []
+    yield _attempt("campaign", lambda: _load(path, loaded))
+    for spec in loaded:
+        if isinstance(spec, ScreenSpec):
+            yield _attempt("model", lambda spec=spec: _model(spec.model))  # type: ignore[misc]
+            yield _attempt("output", lambda spec=spec: _store(spec.output))  # type: ignore[misc]
+            if spec.compute.gpus_per_replica and not spec.compute.address and not torch.cuda.is_available():
+                yield Check("compute", "bad", "gpus_per_replica is set, but this machine has no GPU; set it to 0")
+        else:
+            yield _attempt("data", lambda spec=spec: _data(spec))  # type: ignore[misc]
+
+
+def _attempt(name: str, look: Callable[[], str]) -> Check:
+    try:
+        return Check(name, "good", look())
+    except (ActorsError, CampaignError, LingshuCoreError, ScreeningError) as error:
+        return Check(name, "bad", str(error))
+
+
+def _load(path: Path, loaded: list[TrainSpec | ScreenSpec]) -> str:
+    spec = load_any(path).spec
+    loaded.append(spec)
+    return f"{spec.name}, kind: {spec.kind}"
+
+
+def _model(folder: str) -> str:
+    checkpoint = load_checkpoint(folder)
+    parameters = sum(parameter.numel() for parameter in checkpoint.denoiser.parameters())
+    genes, contexts = len(checkpoint.vocabulary.genes), len(checkpoint.vocabulary.contexts)
+    return f"{checkpoint.digest[:12]}: {parameters / 1e6:.1f}M parameters, {genes:,} genes, {contexts} contexts"
+
+
+def _store(url: str) -> str:
+    probe_conditional_writes(open_blobs(url))
+    return f"{url}: can be written, and knows who was first"
+
+
+def _data(spec: TrainSpec) -> str:
+    cells = read_cells(cell_source(spec.data))
+    labels = cells.obs["perturbation"].nunique() - 1
+    controls = int(cells.is_control.sum())
+    return f"{len(cells):,} cells ({controls:,} controls), {len(cells.genes):,} genes, {labels} perturbations"

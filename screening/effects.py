@@ -1,0 +1,96 @@
+"""Effects of a condition: paired differences from the control of the same context.
+
+Shard r of a condition and shard r of its control share their random numbers, so effects are means of
+paired differences over shards, and their standard errors come from the spread of those differences.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from screening.errors import BlockError
+from screening.store import BlockResult
+
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Moments:
+    """All shards of one condition, in the order of their numbers.
+
+    ``log1p`` and ``counts`` are (shards, genes); ``log1p_square`` and ``counts_square`` (genes,).
+    """
+
+    log1p: Array
+    counts: Array
+    log1p_square: Array
+    counts_square: Array
+    cells: int
+
+    @property
+    def log1p_variance(self) -> Array:
+        """Variance of log1p counts per 10k over cells, (genes,): E[x²] − (E x)²."""
+        return np.maximum(self.log1p_square - np.square(self.log1p.mean(axis=0)), 0.0)
+
+    @property
+    def counts_variance(self) -> Array:
+        """Variance of counts over cells, (genes,)."""
+        return np.maximum(self.counts_square - np.square(self.counts.mean(axis=0)), 0.0)
+
+
+@dataclass(frozen=True)
+class Effect:
+    """Difference between a condition and its control, with one standard error, each (genes,)."""
+
+    log1p: Array
+    log1p_se: Array
+    counts: Array
+    counts_se: Array
+
+
+def merge_blocks(blocks: list[BlockResult]) -> Moments:
+    """Join the blocks of a condition, ordered by shard, whatever the order of their commits.
+
+    Raises
+    ------
+    BlockError
+        If shards repeat or are missing.
+    """
+    ordered = sorted(blocks, key=lambda block: block.first_shard)
+    expected = 0
+    for block in ordered:
+        if block.first_shard != expected:
+            raise BlockError(f"shard {expected} of a condition is missing or doubled (found {block.first_shard})")
+        expected += block.shards
+    weights = [block.shards for block in ordered]
+    return Moments(
+        log1p=np.concatenate([block.log1p_mean for block in ordered]).astype(np.float64),
+        counts=np.concatenate([block.count_mean for block in ordered]).astype(np.float64),
+        log1p_square=np.average([block.log1p_square.astype(np.float64) for block in ordered], axis=0, weights=weights),
+        counts_square=np.average([block.count_square.astype(np.float64) for block in ordered], axis=0, weights=weights),
+        cells=sum(block.shards * block.cells_per_shard for block in ordered),
+    )
+
+
+def paired_effect(condition: Moments, control: Moments) -> Effect:
+    """Return the effect of a condition against the control of the same context.
+
+    Raises
+    ------
+    BlockError
+        If the two do not have the same number of shards.
+    """
+    if condition.log1p.shape != control.log1p.shape:
+        raise BlockError(
+            f"a condition has {len(condition.log1p)} shards and its control {len(control.log1p)}; they can't be paired"
+        )
+    log1p, counts = condition.log1p - control.log1p, condition.counts - control.counts
+    return Effect(log1p.mean(axis=0), standard_error(log1p), counts.mean(axis=0), standard_error(counts))
+
+
+def standard_error(replicates: Array) -> Array:
+    """Return the standard error of the mean over the first axis, the independently randomised shards."""
+    return replicates.std(axis=0, ddof=1) / np.sqrt(len(replicates))

@@ -1,0 +1,34 @@
+"""Errors of the screening room.
+
+::
+
+    ScreeningError               root: everything that screening raises on purpose
+    ├── ObjectiveError           an objective that can't be scored in these contexts
+    ├── ResultsError             results that are not there or can't be read
+    ├── BlockError               bytes of a committed block that are not what the plan asked for
+    └── NonFiniteResult          the model gave NaN or infinity; the replica is not used again
+"""
+
+from __future__ import annotations
+
+
+class ScreeningError(Exception):
+    """Root of the errors that ``screening`` raises on purpose."""
+
+
+class ObjectiveError(ScreeningError):
+    """An objective can't be scored in these contexts."""
+
+
+class ResultsError(ScreeningError):
+    """Results are not there or can't be read."""
+
+
+class BlockError(ScreeningError):
+    """The bytes of a committed block are not what the plan asked for."""
+
+
+class NonFiniteResult(ScreeningError):
+    """The model gave NaN or infinity: the weights in this process can't be trusted any more."""
+
+    poisons_replica = True

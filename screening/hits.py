@@ -1,0 +1,211 @@
+"""The hit table: one row for each condition, best first, failed ones last with their reason.
+
+``COLUMNS`` says what each column means and in which unit; the same words go into the Parquet file.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+from scipy import stats
+
+from campaigns.conditions import Condition, Perturbation
+from lingshu_core.vocabulary import Vocabulary
+from screening.aggregation import Folded
+from screening.effects import Effect, paired_effect
+from screening.objectives import UNITS, Readout, Score, score_condition
+
+TOP_GENES = 5
+INTERVAL = 0.9
+
+COLUMNS: Mapping[str, tuple[Any, str]] = {
+    "rank": (pl.Int64, "rank by score over all conditions, 1 is best; empty for failed conditions"),
+    "rank_in_context": (pl.Int64, "rank by score within the context"),
+    "status": (pl.String, "done or failed"),
+    "reason": (pl.String, "why a condition failed"),
+    "perturbation": (pl.String, "target, cytokine or drug; combinations as A+B, doses as A@0.1"),
+    "perturbation_type": (pl.String, "genetic, cytokine or drug"),
+    "dose": (pl.Float64, "dose in the units of the training data, where there is one"),
+    "context": (pl.String, "factors of the context"),
+    "score": (pl.Float64, "how far toward the objective, in `score_unit`; the table is ranked by it"),
+    "score_se": (pl.Float64, "Monte Carlo standard error of score, from paired shards"),
+    "score_low": (pl.Float64, "lower end of the 90 % Monte Carlo interval of score (Student t)"),
+    "score_high": (pl.Float64, "upper end of the 90 % Monte Carlo interval of score"),
+    "score_unit": (pl.String, "unit of score"),
+    "effect": (pl.Float64, "objective before standardisation: mean over the genes used, log1p counts per 10k"),
+    "effect_se": (pl.Float64, "Monte Carlo standard error of effect"),
+    "genes_used": (pl.Int64, "genes that the score is made of"),
+    "targets_left_out": (pl.String, "own targets that were left out of the score"),
+    "on_target_effect": (pl.Float64, "effect on the own target genes of a genetic perturbation, log1p counts per 10k"),
+    "depth_ratio": (pl.Float64, "total UMIs over those of controls in the training cells; effects are depth-matched"),
+    "training_cells": (pl.Int64, "training cells of this perturbation in this context"),
+    "training_cells_all": (pl.Int64, "training cells of this perturbation in all contexts"),
+    "top_up": (pl.String, "genes with the largest rise, and by how much (log1p counts per 10k)"),
+    "top_down": (pl.String, "genes with the largest fall, and by how much (log1p counts per 10k)"),
+    "cells": (pl.Int64, "cells (depth strata × shards) behind the estimate"),
+    "shards": (pl.Int64, "independent paired replicates behind the standard errors"),
+    "estimator": (pl.String, "variance_reduced or sampled"),
+    "steps": (pl.Int64, "denoising steps"),
+    "schedule": (pl.String, "schedule of the steps"),
+    "guidance": (pl.Float64, "guidance w against the control label; 0: none"),
+    "paths": (pl.String, "paths of the model that were on"),
+    "seed": (pl.Int64, "root seed"),
+    "model_digest": (pl.String, "sha256 of the model"),
+    "run_id": (pl.String, "digest of plan and objective"),
+}
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """What all rows of a table share."""
+
+    run_id: str
+    model_digest: str
+    estimator: str
+    steps: int
+    schedule: str
+    guidance: float
+    paths: str
+    seed: int
+
+    def as_row(self) -> dict[str, Any]:
+        """Return the columns that are the same in every row."""
+        return dict(vars(self))
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One condition, scored: its row of the table and its per-gene effects (None where it failed)."""
+
+    row: dict[str, Any]
+    folded: Folded
+    effect: Effect | None
+    score: Score | None
+
+
+def score_folded(
+    folded: Folded, readout: Readout, vocabulary: Vocabulary, facts: RunFacts, *, exclude_own_targets: bool
+) -> Scored:
+    """Score one condition and describe it in a row.
+
+    Raises
+    ------
+    ObjectiveError
+        If its own targets are all that the objective has.
+    """
+    condition = folded.planned.condition
+    row = facts.as_row() | _identity(condition, vocabulary)
+    if folded.moments is None or folded.control is None:
+        return Scored(row | {"status": "failed", "reason": folded.reason}, folded, None, None)
+    effect = paired_effect(folded.moments, folded.control)
+    targets = own_targets(condition.perturbation, vocabulary)
+    left_out = targets if exclude_own_targets else targets[:0]
+    score = score_condition(folded.moments, folded.control, readout, left_out, vocabulary.genes)
+    row |= _numbers(score, effect, targets, folded, readout, vocabulary)
+    return Scored(row, folded, effect, score)
+
+
+def own_targets(perturbation: Perturbation, vocabulary: Vocabulary) -> npt.NDArray[np.int64]:
+    """Return the gene indices of a genetic perturbation's targets; a drug's targets are no targets here."""
+    if perturbation.type != "genetic":
+        return np.empty(0, dtype=np.int64)
+    wanted = {part.name for part in perturbation.parts}
+    return np.array([i for i, gene in enumerate(vocabulary.genes) if gene in wanted], dtype=np.int64)
+
+
+def hit_table(scored: Iterable[Mapping[str, Any]], extra_columns: Mapping[str, Any]) -> pl.DataFrame:
+    """Rank rows by score; ties and failed conditions are ordered by label, so that the table is unique."""
+    schema: dict[str, Any] = {name: kind for name, (kind, _) in COLUMNS.items()} | dict(extra_columns)
+    table = pl.DataFrame(list(scored), schema=schema)
+    done = pl.col("status") == "done"
+    table = table.sort(
+        [done, "score", "perturbation", "context"], descending=[True, True, False, False], nulls_last=True
+    )
+    ranked = table.with_columns(
+        rank=pl.when(done).then(pl.int_range(1, pl.len() + 1)),
+        rank_in_context=pl.when(done).then(pl.col("score").rank("ordinal", descending=True).over("context")),
+    )
+    return ranked.select([pl.col(name).cast(kind) for name, kind in schema.items()])
+
+
+def extra_columns(factors: Iterable[str], markers: Iterable[str]) -> dict[str, Any]:
+    """Return the columns that depend on the campaign: one per context factor, two per marker gene."""
+    columns: dict[str, Any] = dict.fromkeys(factors, pl.String)
+    for gene in markers:
+        columns |= {f"effect[{gene}]": pl.Float64, f"effect_se[{gene}]": pl.Float64}
+    return columns
+
+
+def _identity(condition: Condition, vocabulary: Vocabulary) -> dict[str, Any]:
+    perturbation, context = condition.perturbation, condition.context
+    plain_label = "+".join(part.name for part in perturbation.parts)
+    doses = {part.dose for part in perturbation.parts}
+    seen = vocabulary.perturbations.get(plain_label)
+    here = [c for c in vocabulary.contexts if set(context.factors) <= set(c.factors.items())]
+    ratios = [
+        vocabulary.perturbations[p.name].depth_log_ratio
+        for p in perturbation.parts
+        if p.name in vocabulary.perturbations
+    ]
+    return {
+        "perturbation": perturbation.label,
+        "perturbation_type": perturbation.type,
+        "dose": doses.pop() if len(doses) == 1 else None,
+        "context": context.label,
+        **context.as_dict(),
+        "training_cells": sum(c.perturbed_cells.get(plain_label, 0) for c in here),
+        "training_cells_all": seen.cells if seen else 0,
+        "depth_ratio": math.exp(seen.depth_log_ratio if seen else sum(ratios)),
+    }
+
+
+def _numbers(
+    score: Score,
+    effect: Effect,
+    targets: npt.NDArray[np.int64],
+    folded: Folded,
+    readout: Readout,
+    vocabulary: Vocabulary,
+) -> dict[str, Any]:
+    moments = folded.moments
+    shards = 0 if moments is None else len(moments.log1p)
+    margin = float(stats.t.ppf(0.5 + INTERVAL / 2, shards - 1)) * score.score_se
+    return {
+        "status": "done",
+        "score": score.score,
+        "score_se": score.score_se,
+        "score_low": score.score - margin,
+        "score_high": score.score + margin,
+        "score_unit": UNITS[readout.normalisation],
+        "effect": score.effect,
+        "effect_se": score.effect_se,
+        "genes_used": score.genes_used,
+        "targets_left_out": "+".join(score.targets_left_out),
+        "on_target_effect": float(effect.log1p[targets].mean()) if len(targets) else None,
+        "top_up": _extremes(effect.log1p, vocabulary.genes, -1),
+        "top_down": _extremes(effect.log1p, vocabulary.genes, 1),
+        "cells": 0 if moments is None else moments.cells,
+        "shards": shards,
+        **_marker_columns(effect, readout, vocabulary),
+    }
+
+
+def _marker_columns(effect: Effect, readout: Readout, vocabulary: Vocabulary) -> dict[str, float]:
+    columns = {}
+    for gene in readout.marker_genes:
+        index = vocabulary.genes.index(gene)
+        columns[f"effect[{gene}]"] = float(effect.log1p[index])
+        columns[f"effect_se[{gene}]"] = float(effect.log1p_se[index])
+    return columns
+
+
+def _extremes(effect: npt.NDArray[np.float64], genes: tuple[str, ...], sign: int) -> str:
+    """Name the genes with the largest effects of one sign (−1: rises first)."""
+    order = np.argsort(sign * effect, kind="stable")[:TOP_GENES]
+    return ", ".join(f"{genes[i]} {effect[i]:+.2f}" for i in order if sign * effect[i] < 0)

@@ -1,0 +1,134 @@
+"""Objectives: what makes a condition a good one, as weights on genes.
+
+Every objective is additive per gene, so a condition is scored from its per-gene effects and no cells have
+to be kept. With weights a and the effect Δ of a condition over the genes U that are used (its own targets
+left out):
+
+- ``mean``: effect = Σ_U a_g Δ_g / |U|, in log1p counts per 10k; score = effect / s(U), where s(U) is the
+  root mean square over U of the control cells' standard deviation. Leaving a target out changes U and s(U)
+  together, so conditions with different sets compare.
+- ``share``: effect = score = Σ_U a_g Δ_g / Σ_U a_g², the share of the way along the difference a between
+  two groups of cells; 1 arrives, −1 goes as far the other way.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from screening.effects import Moments
+from screening.errors import ObjectiveError
+
+Array = npt.NDArray[np.float64]
+Normalisation = Literal["mean", "share"]
+
+UNITS = {
+    "mean": "control standard deviations",
+    "share": "share of the difference",
+}
+
+
+@dataclass(frozen=True)
+class Readout:
+    """Weights of an objective in one context.
+
+    ``weights`` is (genes,), zero for genes that are not used; ``question`` says it in words.
+    """
+
+    weights: Array
+    normalisation: Normalisation
+    question: str
+    marker_genes: tuple[str, ...] = ()
+
+    @property
+    def used(self) -> npt.NDArray[np.bool_]:
+        """Which genes count, (genes,)."""
+        return self.weights != 0
+
+
+@dataclass(frozen=True)
+class Score:
+    """Score of one condition, with standard errors over paired shards."""
+
+    score: float
+    score_se: float
+    effect: float
+    effect_se: float
+    genes_used: int
+    targets_left_out: tuple[str, ...]
+
+
+def signed_readout(genes: tuple[str, ...], directions: dict[str, int], question: str) -> Readout:
+    """Build the readout of a signature or of markers: +1 for genes to raise, −1 for genes to lower.
+
+    Raises
+    ------
+    ObjectiveError
+        If none of the genes is in the model.
+    """
+    weights = np.array([float(directions.get(gene, 0)) for gene in genes])
+    if not weights.any():
+        raise ObjectiveError(f"objective: none of its {len(directions)} genes is among the model's {len(genes)}")
+    return Readout(weights, "mean", question)
+
+
+def difference_readout(difference: Array, certain: npt.NDArray[np.bool_], question: str, where: str) -> Readout:
+    """Build the readout of a way from one group of cells to another.
+
+    Parameters
+    ----------
+    difference
+        Difference of the groups' means, log1p counts per 10k, (genes,).
+    certain
+        Genes whose difference stands out from the noise of finite groups, (genes,); only they count.
+
+    Raises
+    ------
+    ObjectiveError
+        If the groups don't differ.
+    """
+    weights = np.where(certain, difference, 0.0)
+    if not weights.any():
+        raise ObjectiveError(f"objective: in {where} the two groups of cells do not differ: there is no way to go")
+    return Readout(weights, "share", question)
+
+
+def score_condition(
+    condition: Moments, control: Moments, readout: Readout, left_out: npt.NDArray[np.int64], genes: tuple[str, ...]
+) -> Score:
+    """Score one condition.
+
+    Parameters
+    ----------
+    condition, control
+        Moments of the condition and of the control of its context.
+    readout
+        Weights in this context.
+    left_out
+        Indices of the condition's own target genes, left out of its score.
+    genes
+        Names, for the record.
+
+    Raises
+    ------
+    ObjectiveError
+        If no gene is left.
+    """
+    weights = readout.weights.copy()
+    dropped = tuple(genes[i] for i in left_out if weights[i] != 0)
+    weights[left_out] = 0.0
+    used = weights != 0
+    if not used.any():
+        raise ObjectiveError(f"no gene is left to score by once the own targets ({', '.join(dropped)}) are left out")
+    effects = (condition.log1p[:, used] - control.log1p[:, used]) @ weights[used] / _size(weights[used], readout)
+    scale = 1.0 if readout.normalisation == "share" else float(np.sqrt(control.log1p_variance[used].mean()))
+    scale = max(scale, 1e-6)
+    mean, error = float(effects.mean()), float(effects.std(ddof=1) / np.sqrt(len(effects)))
+    return Score(mean / scale, error / scale, mean, error, int(used.sum()), dropped)
+
+
+def _size(weights: Array, readout: Readout) -> float:
+    return float(np.square(weights).sum()) if readout.normalisation == "share" else float(len(weights))

@@ -1,0 +1,183 @@
+"""Results of a run, written where the campaign says.
+
+::
+
+    output/
+    ├── hits.parquet, hits.csv     the ranked table
+    ├── effects.h5ad               conditions × genes, layers in two units with standard errors
+    ├── cells.zarr/                drawn cells, only with estimator.store_cells
+    ├── campaign.yaml, plan.json   as resolved
+    ├── manifest.json              run id, digests, counts, versions; written last
+    ├── runs/<run id>/             the record of each run that used this folder
+    └── ledger/                    commits and data of the blocks: what all of the above is folded from
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import anndata
+import numpy as np
+import pandas as pd
+import polars as pl
+
+from actors.blobs import Blobs
+from actors.errors import BlobNotFound
+from screening.errors import ResultsError
+from screening.hits import COLUMNS, Scored
+
+HITS, HITS_CSV, EFFECTS = "hits.parquet", "hits.csv", "effects.h5ad"
+CAMPAIGN, PLAN, MANIFEST = "campaign.yaml", "plan.json", "manifest.json"
+LARGEST_EXPORT = 60_000_000
+"""Entries (conditions × genes) of ``effects.h5ad``; of a larger screen the best conditions are exported."""
+_LIBRARIES = ("lingshu-screen", "ray", "torch", "numpy", "polars", "anndata")
+
+
+@dataclass
+class EffectMatrix:
+    """Per-gene effects of the conditions kept for export; all lists are by condition, each (genes,)."""
+
+    genes: tuple[str, ...]
+    keys: list[str] = field(default_factory=list)
+    layers: dict[str, list[np.ndarray]] = field(default_factory=dict)
+
+    def add(self, scored: Scored) -> None:
+        """Keep one condition."""
+        if scored.effect is None or scored.folded.moments is None or scored.folded.control is None:
+            return
+        moments, control = scored.folded.moments, scored.folded.control
+        self.keys.append(scored.folded.planned.key)
+        for name, values in (
+            ("effect", scored.effect.log1p),
+            ("effect_se", scored.effect.log1p_se),
+            ("effect_counts", scored.effect.counts),
+            ("effect_counts_se", scored.effect.counts_se),
+            ("mean", moments.log1p.mean(axis=0)),
+            ("variance", moments.log1p_variance),
+            ("mean_counts", moments.counts.mean(axis=0)),
+            ("variance_counts", moments.counts_variance),
+            ("control_mean", control.log1p.mean(axis=0)),
+            ("control_mean_counts", control.counts.mean(axis=0)),
+        ):
+            self.layers.setdefault(name, []).append(values.astype(np.float32))
+
+    @property
+    def full(self) -> bool:
+        """Whether another condition would make the export too large."""
+        return (len(self.keys) + 1) * len(self.genes) > LARGEST_EXPORT
+
+    def to_anndata(self, rows: Mapping[str, Mapping[str, Any]], used: np.ndarray) -> anndata.AnnData:
+        """Return conditions × genes; ``X`` is the effect in log1p counts per 10k, ``obs`` the hit table."""
+        obs = pd.DataFrame([rows[key] for key in self.keys], index=pd.Index(self.keys, name="condition"))
+        obs = obs.astype({name: "string" for name in obs if obs[name].dtype == object})
+        layers = {name: np.stack(values) for name, values in self.layers.items()}
+        var = pd.DataFrame({"in_objective": used}, index=pd.Index(self.genes, name="gene"))
+        table = anndata.AnnData(X=layers.pop("effect"), obs=obs, var=var, layers=layers)
+        table.uns["units"] = {"X": "log1p counts per 10k", "*_counts": "counts", "*": "log1p counts per 10k"}
+        return table
+
+
+@dataclass(frozen=True)
+class Publication:
+    """What is published of a run."""
+
+    run_id: str
+    hits: pl.DataFrame
+    effects: anndata.AnnData | None
+    campaign: str
+    plan: Mapping[str, Any]
+    facts: Mapping[str, Any]
+
+
+def publish(blobs: Blobs, publication: Publication) -> dict[str, Any]:
+    """Write results; the manifest comes last and lists the digest of everything else.
+
+    Returns
+    -------
+    The manifest.
+    """
+    content = {
+        HITS: hits_to_parquet(publication.hits),
+        HITS_CSV: publication.hits.write_csv().encode(),
+        CAMPAIGN: publication.campaign.encode(),
+        PLAN: json.dumps(publication.plan, indent=1).encode(),
+    }
+    if publication.effects is not None:
+        content[EFFECTS] = anndata_to_bytes(publication.effects)
+    manifest = {
+        "format": 1,
+        "run_id": publication.run_id,
+        **publication.facts,
+        "versions": {name: version(name).split("+")[0] for name in _LIBRARIES},
+        "files": {
+            name: {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in content.items()
+        },
+    }
+    record = f"runs/{publication.run_id[:16]}"
+    for name, data in content.items():
+        blobs.put(name, data)
+        if name != EFFECTS:  # can be folded anew from the ledger; the small files are kept for every run
+            blobs.put(f"{record}/{name}", data)
+    for name in (f"{record}/{MANIFEST}", MANIFEST):
+        blobs.put(name, json.dumps(manifest, indent=1).encode())
+    return manifest
+
+
+def hits_to_parquet(hits: pl.DataFrame) -> bytes:
+    """Write the table with the meaning of every column in the file's own metadata."""
+    buffer = io.BytesIO()
+    meanings = {name: text for name, (_, text) in COLUMNS.items() if name in hits.columns}
+    hits.write_parquet(buffer, metadata={"lingshu.columns": json.dumps(meanings)})
+    return buffer.getvalue()
+
+
+def anndata_to_bytes(table: anndata.AnnData) -> bytes:
+    """Write an ``.h5ad`` into memory; HDF5 needs a real file in between."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / EFFECTS
+        table.write_h5ad(path, compression="gzip")
+        return path.read_bytes()
+
+
+def read_hits(blobs: Blobs) -> pl.DataFrame:
+    """Read the ranked table of a results folder.
+
+    Raises
+    ------
+    ResultsError
+        If there is none.
+    """
+    try:
+        return pl.read_parquet(io.BytesIO(blobs.get(HITS)))
+    except BlobNotFound as error:
+        raise ResultsError(
+            f"{blobs.url}: no {HITS} here; run the campaign, or give the `output:` of a campaign that ran"
+        ) from error
+    except pl.exceptions.ComputeError as error:
+        raise ResultsError(f"{blobs.url}/{HITS}: not a readable Parquet file ({error}); publish again") from error
+
+
+def filter_hits(hits: pl.DataFrame, contexts: Sequence[str], top: int | None) -> pl.DataFrame:
+    """Keep the rows of some contexts (any factor's value, or the whole label) and the best ``top`` of them.
+
+    Raises
+    ------
+    ResultsError
+        If a context does not occur.
+    """
+    for wanted in contexts:
+        columns = [c for c in hits.columns if c == "context" or (c not in COLUMNS and hits[c].dtype == pl.String)]
+        matching = pl.any_horizontal([pl.col(c) == wanted for c in columns])
+        if hits.filter(matching).is_empty():
+            known = ", ".join(hits["context"].unique().sort().to_list()[:12])
+            raise ResultsError(f"no context {wanted!r} in these results; there are: {known}")
+        hits = hits.filter(matching)
+    return hits if top is None else hits.head(top)

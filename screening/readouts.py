@@ -1,0 +1,109 @@
+"""From the objective of a campaign to the weights of every context."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from campaigns.conditions import Context
+from campaigns.data_spec import DataSpec
+from campaigns.screen_spec import MarkersSpec, ObjectiveSpec, ReferenceSpec, SignatureSpec, TargetStateSpec
+from lingshu_core.cells import Cells, CellSource, read_cells
+from lingshu_core.differences import GroupDifference, group_difference
+from screening.errors import ObjectiveError
+from screening.objectives import Readout, difference_readout, signed_readout
+
+Mask = npt.NDArray[np.bool_]
+
+
+def cell_source(data: DataSpec) -> CellSource:
+    """Translate the ``data`` block of a YAML file for the reader of cells."""
+    return CellSource(data.path, data.columns.named, data.factors, data.control, data.layer)
+
+
+def build_readouts(
+    objective: ObjectiveSpec, resolved: Mapping[str, Any] | None, genes: tuple[str, ...], contexts: Sequence[Context]
+) -> dict[Context, Readout]:
+    """Build the readout of every context.
+
+    Parameters
+    ----------
+    objective
+        Of the campaign.
+    resolved
+        The plan's ``objective["resolved"]``: genes to raise and to lower; None where real cells decide.
+    genes
+        The model's genes.
+    contexts
+        Contexts of the screen.
+
+    Raises
+    ------
+    ObjectiveError
+        If nothing is left to score by in a context.
+    DataError
+        If the real cells can't be used.
+    """
+    if isinstance(objective, TargetStateSpec):
+        return _toward_state(objective, genes, contexts)
+    if isinstance(objective, SignatureSpec) and objective.reference is not None:
+        readout = _along_reference(objective.reference, genes)
+        return dict.fromkeys(contexts, readout)
+    directions = dict.fromkeys((resolved or {}).get("up", ()), 1) | dict.fromkeys((resolved or {}).get("down", ()), -1)
+    readout = signed_readout(genes, directions, _signed_question(objective, directions))
+    if isinstance(objective, MarkersSpec):
+        readout = Readout(readout.weights, readout.normalisation, readout.question, tuple(directions))
+    return dict.fromkeys(contexts, readout)
+
+
+def _signed_question(objective: ObjectiveSpec, directions: Mapping[str, int]) -> str:
+    if isinstance(objective, SignatureSpec) and objective.gene_set is not None:
+        return f"{objective.gene_set.name} {objective.gene_set.direction} ({len(directions)} genes)"
+    named = [f"{gene} {'up' if sign > 0 else 'down'}" for gene, sign in directions.items()]
+    return ", ".join(named[:6]) + (f" and {len(named) - 6} more" if len(named) > 6 else "")
+
+
+def _along_reference(reference: ReferenceSpec, genes: tuple[str, ...]) -> Readout:
+    cells = read_cells(cell_source(reference.data))
+    found = group_difference(cells, cells.matching(reference.start), cells.matching(reference.to))
+    sign = 1.0 if reference.mode == "mimic" else -1.0
+    question = f"{reference.mode} the change from {_words(reference.start)} to {_words(reference.to)}"
+    return _readout(found, sign, cells, genes, question, f"{reference.data.path}")
+
+
+def _toward_state(
+    objective: TargetStateSpec, genes: tuple[str, ...], contexts: Sequence[Context]
+) -> dict[Context, Readout]:
+    cells = read_cells(cell_source(objective.data))
+    target = cells.matching(objective.group)
+    question = f"toward {_words(objective.group)}"
+    readouts = {}
+    for context in contexts:
+        start = cells.is_control & cells.matching(context.as_dict())
+        if np.array_equal(start, target):
+            raise ObjectiveError(f"objective: {context.label} is the target already; leave it out of `contexts`")
+        found = group_difference(cells, start, target)
+        readouts[context] = _readout(found, 1.0, cells, genes, question, context.label)
+    return readouts
+
+
+def _readout(
+    found: GroupDifference, sign: float, cells: Cells, genes: tuple[str, ...], question: str, where: str
+) -> Readout:
+    """Bring a difference into the model's gene order; genes that the cells don't have don't count."""
+    position = {gene: i for i, gene in enumerate(cells.genes)}
+    shared = np.array([i for i, gene in enumerate(genes) if gene in position], dtype=np.int64)
+    if not len(shared):
+        raise ObjectiveError(f"objective: {cells.source} shares no gene with the model; are the names of one kind?")
+    theirs = np.array([position[genes[i]] for i in shared], dtype=np.int64)
+    difference, certain = np.zeros(len(genes)), np.zeros(len(genes), dtype=bool)
+    difference[shared] = sign * found.difference[theirs]
+    certain[shared] = found.certain()[theirs]
+    return difference_readout(difference, certain, question, where)
+
+
+def _words(match: Mapping[str, Any]) -> str:
+    return ", ".join(f"{role} {'/'.join(map(str, values))}" for role, values in match.items())

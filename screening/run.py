@@ -1,0 +1,220 @@
+"""A run, in eight stages: load → plan → open → predict → commit → aggregate → score → publish.
+
+What is committed in the store is the truth. The first four stages only add to it; the last four are a fold
+over it that can be replayed at any time, and gives the same tables whatever happened on the way.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import polars as pl
+
+from actors.blobs import Blobs, absolute_url, open_blobs, probe_conditional_writes
+from actors.cluster import ray_session
+from actors.in_process_pool import InProcessPool
+from actors.ledger import Ledger
+from actors.planner import Planner, PlannerSettings
+from actors.pool import Pool
+from actors.progress import OnProgress, Progress
+from actors.ray_pool import RayPool, ReplicaShape
+from actors.tasks import Task
+from actors.worker import WorkerSpec
+from campaigns.source import dump_spec
+from screening.aggregation import Folded, fold
+from screening.campaign import Campaign, PlannedCampaign, load_campaign, plan_campaign
+from screening.cells_export import export_cells
+from screening.hits import Scored, extra_columns, hit_table, score_folded
+from screening.publication import EffectMatrix, Publication, publish
+
+STAGES = ("load", "plan", "open", "predict", "commit", "aggregate", "score", "publish")
+
+
+class RunListener(Protocol):
+    """Who wants to know how a run is getting on."""
+
+    def stage(self, name: str, detail: str) -> None:
+        """Hear that a stage has begun."""
+        ...
+
+    def progress(self, progress: Progress) -> None:
+        """Hear how far the prediction is."""
+        ...
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """How a run ended."""
+
+    run_id: str
+    output: str
+    hits: pl.DataFrame
+    computed: int
+    reused: int
+    failed: int
+    files: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every condition succeeded."""
+        return self.failed == 0
+
+
+def run_campaign(
+    path: str | os.PathLike[str], listener: RunListener, overrides: Mapping[str, Any] | None = None
+) -> RunResult:
+    """Run a campaign from its YAML to published results; run again, it goes on where it was.
+
+    Raises
+    ------
+    CampaignError, LingshuCoreError, ActorsError, ScreeningError
+        When the campaign can't be run as it is asked. What was committed stays committed.
+    """
+    listener.stage("load", str(path))
+    campaign = load_campaign(path, overrides)
+    listener.stage("plan", campaign.spec.model)
+    planned = plan_campaign(campaign)
+    with ExitStack() as resources:
+        listener.stage("open", campaign.spec.output)
+        blobs = open_output(campaign.spec.output)
+        ledger = Ledger(blobs)
+        missing = missing_tasks(planned, ledger)
+        failures: Mapping[str, str] = {}
+        if missing:
+            pool = open_pool(campaign, resources)
+            listener.stage("predict", f"{len(missing)} of {len(planned.plan.blocks)} blocks")
+            failures = predict(pool, ledger, missing, campaign, listener.progress)
+        listener.stage("commit", f"{len(planned.plan.blocks) - len(failures)} blocks are committed")
+        committed = confirm(planned, ledger)
+        listener.stage("aggregate", f"{len(planned.plan.conditions)} conditions")
+        folded = fold(planned.plan, ledger, failures)
+        listener.stage("score", next(iter(planned.readouts.values())).question)
+        hits, effects = score(planned, folded)
+        listener.stage("publish", campaign.spec.output)
+        manifest = publish_run(planned, blobs, hits, effects)
+        if campaign.spec.estimator.store_cells:
+            export_cells(planned, ledger, committed, campaign.spec.output)
+    failed = hits.filter(pl.col("status") != "done").height
+    reused = len(planned.plan.blocks) - len(missing)
+    return RunResult(
+        planned.plan.run_id, campaign.spec.output, hits, len(missing) - len(failures), reused, failed, manifest["files"]
+    )
+
+
+def open_output(url: str) -> Blobs:
+    """Open the place of results and make sure that it can decide who was first.
+
+    Raises
+    ------
+    StoreError
+        If it can't be reached, or knows no conditional writes.
+    """
+    blobs = open_blobs(url)
+    probe_conditional_writes(blobs)
+    return blobs
+
+
+def missing_tasks(planned: PlannedCampaign, ledger: Ledger) -> list[Task]:
+    """Return the blocks of the plan that nobody has committed yet, as tasks."""
+    committed = ledger.committed()
+    return [Task(b.id, planned.plan.payload(b)) for b in planned.plan.blocks if b.id not in committed]
+
+
+def open_pool(campaign: Campaign, resources: ExitStack) -> Pool:
+    """Open the replicas: Ray actors, or this process."""
+    spec = campaign.spec
+    worker = WorkerSpec(
+        "screening.worker:open_worker",
+        {
+            "model": absolute_url(spec.model),
+            "digest": campaign.model.digest,
+            "device": "cuda" if spec.compute.gpus_per_replica else "cpu",
+            "threads": spec.compute.threads,
+        },
+    )
+    if spec.compute.backend == "in_process":
+        pool: Pool = InProcessPool(worker, absolute_url(spec.output))
+    else:
+        cores = max(spec.compute.replicas * spec.compute.threads, os.cpu_count() or 1)
+        resources.enter_context(ray_session(spec.compute.address, num_cpus=cores))
+        shape = ReplicaShape(
+            num_cpus=spec.compute.threads, num_gpus=spec.compute.gpus_per_replica, threads=spec.compute.threads
+        )
+        pool = RayPool(spec.compute.replicas, worker, absolute_url(spec.output), shape)
+    resources.callback(pool.close)
+    return pool
+
+
+def predict(
+    pool: Pool, ledger: Ledger, tasks: list[Task], campaign: Campaign, on_progress: OnProgress
+) -> Mapping[str, str]:
+    """Compute the tasks; replicas commit each block themselves. Returns the reasons of those set aside."""
+    settings = PlannerSettings(lease_seconds=campaign.spec.compute.lease_seconds)
+    return Planner(pool, ledger, settings, on_progress).run(tasks).failed
+
+
+def confirm(planned: PlannedCampaign, ledger: Ledger) -> frozenset[str]:
+    """Read back from the store which blocks of the plan are committed."""
+    return ledger.committed() & {block.id for block in planned.plan.blocks}
+
+
+def score(planned: PlannedCampaign, folded: Iterator[Folded]) -> tuple[pl.DataFrame, EffectMatrix]:
+    """Score and rank every condition; keep the per-gene effects that are to be exported."""
+    vocabulary = planned.campaign.model.vocabulary
+    effects = EffectMatrix(vocabulary.genes)
+    rows = []
+    for condition in folded:
+        scored = _scored(planned, condition)
+        rows.append(scored.row)
+        if not effects.full:
+            effects.add(scored)
+    readout = next(iter(planned.readouts.values()))
+    return hit_table(rows, extra_columns(vocabulary.factors, readout.marker_genes)), effects
+
+
+def _scored(planned: PlannedCampaign, folded: Folded) -> Scored:
+    return score_folded(
+        folded,
+        planned.readouts[folded.planned.condition.context],
+        planned.campaign.model.vocabulary,
+        planned.facts,
+        exclude_own_targets=planned.campaign.spec.objective.exclude_own_targets,
+    )
+
+
+def publish_run(planned: PlannedCampaign, blobs: Blobs, hits: pl.DataFrame, effects: EffectMatrix) -> dict[str, Any]:
+    """Write the results of a run and return its manifest."""
+    rows = {_row_key(row): row for row in hits.iter_rows(named=True)}
+    labels = {p.key: (p.condition.perturbation.label, p.condition.context.label) for p in planned.plan.conditions}
+    used = np.any([readout.used for readout in planned.readouts.values()], axis=0)
+    table = effects.to_anndata({key: rows[labels[key]] for key in effects.keys}, used) if effects.keys else None
+    return publish(
+        blobs,
+        Publication(
+            run_id=planned.plan.run_id,
+            hits=hits,
+            effects=table,
+            campaign=dump_spec(planned.campaign.spec),
+            plan=planned.plan.as_json(),
+            facts={
+                "campaign": planned.campaign.spec.name,
+                "question": next(iter(planned.readouts.values())).question,
+                "model": planned.campaign.spec.model,
+                "model_digest": planned.campaign.model.digest,
+                "paths": planned.campaign.model.card["paths"],
+                "conditions": hits.height,
+                "failed": hits.filter(pl.col("status") != "done").height,
+                "conditions_in_effects": len(effects.keys),
+                "notices": list(planned.plan.notices),
+            },
+        ),
+    )
+
+
+def _row_key(row: Mapping[str, Any]) -> tuple[str, str]:
+    return row["perturbation"], row["context"]

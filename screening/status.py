@@ -1,0 +1,41 @@
+"""How far a campaign is, told from the store alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from actors.blobs import open_blobs
+from actors.ledger import Ledger
+from screening.campaign import PlannedCampaign
+
+
+@dataclass(frozen=True)
+class CampaignStatus:
+    """Blocks of a plan and how many of them the store has."""
+
+    blocks: int
+    committed: int
+    conditions: int
+    complete_conditions: int
+    output: str
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing is left to compute."""
+        return self.committed == self.blocks
+
+
+def campaign_status(planned: PlannedCampaign) -> CampaignStatus:
+    """Count committed blocks and complete conditions.
+
+    Raises
+    ------
+    StoreError
+        If the output can't be reached.
+    """
+    output = planned.campaign.spec.output
+    committed = Ledger(open_blobs(output)).committed()
+    missing = {block.condition_key for block in planned.plan.blocks if block.id not in committed}
+    done = sum(block.id in committed for block in planned.plan.blocks)
+    conditions = len(planned.plan.conditions)
+    return CampaignStatus(len(planned.plan.blocks), done, conditions, conditions - len(missing), output)

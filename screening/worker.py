@@ -1,0 +1,122 @@
+"""The worker of a replica: holds the model and turns the payload of a block into its bytes."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+
+from lingshu_core.checkpoint import Checkpoint, load_checkpoint
+from lingshu_core.conditioning import Condition
+from lingshu_core.depths import pooled_depths
+from lingshu_core.estimator import EstimatorKind, ShardRequest, ShardResult, estimate_shard
+from lingshu_core.randomness import RandomRoot
+from lingshu_core.reveal import RevealSettings
+from lingshu_core.training import pick_device
+from screening.errors import BlockError, NonFiniteResult
+from screening.store import BlockResult, DrawnCells, encode_block
+
+
+def open_worker(model: str, digest: str, device: str = "auto", threads: int = 1) -> ShardWorker:
+    """Load the model of a replica; called by name in the replica's own process.
+
+    Parameters
+    ----------
+    model
+        Folder or URL of the checkpoint.
+    digest
+        Digest that the plan was made for.
+    device, threads
+        Where and with how many CPU threads to compute. The number of threads can change the last bit of a
+        result, so it is the same for all replicas.
+
+    Raises
+    ------
+    CheckpointError
+        If the checkpoint can't be used.
+    BlockError
+        If it is not the one of the plan.
+    """
+    torch.set_num_threads(threads)
+    checkpoint = load_checkpoint(model, pick_device(device))
+    if checkpoint.digest != digest:
+        raise BlockError(
+            f"{model}: the checkpoint is {checkpoint.digest[:12]}, the plan was made for {digest[:12]};"
+            " it changed since: run the campaign again"
+        )
+    return ShardWorker(checkpoint)
+
+
+class ShardWorker:
+    """Computes blocks; one at a time, in one thread."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        self.checkpoint = checkpoint
+
+    def run(self, payload: bytes) -> bytes:
+        """Compute one block: payload is the plan's JSON, the result the bytes of a :class:`BlockResult`.
+
+        Raises
+        ------
+        ConditionError
+            If the model has no words for the condition.
+        NonFiniteResult
+            If the model gave NaN or infinity.
+        """
+        request = json.loads(payload)
+        first, shards = map(int, request["shards"])
+        results = [self._shard(request, shard) for shard in range(first, first + shards)]
+        block = _collect(results, first, int(request["cells_per_shard"]), bool(request["store_cells"]))
+        if not all(np.isfinite(part).all() for part in (block.log1p_square, block.count_square)):
+            raise NonFiniteResult(
+                f"the model gave non-finite values for {request['perturbation']} in {request['context']}"
+            )
+        return encode_block(block)
+
+    def _shard(self, request: dict[str, Any], shard: int) -> ShardResult:
+        context = dict(request["context"])
+        parts = tuple((part["name"], part["dose"]) for part in request["perturbation"])
+        estimator = request["estimator"]
+        depths = pooled_depths(self.checkpoint.vocabulary, self.checkpoint.control_depths, context)
+        kind: EstimatorKind = estimator["kind"]
+        return estimate_shard(
+            self.checkpoint.denoiser,
+            self.checkpoint.vocabulary,
+            depths,
+            ShardRequest(
+                condition=Condition(context, parts),
+                root=RandomRoot(int(request["seed"]), context_key(context), request["control_set"]),
+                shard=shard,
+                cells=int(request["cells_per_shard"]),
+                settings=RevealSettings(estimator["steps"], estimator["schedule"], estimator["guidance"]),
+            ),
+            kind,
+        )
+
+
+def context_key(context: dict[str, str]) -> str:
+    """Name a context in the random numbers, independent of the order of its factors."""
+    return json.dumps(context, sort_keys=True)
+
+
+def _collect(results: list[ShardResult], first: int, cells: int, store_cells: bool) -> BlockResult:
+    moments = np.stack([result.moments for result in results])  # (shards, 4, genes)
+    return BlockResult(
+        first_shard=first,
+        cells_per_shard=cells,
+        log1p_mean=moments[:, 0],
+        count_mean=moments[:, 2],
+        log1p_square=moments[:, 1].mean(axis=0),
+        count_square=moments[:, 3].mean(axis=0),
+        cells=_drawn(results) if store_cells else None,
+    )
+
+
+def _drawn(results: list[ShardResult]) -> DrawnCells:
+    counts = [sp.csr_matrix(result.counts) for result in results if result.counts is not None]
+    if len(counts) != len(results):
+        raise BlockError("estimator.store_cells needs estimator.kind: sampled; expectations draw no cells")
+    return DrawnCells(sp.vstack(counts).tocsr(), np.concatenate([result.depth for result in results]))

@@ -1,0 +1,156 @@
+"""What every store has to do, whatever lies behind its URL."""
+
+import hashlib
+import threading
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from actors.blobs import Blobs, open_blobs, probe_conditional_writes
+from actors.errors import BlobExists, BlobNotFound, UnsafeKey
+from actors.ledger import Ledger
+
+CREATORS = 16
+
+
+class StoreContract:
+    """The suite; a subclass gives the fixture `url`."""
+
+    @pytest.fixture
+    def blobs(self, url: str) -> Blobs:
+        return open_blobs(url)
+
+    def test_what_is_put_is_got(self, blobs: Blobs) -> None:
+        blobs.put("folder/name", b"\x00bytes\xff")
+        assert blobs.get("folder/name") == b"\x00bytes\xff"
+
+    def test_empty_objects_are_objects(self, blobs: Blobs) -> None:
+        blobs.create("empty", b"")
+        assert blobs.get("empty") == b""
+        assert dict(blobs.list()) == {"empty": 0}
+
+    def test_large_objects_arrive_whole(self, blobs: Blobs) -> None:
+        data = bytes(range(256)) * 2**15  # 8 MiB, more than one part of a multipart upload
+        blobs.put("large", data)
+        assert hashlib.sha256(blobs.get("large")).digest() == hashlib.sha256(data).digest()
+
+    def test_put_overwrites(self, blobs: Blobs) -> None:
+        blobs.put("name", b"first")
+        blobs.put("name", b"second")
+        assert blobs.get("name") == b"second"
+
+    def test_create_never_overwrites(self, blobs: Blobs) -> None:
+        blobs.create("name", b"first")
+        with pytest.raises(BlobExists, match="name"):
+            blobs.create("name", b"second")
+        assert blobs.get("name") == b"first"
+
+    def test_large_creation_never_overwrites(self, blobs: Blobs) -> None:
+        blobs.create("name", b"first")
+        with pytest.raises(BlobExists):
+            blobs.create("name", bytes(8 * 2**20))
+        assert blobs.get("name") == b"first"
+
+    def test_of_16_creators_one_wins(self, blobs: Blobs) -> None:
+        barrier = threading.Barrier(CREATORS)
+
+        def create(number: int) -> int | None:
+            barrier.wait()
+            try:
+                blobs.create("contested", str(number).encode())
+            except BlobExists:
+                return None
+            return number
+
+        with ThreadPoolExecutor(CREATORS) as threads:
+            answers = list(threads.map(create, range(CREATORS)))
+        winners = [answer for answer in answers if answer is not None]
+        assert len(winners) == 1
+        assert blobs.get("contested") == str(winners[0]).encode()
+
+    def test_what_is_missing_is_named(self, blobs: Blobs) -> None:
+        with pytest.raises(BlobNotFound, match="no/such"):
+            blobs.get("no/such")
+        assert not blobs.exists("no/such")
+
+    def test_a_folder_is_no_object(self, blobs: Blobs) -> None:
+        blobs.put("folder/name", b"x")
+        assert blobs.exists("folder/name")
+        assert not blobs.exists("folder")
+
+    def test_deleting_twice_is_deleting(self, blobs: Blobs) -> None:
+        blobs.put("name", b"x")
+        blobs.delete("name")
+        blobs.delete("name")
+        assert not blobs.exists("name")
+
+    def test_list_goes_by_folder(self, blobs: Blobs) -> None:
+        for key in ("commits/a.json", "commits/deep/b.json", "commitsx/c.json", "data/d"):
+            blobs.put(key, key.encode())
+        assert dict(blobs.list("commits")) == {"commits/a.json": 14, "commits/deep/b.json": 19}
+        assert len(dict(blobs.list())) == 4
+        assert dict(blobs.list("nothing")) == {}
+
+    def test_list_goes_on_after_a_page(self, blobs: Blobs) -> None:
+        keys = {f"many/{number:04d}" for number in range(1050)}
+        with ThreadPoolExecutor(8) as threads:
+            list(threads.map(lambda key: blobs.put(key, b"x"), keys))
+        assert {key for key, _ in blobs.list("many")} == keys
+
+    @pytest.mark.parametrize("key", ["../outside", "a/../../b", "/absolute", "a//b", "", ".", "a\\b", "a#1", "a\nb"])
+    def test_keys_stay_inside(self, blobs: Blobs, key: str) -> None:
+        with pytest.raises(UnsafeKey, match="no key"):
+            blobs.put(key, b"x")
+
+    def test_a_store_opened_again_is_the_same_store(self, blobs: Blobs) -> None:
+        blobs.put("name", b"x")
+        assert open_blobs(blobs.url).get("name") == b"x"
+
+    def test_a_deeper_url_is_a_folder(self, blobs: Blobs) -> None:
+        open_blobs(f"{blobs.url}/deeper").put("name", b"x")
+        assert blobs.get("deeper/name") == b"x"
+
+    def test_the_probe_passes_and_leaves_nothing(self, blobs: Blobs) -> None:
+        probe_conditional_writes(blobs)
+        assert dict(blobs.list()) == {}
+
+    def test_of_8_attempts_one_commits(self, blobs: Blobs) -> None:
+        task_id = hashlib.sha256(b"contested").hexdigest()
+        barrier = threading.Barrier(8)
+
+        def attempt(number: int) -> str:
+            barrier.wait()
+            return Ledger(blobs).commit(task_id, f"result {number}".encode(), replica=f"replica-{number}").status
+
+        with ThreadPoolExecutor(8) as threads:
+            assert sorted(threads.map(attempt, range(8))) == ["committed"] + ["duplicate"] * 7
+        winner = Ledger(blobs).record(task_id)
+        assert Ledger(blobs).read(task_id).decode().split()[1] == winner.replica.split("-")[1]
+        assert [key for key, _ in blobs.list("data")] == [winner.data]
+
+
+class TestMemory(StoreContract):
+    @pytest.fixture
+    def url(self) -> str:
+        return f"memory://{uuid.uuid4().hex}"
+
+
+class TestMemoryBelowAPrefix(StoreContract):
+    @pytest.fixture
+    def url(self) -> str:
+        return f"memory://{uuid.uuid4().hex}/some/prefix"
+
+
+class TestFolder(StoreContract):
+    @pytest.fixture
+    def url(self, tmp_path: Path) -> str:
+        return str(tmp_path / "a folder with spaces, 100% é")
+
+
+@pytest.mark.s3
+class TestS3(StoreContract):
+    @pytest.fixture
+    def url(self, s3_url: str) -> str:
+        return s3_url

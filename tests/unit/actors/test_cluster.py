@@ -1,0 +1,59 @@
+import os
+import sys
+
+import pytest
+
+from actors.cluster import _check_answers, _default_auth, _set_environment
+from actors.errors import ClusterUnavailable
+
+
+@pytest.fixture
+def clean(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a process that has not imported Ray, with no token anywhere."""
+    monkeypatch.delitem(sys.modules, "ray", raising=False)
+    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "RAY_USAGE_STATS_ENABLED"):
+        monkeypatch.setenv(name, "")  # so that it is restored afterwards
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("RAY_DEDUP_LOGS_SKIP_REGEX", "")
+    monkeypatch.setenv("HOME", "/nowhere")
+
+
+def test_a_local_cluster_gets_a_token(clean: None) -> None:
+    _set_environment(None, joining=False)
+    assert os.environ["RAY_AUTH_MODE"] == "token"
+    assert len(os.environ["RAY_AUTH_TOKEN"]) == 64
+
+
+def test_a_second_session_keeps_the_token(clean: None) -> None:
+    _set_environment(None, joining=False)
+    token = os.environ["RAY_AUTH_TOKEN"]
+    _set_environment(None, joining=False)
+    assert os.environ["RAY_AUTH_TOKEN"] == token
+
+
+def test_joining_never_invents_a_token(clean: None) -> None:
+    _set_environment(None, joining=True)
+    assert os.environ["RAY_AUTH_MODE"] == "disabled"
+    assert "RAY_AUTH_TOKEN" not in os.environ
+
+
+def test_joining_uses_the_token_that_is_there(clean: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "of-the-cluster")
+    assert _default_auth(joining=True) == "token"
+
+
+def test_the_environment_decides_before_the_default(clean: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    _set_environment(None, joining=False)
+    assert os.environ["RAY_AUTH_MODE"] == "disabled"
+
+
+def test_a_mode_that_came_too_late_is_refused(clean: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", sys)
+    with pytest.raises(ClusterUnavailable, match="Set RAY_AUTH_MODE=token before Ray is imported"):
+        _set_environment("token", joining=False)
+
+
+def test_nobody_at_the_address_is_found_out_at_once() -> None:
+    with pytest.raises(ClusterUnavailable, match=r"no Ray cluster at 127.0.0.1:9"):
+        _check_answers("127.0.0.1:9")

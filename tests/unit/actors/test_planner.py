@@ -1,0 +1,188 @@
+import uuid
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Self
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from actors.blobs import open_blobs
+from actors.errors import TooManyFailures
+from actors.ledger import Ledger
+from actors.planner import Planner, PlannerSettings
+from actors.progress import Progress
+from actors.rehearsal import rehearsed
+from actors.tasks import Lease, LeaseReport, Outcome, Task
+
+Fate = Callable[[Lease], LeaseReport]
+
+
+class ScriptedPool:
+    """Reports of each lease whatever the test decides; remembers what it was asked to do."""
+
+    def __init__(self, fate: Fate, replicas: int = 1) -> None:
+        self.fate, self.replicas = fate, replicas
+        self.leases: list[Lease] = []
+        self.replaced: list[str] = []
+        self.closed = False
+        self._queue: list[Lease] = []
+
+    def free_slots(self) -> int:
+        return 2 * self.replicas - len(self._queue)
+
+    def submit(self, lease: Lease) -> None:
+        self.leases.append(lease)
+        self._queue.append(lease)
+
+    def poll(self, timeout_seconds: float) -> Sequence[LeaseReport]:
+        return [self.fate(self._queue.pop(0))]
+
+    def replace(self, replica: str, reason: str) -> None:
+        self.replaced.append(replica)
+
+    def close(self) -> None:
+        self.closed = True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def tasks_of(count: int) -> list[Task]:
+    return [rehearsed(str(number)) for number in range(count)]
+
+
+def fresh_ledger() -> Ledger:
+    return Ledger(open_blobs(f"memory://{uuid.uuid4().hex}"))
+
+
+def finished(lease: Lease, seconds: float = 1.0) -> LeaseReport:
+    outcomes = tuple(Outcome(task.id, "committed", seconds) for task in lease.tasks)
+    return LeaseReport(lease, "replica-0", "finished", outcomes)
+
+
+def failed(lease: Lease, replica: str = "replica-0") -> LeaseReport:
+    outcomes = tuple(Outcome(task.id, "failed", 0.1, "it broke") for task in lease.tasks)
+    return LeaseReport(lease, replica, "finished", outcomes)
+
+
+def test_leases_grow_to_the_seconds_they_should_take() -> None:
+    pool = ScriptedPool(finished)
+    summary = Planner(pool, fresh_ledger(), PlannerSettings(lease_seconds=10)).run(tasks_of(100))
+    assert [len(lease.tasks) for lease in pool.leases][:4] == [1, 1, 10, 10]
+    assert summary.committed == {task.id for task in tasks_of(100)}
+    assert not pool.closed
+
+
+def test_no_more_in_flight_than_two_a_replica() -> None:
+    in_flight: list[int] = []
+    pool = ScriptedPool(finished, replicas=3)
+    Planner(pool, fresh_ledger(), on_progress=lambda seen: in_flight.append(seen.leases)).run(tasks_of(50))
+    assert max(in_flight) <= 6
+
+
+def test_nothing_to_do_is_done() -> None:
+    summary = Planner(ScriptedPool(finished), fresh_ledger()).run([])
+    assert summary.complete
+    assert summary.committed == frozenset()
+
+
+def test_a_task_is_tried_three_times() -> None:
+    pool = ScriptedPool(failed)
+    summary = Planner(pool, fresh_ledger()).run(tasks_of(2))
+    assert summary.failed == {task.id: "it broke" for task in tasks_of(2)}
+    assert not summary.complete
+    assert sorted(lease.attempt for lease in pool.leases) == [1, 1, 2, 2, 3, 3]
+
+
+def test_what_a_lost_lease_had_committed_is_not_run_again() -> None:
+    ledger = fresh_ledger()
+
+    def lose_the_third(lease: Lease) -> LeaseReport:
+        if len(pool.leases) != 4 or len(lease.tasks) == 1:
+            return finished(lease)
+        ledger.commit(lease.tasks[0].id, b"", replica="replica-0")
+        return LeaseReport(lease, "replica-0", "lost", reason="killed")
+
+    pool = ScriptedPool(lose_the_third)
+    summary = Planner(pool, ledger, PlannerSettings(lease_seconds=4)).run(tasks_of(10))
+    lost = next(lease for lease in pool.leases if len(lease.tasks) == 4)
+    again = [lease for lease in pool.leases if lease.attempt == 2]
+    assert summary.complete
+    assert summary.lost_leases == 1
+    assert [lease.tasks for lease in again] == [(task,) for task in lost.tasks[1:]]  # alone, and not the first
+
+
+def test_a_returned_lease_costs_no_attempt() -> None:
+    fates = iter(["returned"] * 5)
+
+    def return_five_times(lease: Lease) -> LeaseReport:
+        if next(fates, None):
+            return LeaseReport(lease, "replica-0", "returned", reason="its replica was lost")
+        return finished(lease)
+
+    pool = ScriptedPool(return_five_times)
+    assert Planner(pool, fresh_ledger()).run(tasks_of(3)).complete
+    assert {lease.attempt for lease in pool.leases} == {1}
+
+
+def test_a_replica_on_which_all_fails_is_replaced_before_it_does_harm() -> None:
+    pool = ScriptedPool(lambda lease: finished(lease) if pool.replaced else failed(lease))
+    assert Planner(pool, fresh_ledger()).run(tasks_of(20)).complete
+    assert pool.replaced == ["replica-0"]
+
+
+def test_a_lost_lease_is_one_failure_however_many_tasks_it_held() -> None:
+    def lose_the_big_one(lease: Lease) -> LeaseReport:
+        if len(lease.tasks) > 20:
+            return LeaseReport(lease, "replica-0", "lost", reason="killed")
+        return finished(lease)
+
+    pool = ScriptedPool(lose_the_big_one)
+    settings = PlannerSettings(lease_seconds=30, failures_in_a_row=10)
+    assert Planner(pool, fresh_ledger(), settings).run(tasks_of(100)).complete
+
+
+def test_failure_after_failure_ends_the_run() -> None:
+    pool = ScriptedPool(failed)
+    with pytest.raises(TooManyFailures, match=r"20 tasks failed in a row.*it broke.*run again"):
+        Planner(pool, fresh_ledger(), PlannerSettings(failures_in_a_row=20)).run(tasks_of(1000))
+    assert pool.closed
+    assert len(pool.leases) <= 3 * 20 + 2  # each of the 20 three times, and what was in flight
+
+
+def test_an_interrupt_closes_the_pool() -> None:
+    def interrupt(lease: Lease) -> LeaseReport:
+        raise KeyboardInterrupt
+
+    pool = ScriptedPool(interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        Planner(pool, fresh_ledger()).run(tasks_of(3))
+    assert pool.closed
+
+
+@given(fates=st.lists(st.sampled_from(["finished", "failed", "lost", "returned", "cut short"]), max_size=60))
+def test_every_task_ends_committed_or_set_aside(fates: list[str]) -> None:
+    schedule = iter(fates)
+
+    def play(lease: Lease) -> LeaseReport:
+        fate = next(schedule, "finished")
+        if fate in ("lost", "returned"):
+            return LeaseReport(lease, "replica-0", fate, reason=fate)  # type: ignore[arg-type]
+        if fate == "cut short":
+            return LeaseReport(lease, "replica-0", "finished", finished(lease).outcomes[:1], "poisoned", poisoned=True)
+        return failed(lease) if fate == "failed" else finished(lease)
+
+    seen: list[Progress] = []
+    pool = ScriptedPool(play, replicas=2)
+    summary = Planner(pool, fresh_ledger(), PlannerSettings(lease_seconds=5), seen.append).run(tasks_of(20))
+    assert summary.committed | set(summary.failed) == {task.id for task in tasks_of(20)}
+    assert not summary.committed & set(summary.failed)
+    assert max(lease.attempt for lease in pool.leases) <= 3
+    assert [(each.done, each.failed) for each in seen] == sorted((each.done, each.failed) for each in seen)
+    assert all(len(lease.tasks) == 1 for lease in pool.leases if lease.attempt > 1)

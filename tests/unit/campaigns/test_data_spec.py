@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from campaigns.data_spec import ColumnsSpec, DataSpec
+
+COLUMNS = {"perturbation": "target", "cell_type": "celltype", "batch": "run", "tissue": "organ"}
+
+
+def data_spec(**values: object) -> DataSpec:
+    return DataSpec.model_validate({"path": "cells.h5ad", "columns": COLUMNS, **values})
+
+
+def test_only_the_perturbation_is_required() -> None:
+    assert ColumnsSpec.model_validate({"perturbation": "target"}).named == {"perturbation": "target"}
+
+
+def test_named_columns_include_free_ones() -> None:
+    assert ColumnsSpec.model_validate({**COLUMNS, "donor": None}).named == COLUMNS
+
+
+def test_the_context_is_cell_type_and_donor_where_named() -> None:
+    assert data_spec().factors == ("cell_type",)
+    assert data_spec(columns={**COLUMNS, "donor": "patient"}).factors == ("cell_type", "donor")
+    assert data_spec(context=["tissue", "batch"]).factors == ("tissue", "batch")
+    assert data_spec(context=[]).factors == ()
+
+
+@pytest.mark.parametrize("factor", ["donor", "perturbation", "perturbation_type", "dose", "depth", "file", "organ"])
+def test_what_is_no_factor_of_a_context_is_refused(factor: str) -> None:
+    columns = {**COLUMNS, "dose": "dose", "depth": "umis", "perturbation_type": "type", "file": "file"}
+    with pytest.raises(ValidationError):
+        data_spec(columns=columns, context=[factor])
+
+
+def test_free_columns_that_nothing_uses_are_found() -> None:
+    assert [path for path, _ in data_spec().unused_columns(set())] == [("columns", "tissue")]
+    assert data_spec().unused_columns({"tissue"}) == []
+    assert data_spec(context=["tissue"]).unused_columns(set()) == []

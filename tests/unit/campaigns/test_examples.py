@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import campaigns
+from campaigns import ScreenSpec, TrainSpec, load_any, load_screen, load_training
+
+EXAMPLES = Path(campaigns.__file__).parent / "examples"
+FOLDERS = sorted(path for path in EXAMPLES.iterdir() if path.is_dir())
+
+
+def test_there_are_three_examples() -> None:
+    assert [folder.name for folder in FOLDERS] == ["kang", "papalexi", "quickstart"]
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.rglob("*.yaml")), ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_every_yaml_file_is_a_campaign(path: Path) -> None:
+    assert isinstance(load_any(path, {}).spec, (TrainSpec, ScreenSpec))
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_the_screen_uses_the_model_that_the_training_writes(folder: Path) -> None:
+    assert load_screen(folder / "screen.yaml", {}).spec.model == load_training(folder / "train.yaml", {}).spec.output
+
+
+def test_the_kang_batch_is_no_part_of_the_context() -> None:
+    data = load_training(EXAMPLES / "kang" / "train.yaml", {}).spec.data
+    assert data.factors == ("cell_type", "donor")
+    assert "batch" not in data.columns.named
+
+
+def test_the_data_folder_comes_from_the_environment() -> None:
+    spec = load_training(EXAMPLES / "papalexi" / "train.yaml", {"LINGSHU_DATA": "/data"}).spec
+    assert spec.data.path == "/data/papalexi2021_thp1_crispr_299.h5ad"

@@ -1,0 +1,304 @@
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from campaigns import BudgetError, Loaded, Plan, PlanFileError, ScreenSpec, Vocabulary, VocabularyError, make_plan
+from campaigns.digests import canonical_json, digest
+from campaigns.plan import PlanInputs
+from campaigns.validation import validate
+from campaigns.yaml_source import Source
+
+Screen = Callable[..., Loaded[ScreenSpec]]
+
+TARGETS = [f"G{index}" for index in range(6)]
+SMALL = Vocabulary.from_json(
+    {
+        "format": 1,
+        "genes": [*TARGETS, "A", "B"],
+        "factors": {"donor": ["D1", "D2", "D3"]},
+        "contexts": [{"factors": {"donor": f"D{i}"}, "control_cells": 9, "cells": 9} for i in (1, 2, 3)],
+        "perturbations": {name: {"type": "genetic", "cells": 9, "doses": []} for name in TARGETS},
+        "control": "control",
+    }
+)
+
+
+def plan_of(
+    targets: list[str], donors: list[str], *, vocabulary: Vocabulary = SMALL, model: str = "m", **changes: Any
+) -> Plan:
+    data: dict[str, Any] = {
+        "kind": "screen",
+        "name": "small",
+        "model": "results/model",
+        "contexts": [{"donor": donor} for donor in donors],
+        "perturbations": {"genetic": targets},
+        "objective": {"kind": "signature", "up": ["A", "B"]},
+        "output": "results/screen",
+        **changes,
+    }
+    spec = validate(ScreenSpec, Source("screen.yaml", data))
+    return make_plan(
+        spec,
+        vocabulary,
+        model_digest=model,
+        control_set_digest=lambda context: digest(context.as_dict()),
+        panel_digest="p",
+        sampler_version="1",
+    )
+
+
+def ids(plan: Plan) -> set[str]:
+    return {block.id for block in plan.blocks}
+
+
+SOME_TARGETS = st.lists(st.sampled_from(TARGETS), min_size=1, unique=True)
+SOME_DONORS = st.lists(st.sampled_from(["D1", "D2", "D3"]), min_size=1, unique=True)
+
+
+@given(SOME_TARGETS, SOME_DONORS, st.randoms(use_true_random=False))
+def test_a_plan_does_not_depend_on_the_order_of_the_file(targets: list[str], donors: list[str], random: Any) -> None:
+    plan = plan_of(targets, donors)
+    random.shuffle(targets)
+    random.shuffle(donors)
+    again = plan_of(targets, donors, objective={"kind": "signature", "up": ["B", "A"]})
+    assert again.blocks == plan.blocks
+    assert again.run_id == plan.run_id
+
+
+@given(SOME_TARGETS, SOME_DONORS, st.integers(8, 40))
+def test_every_shard_is_in_one_block_and_no_name_appears_twice(
+    targets: list[str], donors: list[str], shards: int
+) -> None:
+    plan = plan_of(targets, donors, estimator={"shards": shards})
+    assert len(ids(plan)) == len(plan.blocks)
+    assert len({planned.key for planned in plan.conditions}) == len(plan.conditions) == len(donors) * (len(targets) + 1)
+    for planned in plan.conditions:
+        mine = [block for block in plan.blocks if block.condition_key == planned.key]
+        covered = [shard for block in mine for shard in range(block.first_shard, block.first_shard + block.n_shards)]
+        assert covered == list(range(shards))
+
+
+@given(SOME_TARGETS, SOME_TARGETS, SOME_DONORS)
+def test_more_conditions_leave_the_blocks_as_they_are(first: list[str], more: list[str], donors: list[str]) -> None:
+    small, large = plan_of(first, donors[:1]), plan_of(list(dict.fromkeys(first + more)), donors)
+    assert ids(small) <= ids(large)
+
+
+def test_more_shards_leave_the_full_blocks_as_they_are() -> None:
+    few, many = plan_of(["G1"], ["D1"]), plan_of(["G1"], ["D1"], estimator={"shards": 24})
+    assert ids(few) < ids(many)
+    assert few.conditions == many.conditions
+    assert few.run_id != many.run_id
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"seed": 1},
+        {"estimator": {"kind": "sampled"}},
+        {"estimator": {"steps": 4}},
+        {"estimator": {"schedule": "cosine"}},
+        {"estimator": {"guidance": 1}},
+        {"estimator": {"depth_strata": 8}},
+        {"model": "other"},
+    ],
+)
+def test_whatever_changes_a_result_changes_every_name(changes: dict[str, Any]) -> None:
+    changed = plan_of(["G1"], ["D1"], **changes)
+    assert not ids(plan_of(["G1"], ["D1"])) & ids(changed)
+
+
+def test_keeping_cells_changes_the_blocks_and_not_the_conditions() -> None:
+    drawn = plan_of(["G1"], ["D1"], estimator={"kind": "sampled"})
+    kept = plan_of(["G1"], ["D1"], estimator={"kind": "sampled", "store_cells": True})
+    assert kept.conditions == drawn.conditions
+    assert not ids(kept) & ids(drawn)
+
+
+def test_name_output_budget_and_compute_change_nothing() -> None:
+    changes: dict[str, Any] = {
+        "name": "x",
+        "output": "s3://b/x",
+        "budget": {"cells": 10**6},
+        "compute": {"backend": "ray", "replicas": 4},
+    }
+    changed = plan_of(["G1"], ["D1"], **changes)
+    assert changed.run_id == plan_of(["G1"], ["D1"]).run_id
+
+
+def test_another_objective_is_another_run_on_the_same_blocks() -> None:
+    plan, other = plan_of(["G1"], ["D1"]), plan_of(["G1"], ["D1"], objective={"kind": "signature", "down": ["A", "B"]})
+    assert other.blocks == plan.blocks
+    assert other.run_id != plan.run_id
+
+
+def test_the_key_is_the_digest_of_all_that_the_result_depends_on() -> None:
+    plan = plan_of(["G1"], ["D1"])
+    assert plan.conditions[1].key == digest(
+        {
+            "model": "m",
+            "sampler": {
+                "version": "1",
+                "kind": "variance_reduced",
+                "steps": 3,
+                "schedule": "geometric",
+                "guidance": 0.0,
+                "depth_strata": 16,
+            },
+            "perturbation": [["G1", None]],
+            "context": {"donor": "D1"},
+            "control_set": digest({"donor": "D1"}),
+            "gene_panel": "p",
+            "seed": 0,
+        }
+    )
+
+
+def test_conditions_have_roles_and_labels() -> None:
+    plan = plan_of(["G1"], ["D1"])
+    assert [(planned.role, planned.label) for planned in plan.conditions] == [
+        ("control", "control in donor=D1"),
+        ("perturbation", "G1 in donor=D1"),
+    ]
+    assert plan.n_cells == 2 * 8 * 16
+
+
+def test_the_payload_holds_what_a_worker_needs() -> None:
+    plan = plan_of(["G1+G2"], ["D1"])
+    block = plan.blocks[1]
+    payload = plan.payload(block)
+    data = json.loads(payload)
+    assert canonical_json(data) == payload
+    assert data == {
+        "format": 1,
+        "block": block.id,
+        "condition_key": block.condition_key,
+        "context": {"donor": "D1"},
+        "perturbation": [{"name": "G1", "dose": None}, {"name": "G2", "dose": None}],
+        "shards": [0, 8],
+        "cells_per_shard": 16,
+        "estimator": {
+            "kind": "variance_reduced",
+            "steps": 3,
+            "schedule": "geometric",
+            "guidance": 0.0,
+            "depth_strata": 16,
+        },
+        "sampler_version": "1",
+        "store_cells": False,
+        "seed": 0,
+        "model": "m",
+        "gene_panel": "p",
+        "control_set": digest({"donor": "D1"}),
+    }
+
+
+def test_half_a_block_has_a_name_and_a_payload_of_its_own() -> None:
+    plan = plan_of(["G1"], ["D1"])
+    block = plan.blocks[1]
+    half = plan.inputs.block(block.condition_key, 4, 4)
+    assert half.id != block.id
+    assert json.loads(plan.payload(half))["shards"] == [4, 4]
+
+
+@given(SOME_TARGETS, SOME_DONORS)
+def test_a_plan_survives_its_file(targets: list[str], donors: list[str]) -> None:
+    plan = plan_of(targets, donors)
+    assert Plan.from_json(json.loads(json.dumps(plan.as_json()))) == plan
+
+
+def _set(*path: Any) -> Callable[[Any], None]:
+    def change(data: Any) -> None:
+        *way, last, value = path
+        for key in way:
+            data = data[key]
+        data[last] = value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (_set("format", 2), "isn't a plan of format 1"),
+        (_set("conditions", None), "is damaged"),
+        (_set("blocks", 0, {}), "is damaged"),
+        (_set("seed", 1), "its digests don't fit"),
+        (_set("run_id", "x"), "its digests don't fit"),
+        (_set("blocks", 0, "n_shards", 4), "its digests don't fit"),
+        (_set("conditions", 1, "context", "donor", "D2"), "is damaged"),
+        (_set("conditions", 1, "perturbation", "parts", 0, "name", "G2"), "its digests don't fit"),
+        (_set("objective", "resolved", "up", ["A"]), "its digests don't fit"),
+        (_set("objective", "resolved", None), "its digests don't fit"),
+    ],
+)
+def test_a_plan_that_was_changed_is_refused(change: Callable[[Any], None], said: str) -> None:
+    data = copy.deepcopy(plan_of(["G1"], ["D1"]).as_json())
+    change(data)
+    with pytest.raises(PlanFileError, match=said):
+        Plan.from_json(data, "results/plan.json")
+
+
+@pytest.mark.parametrize("data", [None, [], "x", {}])
+def test_what_is_no_plan_is_refused(data: object) -> None:
+    with pytest.raises(PlanFileError, match="isn't a plan"):
+        Plan.from_json(data)
+
+
+def test_a_plan_over_budget_is_refused_with_the_excess(screen: Screen, vocabulary: Vocabulary) -> None:
+    loaded = screen(extra="budget:\n  conditions: 9\n  cells: 1000\n")
+    with pytest.raises(BudgetError) as caught:
+        make_plan(
+            loaded.spec,
+            vocabulary,
+            model_digest="m",
+            control_set_digest=lambda context: context.label,
+            panel_digest="p",
+            sampler_version="1",
+            source=loaded.source,
+        )
+    assert [problem.line for problem in caught.value.problems] == [12, 13]
+    assert "the plan has 10 conditions (2 contexts x (4 perturbations + control)), 1 more than the budget of 9" in str(
+        caught.value
+    )
+    assert "1,280 cells" in str(caught.value)
+
+
+def test_problems_of_grid_and_objective_are_told_together(screen: Screen, vocabulary: Vocabulary) -> None:
+    loaded = screen(genetic="genetic: [X]", down="[Y]")
+    with pytest.raises(VocabularyError) as caught:
+        make_plan(
+            loaded.spec,
+            vocabulary,
+            model_digest="m",
+            control_set_digest={},
+            panel_digest="p",
+            sampler_version="1",
+            source=loaded.source,
+        )
+    assert [problem.line for problem in caught.value.problems] == [6, 9]
+
+
+def test_control_sets_can_come_by_label(screen: Screen, vocabulary: Vocabulary) -> None:
+    loaded = screen(contexts="[{donor: D1}]")
+    plan = make_plan(
+        loaded.spec,
+        vocabulary,
+        model_digest="m",
+        control_set_digest={"donor=D1": "c"},
+        panel_digest="p",
+        sampler_version="1",
+    )
+    assert list(plan.control_sets.values()) == ["c"]
+
+
+def test_the_last_block_is_the_only_short_one() -> None:
+    inputs = PlanInputs("m", "p", "1", {"depth_strata": 16}, False, 0)
+    assert [(b.first_shard, b.n_shards) for b in inputs.blocks("key", 19)] == [(0, 8), (8, 8), (16, 3)]

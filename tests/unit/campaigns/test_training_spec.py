@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from campaigns import SpecError, YamlError, load_training
+
+
+@pytest.fixture
+def load(write: Callable[..., Path], train_text: str) -> Callable[..., object]:
+    def load_changed(old: str = "", new: str = "") -> object:
+        assert old in train_text
+        return load_training(write(train_text.replace(old, new, 1), "train.yaml"), {}).spec
+
+    return load_changed
+
+
+def test_a_training_file_is_read(write: Callable[..., Path], train_text: str) -> None:
+    spec = load_training(write(train_text), {}).spec
+    assert spec.hold_out == ({"batch": ("3", "4")}, {"cell_type": ("B cells",), "perturbation": ("STAT1",)})
+    assert spec.data.factors == ("cell_type", "donor", "tissue")
+    assert (spec.model.configuration, spec.training.batch_size, spec.licence) == ("direct", 64, "not stated")
+
+
+def test_settings_of_the_model_keep_their_types(write: Callable[..., Path], train_text: str) -> None:
+    text = train_text + "model: {configuration: tiny, overrides: {rank: 24, dropout: 0.5, pooled: true}}\n"
+    overrides = load_training(write(text), {}).spec.model.overrides
+    assert overrides == {"rank": 24, "dropout": 0.5, "pooled": True}
+    assert [type(value) for value in overrides.values()] == [int, float, bool]
+
+
+OUTPUT = "output: results/model\n"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "said"),
+    [
+        ("name: small\n", "", 1, "missing field 'name': Name of the model"),
+        ("name: small", "name: a/b", 2, "name: the text 'a/b' isn't allowed: Name of the model: letters, digits"),
+        ("name: small", "nam: small", 2, "nam: unknown key 'nam'; nearest: name"),
+        ("path: cells.h5ad", "path: 3", 4, "data.path: must be text, not 3"),
+        ("path: cells.h5ad", "path: ''", 4, "data.path"),
+        ("perturbation: perturbation", "dose: dose", 5, "data.columns: missing field 'perturbation'"),
+        ("donor: donor", "donor: [donor]", 8, "data.columns.donor: must be text, not a list"),
+        (
+            "tissue: my_tissue",
+            "tisue: my_tissue",
+            11,
+            "data.context[2]: 'tissue' isn't named in data.columns; nearest: tisue",
+        ),
+        (", tissue]", "]", 10, "data.columns.tissue: 'tissue' is used neither in `context` nor to choose cells"),
+        ("context: [cell_type", "context: [dose", 11, "data.context[0]: 'dose' describes the perturbation"),
+        ("{batch: [3, ", "{bach: [3, ", 13, "hold_out[0].bach: column 'bach' isn't named in data.columns"),
+        ("{batch: [3, ", "{batch: [3.5, ", 13, "hold_out[0].batch[0]: 3.5 isn't allowed: put the name into quotes"),
+        ("{batch: [3, ", "{dose: [x, ", 13, "hold_out[0].dose[0]: 'x' isn't allowed: a dose is a number"),
+        ('{batch: [3, "4"]}', "{}", 13, "hold_out[0]: matches every cell"),
+        (OUTPUT, OUTPUT + "model: {configuration: huge}\n", 16, "model.configuration: must be 'direct', 'tiny'"),
+        (OUTPUT, OUTPUT + "model: {overrides: {rank: x}}\n", 16, "model.overrides.rank: must be a number"),
+        (OUTPUT, OUTPUT + "training: {minutes: null}\n", 16, "training.minutes: `minutes` and `epochs` are both null"),
+        (OUTPUT, OUTPUT + "training: {minutes: 0}\n", 16, "training.minutes: must be greater than 0, not 0"),
+        (OUTPUT, OUTPUT + "training: {batch_size: 6.0}\n", 16, "training.batch_size: must be a whole number, not 6.0"),
+        (OUTPUT, OUTPUT + "training: {resume: 1}\n", 16, "training.resume: must be true or false, not 1"),
+        (OUTPUT, OUTPUT + "training: {resume: no}\n", 16, "training.resume: must be true or false, not the text 'no'"),
+        (OUTPUT, OUTPUT + "training: {device: gpu}\n", 16, "training.device: the text 'gpu' isn't allowed: auto, cpu"),
+        (OUTPUT, OUTPUT + "training: {seed: -1}\n", 16, "training.seed: must be greater than or equal to 0, not -1"),
+        (OUTPUT, OUTPUT + "training: {validation_share: 0.9}\n", 16, "must be less than or equal to 0.5, not 0.9"),
+        (OUTPUT, OUTPUT + "training: 3\n", 16, "training: must be a mapping (key: value lines), not 3"),
+    ],
+)
+def test_what_is_wrong_is_told_with_line_and_field(
+    load: Callable[..., object], old: str, new: str, line: int, said: str
+) -> None:
+    with pytest.raises(SpecError) as caught:
+        load(old, new)
+    assert any(said in str(problem) and problem.line == line for problem in caught.value.problems), caught.value
+    assert caught.value.file.endswith("train.yaml")
+
+
+def test_independent_problems_are_told_together(write: Callable[..., Path], train_text: str) -> None:
+    text = train_text.replace("name: small", "name: 3").replace("path:", "pth:") + "model: {configuration: huge}\n"
+    with pytest.raises(SpecError) as caught:
+        load_training(write(text), {})
+    assert [problem.line for problem in caught.value.problems] == [2, 3, 4, 16]
+
+
+def test_a_broken_file_is_no_spec_error(write: Callable[..., Path]) -> None:
+    with pytest.raises(YamlError):
+        load_training(write("kind: train\nkind: train\n"))
