@@ -36,32 +36,40 @@ class ModelSpec(Spec):
 class TrainingSpec(Spec):
     """How long and how to train; training stops at the first limit that it meets."""
 
-    minutes: float | None = Field(
-        default=5.0, gt=0, description="Stop after this many minutes; null for no such limit."
+    epochs: int = Field(
+        default=30, ge=1, description="Passes over the cells at most; the learning rate falls over all of them."
     )
-    epochs: float | None = Field(
-        default=None, gt=0, description="Stop after this many passes over the cells; null for no such limit."
+    minutes: float | None = Field(
+        default=None, gt=0, description="Stop after this many minutes, whatever was reached; null for no limit."
     )
     batch_size: int = Field(default=64, ge=1, le=65_536, description="Cells a step.")
-    learning_rate: float = Field(default=0.002, gt=0, le=1, description="Peak learning rate.")
-    weight_decay: float = Field(default=0.1, ge=0, le=10, description="Weight decay of AdamW.")
+    learning_rate: float = Field(default=0.0005, gt=0, le=1, description="Peak learning rate of the transformer.")
+    direct_rate: float = Field(default=5.0, gt=0, le=100, description="Factor on it for the direct paths.")
+    weight_decay: float = Field(default=0.01, ge=0, le=10, description="Weight decay of AdamW.")
+    warmup_steps: int = Field(default=50, ge=1, description="Steps over which the learning rate rises.")
+    balance: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="Cells of a condition with n cells are drawn with weight n^-balance; 0 takes cells as they come.",
+    )
+    factor_dropout: float = Field(
+        default=0.1,
+        ge=0,
+        lt=1,
+        description="How often a context factor is hidden in training, so that a screen may leave it out.",
+    )
     validation_share: float = Field(
         default=0.1, ge=0, le=0.5, description="Share of the cells kept for early stopping; 0 for none."
     )
-    patience: int = Field(default=10, ge=1, description="Validations without a gain before training stops.")
-    ema: float = Field(default=0.999, ge=0, lt=1, description="Decay of the moving average of the weights; 0 for none.")
+    patience: int = Field(default=8, ge=1, description="Epochs without a gain before training stops.")
+    ema: float = Field(default=0.05, gt=0, lt=0.3, description="Relative width of the power-function weight average.")
     seed: Seed = Field(default=0, description="Seed of every random number of the training.")
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:N.")
     threads: int = Field(default=1, ge=1, le=1024, description="CPU threads of the trainer.")
     resume: bool = Field(
-        default=True, description="Go on from the checkpoint in `output`, if there is one of the same training."
+        default=True, description="Go on where the same training was interrupted, from the state beside `output`."
     )
-
-    @model_validator(mode="after")
-    def _check_limit(self) -> TrainingSpec:
-        if self.minutes is None and self.epochs is None:
-            refuse((("minutes",), "`minutes` and `epochs` are both null and training would never end; give one"))
-        return self
 
 
 class TrainSpec(Spec):

@@ -322,7 +322,7 @@ class PooledPath(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.inner = nn.Linear(width + 1, 2 * width)
         self.outer = nn.Linear(2 * width, config.condition_rank)
-        self.fade = nn.Linear(2, config.condition_rank, bias=False)
+        self.fade = nn.Linear(3, config.condition_rank, bias=False)
         nn.init.zeros_(self.fade.weight)
         self.dropout = nn.Dropout(config.dropout)
 
@@ -336,7 +336,8 @@ class PooledPath(nn.Module):
         pooled = self.norm(pooled / count.clamp_min(1).sqrt())
         share = count / tokens.shape[1]
         hidden = nn.functional.silu(self.inner(torch.cat([pooled, share], dim=1)))
-        fade = self.fade(torch.cat([share, share.sqrt()], dim=1))
+        # Saturating in the number of visible genes: a handful already tells much of what there is to tell.
+        fade = self.fade(torch.cat([count / (count + 8.0), count / (count + 128.0), share], dim=1))
         return condition * (1.0 + fade) + self.dropout(self.outer(hidden))
 
 

@@ -54,11 +54,11 @@ class TrainingConfig:
         Relative width of the power-function EMA (arXiv 2312.02696, equation 127); published value .05.
     """
 
-    epochs: int = 40
+    epochs: int = 30
     minutes: float | None = None
     batch_size: int = 64
-    learning_rate: float = 2e-3
-    weight_decay: float = 0.1
+    learning_rate: float = 5e-4
+    weight_decay: float = 0.01
     warmup_steps: int = 50
     direct_rate: float = 5.0
     balance: float = 0.5

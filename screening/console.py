@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from types import TracebackType
@@ -21,7 +22,9 @@ from screening.run import STAGES, RunResult
 from screening.status import CampaignStatus
 from screening.training_run import TrainingResult
 
-console = Console(soft_wrap=True, highlight=False)
+# A pipe or a log has no width of its own: wide enough for every column.
+console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
+_WIDTH_WITH_GENES = 100
 _LINE_SECONDS = 10.0
 """Without a terminal, progress is a plain line this often."""
 
@@ -99,31 +102,27 @@ class RunDisplay:
 
 
 def hit_view(hits: pl.DataFrame) -> Table:
-    """Show the columns that a person reads first."""
+    """Show the columns that a person reads first; the file has all of them."""
     table = Table(header_style="bold", box=None, pad_edge=False)
-    columns = ("rank", "perturbation", "context", "score", "±", "effect", "cells seen", "strongest genes")
-    for name in columns:
-        table.add_column(name, justify="left" if name in columns[1:3] or name == "strongest genes" else "right")
+    names = ("rank", "perturbation", "context", "score", "±", "trained on", "rises most", "falls most")
+    shown = len(names) if console.width >= _WIDTH_WITH_GENES else len(names) - 2
+    for name in names[:shown]:
+        right = name in ("rank", "score", "±", "trained on")
+        table.add_column(name, justify="right" if right else "left", no_wrap=True)
     for row in hits.iter_rows(named=True):
-        table.add_row(*_hit_row(row))
+        table.add_row(*_hit_row(row)[:shown])
     return table
 
 
 def _hit_row(row: Mapping[str, Any]) -> tuple[str, ...]:
+    context = ", ".join(part.split("=", 1)[-1] for part in row["context"].split(", "))
     if row["status"] != "done":
-        return ("–", row["perturbation"], row["context"], row["status"], "", "", "", row["reason"] or "")
-    seen = str(row["training_cells"]) if row["training_cells"] else f"0 ({row['training_cells_all']} elsewhere)"
-    genes = ", ".join([*row["top_up"].split(", ")[:2], *row["top_down"].split(", ")[:2]]).strip(", ")
-    return (
-        str(row["rank"]),
-        row["perturbation"],
-        row["context"],
-        f"{row['score']:+.3f}",
-        f"{row['score_se']:.3f}",
-        f"{row['effect']:+.4f}",
-        seen,
-        genes,
-    )
+        return ("–", row["perturbation"], context, row["status"], "", row["reason"] or "", "", "")
+    seen = row["training_cells"]
+    trained = f"{seen} cells" if seen else ("elsewhere" if row["training_cells_all"] else "parts")
+    rises, falls = row["top_up"].split(", ")[0], row["top_down"].split(", ")[0]
+    score, error = f"{row['score']:+.3f}", f"{row['score_se']:.3f}"
+    return str(row["rank"]), row["perturbation"], context, score, error, trained, rises, falls
 
 
 def describe_simulation(simulation: Simulation, files: SimulationFiles) -> str:

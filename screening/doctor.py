@@ -23,6 +23,7 @@ from lingshu_core.cells import read_cells
 from lingshu_core.checkpoint import load_checkpoint
 from lingshu_core.errors import LingshuCoreError
 from screening.errors import ScreeningError
+from screening.publication import ledger_url
 from screening.readouts import cell_source
 
 Verdict = Literal["good", "note", "bad"]
@@ -100,7 +101,7 @@ def _model(folder: str) -> str:
 
 
 def _store(url: str) -> str:
-    probe_conditional_writes(open_blobs(url))
+    probe_conditional_writes(open_blobs(ledger_url(url)))
     return f"{url}: can be written, and knows who was first"
 
 

@@ -29,7 +29,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 
-from actors.blobs import Blobs
+from actors.blobs import Blobs, absolute_url
 from actors.errors import BlobNotFound
 from screening.errors import ResultsError
 from screening.hits import COLUMNS, Scored
@@ -39,6 +39,11 @@ CAMPAIGN, PLAN, MANIFEST = "campaign.yaml", "plan.json", "manifest.json"
 LARGEST_EXPORT = 60_000_000
 """Entries (conditions × genes) of ``effects.h5ad``; of a larger screen the best conditions are exported."""
 _LIBRARIES = ("lingshu-screen", "ray", "torch", "numpy", "polars", "anndata")
+
+
+def ledger_url(output: str) -> str:
+    """Return the URL of the ledger in a results folder, usable from every node."""
+    return f"{absolute_url(output).rstrip('/')}/ledger"
 
 
 @dataclass
@@ -77,7 +82,8 @@ class EffectMatrix:
     def to_anndata(self, rows: Mapping[str, Mapping[str, Any]], used: np.ndarray) -> anndata.AnnData:
         """Return conditions × genes; ``X`` is the effect in log1p counts per 10k, ``obs`` the hit table."""
         obs = pd.DataFrame([rows[key] for key in self.keys], index=pd.Index(self.keys, name="condition"))
-        obs = obs.astype({name: "string" for name in obs if obs[name].dtype == object})
+        texts = [name for name in obs if obs[name].dtype == object]
+        obs[texts] = obs[texts].fillna("").astype(str)  # h5ad has no empty strings beside texts
         layers = {name: np.stack(values) for name, values in self.layers.items()}
         var = pd.DataFrame({"in_objective": used}, index=pd.Index(self.genes, name="gene"))
         table = anndata.AnnData(X=layers.pop("effect"), obs=obs, var=var, layers=layers)

@@ -21,7 +21,7 @@ from actors.in_process_pool import InProcessPool
 from actors.ledger import Ledger
 from actors.planner import Planner, PlannerSettings
 from actors.pool import Pool
-from actors.progress import OnProgress, Progress
+from actors.progress import Progress
 from actors.ray_pool import RayPool, ReplicaShape
 from actors.tasks import Task
 from actors.worker import WorkerSpec
@@ -30,7 +30,7 @@ from screening.aggregation import Folded, fold
 from screening.campaign import Campaign, PlannedCampaign, load_campaign, plan_campaign
 from screening.cells_export import export_cells
 from screening.hits import Scored, extra_columns, hit_table, score_folded
-from screening.publication import EffectMatrix, Publication, publish
+from screening.publication import EffectMatrix, Publication, ledger_url, publish
 
 STAGES = ("load", "plan", "open", "predict", "commit", "aggregate", "score", "publish")
 
@@ -81,14 +81,10 @@ def run_campaign(
     planned = plan_campaign(campaign)
     with ExitStack() as resources:
         listener.stage("open", campaign.spec.output)
-        blobs = open_output(campaign.spec.output)
-        ledger = Ledger(blobs)
+        blobs, ledger = open_output(campaign.spec.output)
         missing = missing_tasks(planned, ledger)
-        failures: Mapping[str, str] = {}
-        if missing:
-            pool = open_pool(campaign, resources)
-            listener.stage("predict", f"{len(missing)} of {len(planned.plan.blocks)} blocks")
-            failures = predict(pool, ledger, missing, campaign, listener.progress)
+        listener.stage("predict", f"{len(missing)} of {len(planned.plan.blocks)} blocks, the others are there already")
+        failures = predict(open_pool(campaign, resources), ledger, missing, campaign, listener) if missing else {}
         listener.stage("commit", f"{len(planned.plan.blocks) - len(failures)} blocks are committed")
         committed = confirm(planned, ledger)
         listener.stage("aggregate", f"{len(planned.plan.conditions)} conditions")
@@ -106,17 +102,17 @@ def run_campaign(
     )
 
 
-def open_output(url: str) -> Blobs:
-    """Open the place of results and make sure that it can decide who was first.
+def open_output(url: str) -> tuple[Blobs, Ledger]:
+    """Open the place of results and its ledger, and make sure that the store can decide who was first.
 
     Raises
     ------
     StoreError
         If it can't be reached, or knows no conditional writes.
     """
-    blobs = open_blobs(url)
-    probe_conditional_writes(blobs)
-    return blobs
+    commits = open_blobs(ledger_url(url))
+    probe_conditional_writes(commits)
+    return open_blobs(url), Ledger(commits)
 
 
 def missing_tasks(planned: PlannedCampaign, ledger: Ledger) -> list[Task]:
@@ -138,24 +134,24 @@ def open_pool(campaign: Campaign, resources: ExitStack) -> Pool:
         },
     )
     if spec.compute.backend == "in_process":
-        pool: Pool = InProcessPool(worker, absolute_url(spec.output))
+        pool: Pool = InProcessPool(worker, ledger_url(spec.output))
     else:
         cores = max(spec.compute.replicas * spec.compute.threads, os.cpu_count() or 1)
         resources.enter_context(ray_session(spec.compute.address, num_cpus=cores))
         shape = ReplicaShape(
             num_cpus=spec.compute.threads, num_gpus=spec.compute.gpus_per_replica, threads=spec.compute.threads
         )
-        pool = RayPool(spec.compute.replicas, worker, absolute_url(spec.output), shape)
+        pool = RayPool(spec.compute.replicas, worker, ledger_url(spec.output), shape)
     resources.callback(pool.close)
     return pool
 
 
 def predict(
-    pool: Pool, ledger: Ledger, tasks: list[Task], campaign: Campaign, on_progress: OnProgress
+    pool: Pool, ledger: Ledger, tasks: list[Task], campaign: Campaign, listener: RunListener
 ) -> Mapping[str, str]:
     """Compute the tasks; replicas commit each block themselves. Returns the reasons of those set aside."""
     settings = PlannerSettings(lease_seconds=campaign.spec.compute.lease_seconds)
-    return Planner(pool, ledger, settings, on_progress).run(tasks).failed
+    return Planner(pool, ledger, settings, listener.progress).run(tasks).failed
 
 
 def confirm(planned: PlannedCampaign, ledger: Ledger) -> frozenset[str]:

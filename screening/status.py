@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from actors.blobs import open_blobs
 from actors.ledger import Ledger
 from screening.campaign import PlannedCampaign
+from screening.publication import ledger_url
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ def campaign_status(planned: PlannedCampaign) -> CampaignStatus:
         If the output can't be reached.
     """
     output = planned.campaign.spec.output
-    committed = Ledger(open_blobs(output)).committed()
+    committed = Ledger(open_blobs(ledger_url(output))).committed()
     missing = {block.condition_key for block in planned.plan.blocks if block.id not in committed}
     done = sum(block.id in committed for block in planned.plan.blocks)
     conditions = len(planned.plan.conditions)
