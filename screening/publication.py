@@ -19,76 +19,27 @@ import io
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import anndata
-import numpy as np
-import pandas as pd
 import polars as pl
 
 from actors.blobs import Blobs, absolute_url
 from actors.errors import BlobNotFound
 from screening.errors import ResultsError
-from screening.hits import COLUMNS, Scored
+from screening.hits import COLUMNS
 
 HITS, HITS_CSV, EFFECTS = "hits.parquet", "hits.csv", "effects.h5ad"
 CAMPAIGN, PLAN, MANIFEST = "campaign.yaml", "plan.json", "manifest.json"
-LARGEST_EXPORT = 60_000_000
-"""Entries (conditions × genes) of ``effects.h5ad``; of a larger screen the best conditions are exported."""
 _LIBRARIES = ("lingshu-screen", "ray", "torch", "numpy", "polars", "anndata")
 
 
 def ledger_url(output: str) -> str:
     """Return the URL of the ledger in a results folder, usable from every node."""
     return f"{absolute_url(output).rstrip('/')}/ledger"
-
-
-@dataclass
-class EffectMatrix:
-    """Per-gene effects of the conditions kept for export; all lists are by condition, each (genes,)."""
-
-    genes: tuple[str, ...]
-    keys: list[str] = field(default_factory=list)
-    layers: dict[str, list[np.ndarray]] = field(default_factory=dict)
-
-    def add(self, scored: Scored) -> None:
-        """Keep one condition."""
-        if scored.effect is None or scored.folded.moments is None or scored.folded.control is None:
-            return
-        moments, control = scored.folded.moments, scored.folded.control
-        self.keys.append(scored.folded.planned.key)
-        for name, values in (
-            ("effect", scored.effect.log1p),
-            ("effect_se", scored.effect.log1p_se),
-            ("effect_counts", scored.effect.counts),
-            ("effect_counts_se", scored.effect.counts_se),
-            ("mean", moments.log1p.mean(axis=0)),
-            ("variance", moments.log1p_variance),
-            ("mean_counts", moments.counts.mean(axis=0)),
-            ("variance_counts", moments.counts_variance),
-            ("control_mean", control.log1p.mean(axis=0)),
-            ("control_mean_counts", control.counts.mean(axis=0)),
-        ):
-            self.layers.setdefault(name, []).append(values.astype(np.float32))
-
-    @property
-    def full(self) -> bool:
-        """Whether another condition would make the export too large."""
-        return (len(self.keys) + 1) * len(self.genes) > LARGEST_EXPORT
-
-    def to_anndata(self, rows: Mapping[str, Mapping[str, Any]], used: np.ndarray) -> anndata.AnnData:
-        """Return conditions × genes; ``X`` is the effect in log1p counts per 10k, ``obs`` the hit table."""
-        obs = pd.DataFrame([rows[key] for key in self.keys], index=pd.Index(self.keys, name="condition"))
-        texts = [name for name in obs if obs[name].dtype == object]
-        obs[texts] = obs[texts].fillna("").astype(str)  # h5ad has no empty strings beside texts
-        layers = {name: np.stack(values) for name, values in self.layers.items()}
-        var = pd.DataFrame({"in_objective": used}, index=pd.Index(self.genes, name="gene"))
-        table = anndata.AnnData(X=layers.pop("effect"), obs=obs, var=var, layers=layers)
-        table.uns["units"] = {"X": "log1p counts per 10k", "*_counts": "counts", "*": "log1p counts per 10k"}
-        return table
 
 
 @dataclass(frozen=True)

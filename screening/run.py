@@ -29,8 +29,9 @@ from campaigns.source import dump_spec
 from screening.aggregation import Folded, fold
 from screening.campaign import Campaign, PlannedCampaign, load_campaign, plan_campaign
 from screening.cells_export import export_cells
+from screening.effect_matrix import EffectMatrix
 from screening.hits import Scored, extra_columns, hit_table, score_folded
-from screening.publication import EffectMatrix, Publication, ledger_url, publish
+from screening.publication import Publication, ledger_url, publish
 
 STAGES = ("load", "plan", "open", "predict", "commit", "aggregate", "score", "publish")
 
@@ -167,8 +168,7 @@ def score(planned: PlannedCampaign, folded: Iterator[Folded]) -> tuple[pl.DataFr
     for condition in folded:
         scored = _scored(planned, condition)
         rows.append(scored.row)
-        if not effects.full:
-            effects.add(scored)
+        effects.add(scored)
     readout = next(iter(planned.readouts.values()))
     return hit_table(rows, extra_columns(vocabulary.factors, readout.marker_genes)), effects
 
@@ -188,7 +188,8 @@ def publish_run(planned: PlannedCampaign, blobs: Blobs, hits: pl.DataFrame, effe
     rows = {_row_key(row): row for row in hits.iter_rows(named=True)}
     labels = {p.key: (p.condition.perturbation.label, p.condition.context.label) for p in planned.plan.conditions}
     used = np.any([readout.used for readout in planned.readouts.values()], axis=0)
-    table = effects.to_anndata({key: rows[labels[key]] for key in effects.keys}, used) if effects.keys else None
+    kept = effects.keys
+    table = effects.to_anndata({key: rows[labels[key]] for key in kept}, used)
     return publish(
         blobs,
         Publication(
@@ -205,7 +206,7 @@ def publish_run(planned: PlannedCampaign, blobs: Blobs, hits: pl.DataFrame, effe
                 "paths": planned.campaign.model.card["paths"],
                 "conditions": hits.height,
                 "failed": hits.filter(pl.col("status") != "done").height,
-                "conditions_in_effects": len(effects.keys),
+                "conditions_in_effects": len(kept),
                 "notices": list(planned.plan.notices),
             },
         ),

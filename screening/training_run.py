@@ -57,7 +57,13 @@ def train_model(
     spec = load_training(path).spec
     given = {name: value for name, value in (overrides or {}).items() if value is not None}
     spec = spec.model_copy(update={"output": given.pop("output", spec.output)})
-    config = training_config(spec, given)
+    return train_spec(spec, training_config(spec, given), on_progress)
+
+
+def train_spec(
+    spec: TrainSpec, config: TrainingConfig, on_progress: Callable[[TrainingProgress], None] | None = None
+) -> TrainingResult:
+    """Train from a spec that is read already; errors as in :func:`train_model`."""
     cells, held_out = training_cells(spec)
     vocabulary = build_vocabulary(cells)
     trainer = build_trainer(spec, config, cells, vocabulary)

@@ -1,0 +1,13 @@
+"""All benchmarks, one after the other; each prints its tables."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+NAMES = ("start", "quickstart", "papalexi", "kang", "backbone", "variance", "same_table", "s3")
+
+if __name__ == "__main__":
+    for name in NAMES:
+        print(f"\n## {name}\n", flush=True)
+        subprocess.run([sys.executable, "-m", f"benchmarks.{name}", *sys.argv[1:]], check=True)

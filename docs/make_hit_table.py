@@ -1,0 +1,56 @@
+"""Write the table of ``docs/hit-table.md`` from ``screening.hits.COLUMNS``: ``python docs/make_hit_table.py``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import polars as pl
+
+from screening.hits import COLUMNS
+
+PAGE = Path(__file__).parent / "hit-table.md"
+BEGIN, END = "<!-- columns: begin -->", "<!-- columns: end -->"
+TYPES = {pl.Int64: "integer", pl.Float64: "number", pl.String: "text"}
+
+LOG, STATED, TRAINED = "log1p counts per 10k", "as `score_unit` says", "as in training"
+UNITS = {
+    "dose": TRAINED,
+    "score": STATED,
+    "score_se": STATED,
+    "score_low": STATED,
+    "score_high": STATED,
+    "effect": LOG,
+    "effect_se": LOG,
+    "genes_used": "genes",
+    "on_target_effect": LOG,
+    "depth_ratio": "ratio",
+    "training_cells": "cells",
+    "training_cells_all": "cells",
+    "top_up": LOG,
+    "top_down": LOG,
+    "cells": "cells",
+    "shards": "shards",
+    "steps": "steps",
+}
+
+
+def rows() -> Iterator[str]:
+    """Yield the lines of the table."""
+    yield "| Column | Type | Unit | Meaning |"
+    yield "|---|---|---|---|"
+    for name, (kind, meaning) in COLUMNS.items():
+        text = meaning.replace("|", "\\|")
+        yield f"| `{name}` | {TYPES[kind]} | {UNITS.get(name, '–')} | {text} |"
+
+
+def main() -> None:
+    """Replace what stands between the two marks of the page."""
+    page = PAGE.read_text(encoding="utf-8")
+    before, _, rest = page.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    PAGE.write_text(f"{before}{BEGIN}\n" + "\n".join(rows()) + f"\n{END}{after}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

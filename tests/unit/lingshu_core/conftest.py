@@ -1,0 +1,172 @@
+"""A small experiment as `.h5ad`, and small models on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import anndata
+import fsspec
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+import torch
+
+from lingshu_core.backbone import BackboneConfig
+from lingshu_core.cells import Cells, CellSource, read_cells
+from lingshu_core.denoiser import Denoiser, DenoiserConfig
+from lingshu_core.preparation import TrainingSet, build_vocabulary, gene_statistics, training_set
+from lingshu_core.training import Trainer, TrainingConfig
+from lingshu_core.vocabulary import Vocabulary
+
+GENES = 23  # no multiple of the patch size
+COLUMNS = {
+    "perturbation": "treatment",
+    "perturbation_type": "kind",
+    "dose": "dose",
+    "cell_type": "type",
+    "donor": "donor",
+}
+TREATMENTS = (
+    # label, type, dose, cells in each of the four contexts
+    ("ctrl", "control", np.nan, 12),
+    ("STAT1", "genetic", np.nan, 6),
+    ("JAK2", "genetic", np.nan, 6),
+    ("STAT1+JAK2", "genetic", np.nan, 4),
+    ("ruxolitinib", "drug", 0.1, 2),
+    ("ruxolitinib", "drug", 1.0, 2),
+    ("ruxolitinib", "drug", 10.0, 2),
+)
+SMALL = DenoiserConfig(condition_rank=6, pooled_width=5, depth_knots=4)
+SMALL_BACKBONE = DenoiserConfig(
+    condition_rank=6,
+    pooled_width=5,
+    depth_knots=4,
+    backbone=BackboneConfig(blocks=1, width=16, heads=2, feed_forward=24, patch_size=4),
+)
+
+MakeDenoiser = Callable[..., Denoiser]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def untouched_table() -> anndata.AnnData:
+    rng = np.random.default_rng(5)
+    rows = [
+        {"treatment": label, "kind": kind, "dose": dose, "type": cell_type, "donor": donor}
+        for cell_type in ("B cells", "T cells")
+        for donor in ("D1", "D2")
+        for label, kind, dose, cells in TREATMENTS
+        for _ in range(cells)
+    ]
+    obs = pd.DataFrame(rows, index=[f"cell{i}" for i in range(len(rows))])
+    rate = np.geomspace(0.05, 150.0, GENES)
+    rates = np.tile(rate, (len(obs), 1))
+    rates[obs["type"] == "T cells", :6] *= 8.0
+    rates[obs["treatment"].str.contains("STAT1"), 10:14] *= 0.2
+    rates[obs["treatment"].str.contains("JAK2"), 12:16] *= 3.0
+    rates *= rng.lognormal(sigma=0.3, size=(len(obs), 1))
+    counts = rng.poisson(rates)
+    obs["total"] = counts.sum(axis=1) + 100
+    var = pd.DataFrame(index=[f"GENE{i}" for i in range(GENES)])
+    return anndata.AnnData(sp.csr_matrix(counts.astype(np.float32)), obs=obs, var=var)
+
+
+@pytest.fixture
+def table(untouched_table: anndata.AnnData) -> anndata.AnnData:
+    """The experiment, to be spoiled."""
+    return untouched_table.copy()
+
+
+@pytest.fixture
+def source_of(tmp_path: Path) -> Callable[..., CellSource]:
+    """Write a table and say how to read it; `source_of(table, **fields of CellSource)`."""
+
+    def write(table: anndata.AnnData, **fields: object) -> CellSource:
+        path = str(tmp_path / "cells.h5ad")
+        table.write_h5ad(path)
+        return CellSource(**{"path": path, "columns": COLUMNS, "control": "ctrl", **fields})
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def cells(untouched_table: anndata.AnnData, tmp_path_factory: pytest.TempPathFactory) -> Cells:
+    path = str(tmp_path_factory.mktemp("cells") / "cells.h5ad")
+    untouched_table.copy().write_h5ad(path)
+    return read_cells(CellSource(path, COLUMNS, control="ctrl"))
+
+
+@pytest.fixture(scope="session")
+def vocabulary(cells: Cells) -> Vocabulary:
+    return build_vocabulary(cells)
+
+
+@pytest.fixture(scope="session")
+def make_denoiser(cells: Cells, vocabulary: Vocabulary) -> MakeDenoiser:
+    """A fresh model of the experiment: `make_denoiser(config, seed=0, noise=0.0)`.
+
+    `noise` is added to every trainable weight but those that have to be zero, so that all paths speak.
+    """
+
+    def make(config: DenoiserConfig = SMALL, seed: int = 0, noise: float = 0.0) -> Denoiser:
+        sizes = tuple(len(values) for values in vocabulary.factors.values())
+        statistics = gene_statistics(cells, vocabulary, config)
+        denoiser = Denoiser(config, sizes, len(vocabulary.parts), statistics, seed=seed)
+        return _with_noise(denoiser, noise, seed).eval()
+
+    return make
+
+
+def _with_noise(denoiser: Denoiser, noise: float, seed: int) -> Denoiser:
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in denoiser.parameters():
+            parameter.add_(torch.randn(parameter.shape, generator=generator), alpha=noise)
+        for module in denoiser.modules():
+            if isinstance(module, torch.nn.Embedding) and module.padding_idx is not None:
+                module.weight[module.padding_idx].zero_()
+    return denoiser
+
+
+@pytest.fixture(scope="session")
+def small_config() -> DenoiserConfig:
+    return SMALL
+
+
+@pytest.fixture(scope="session")
+def backbone_config() -> DenoiserConfig:
+    return SMALL_BACKBONE
+
+
+@pytest.fixture(scope="session")
+def learning_set(cells: Cells, vocabulary: Vocabulary, make_denoiser: MakeDenoiser) -> TrainingSet:
+    return training_set(cells, vocabulary, make_denoiser().gene_order)
+
+
+@pytest.fixture(scope="session")
+def quick_training() -> TrainingConfig:
+    return TrainingConfig(epochs=4, batch_size=16, learning_rate=3e-3, warmup_steps=5, validation_share=0.0)
+
+
+@pytest.fixture(scope="session")
+def trained(make_denoiser: MakeDenoiser, learning_set: TrainingSet, quick_training: TrainingConfig) -> Denoiser:
+    """A model that has seen a few dozen batches; not to be changed."""
+    return Trainer(make_denoiser(), learning_set, None, quick_training).run()
+
+
+@pytest.fixture
+def memory_url() -> Iterator[str]:
+    """A folder in fsspec's memory file system, emptied afterwards."""
+    yield "memory://lingshu-tests"
+    filesystem = fsspec.filesystem("memory")
+    if filesystem.exists("/lingshu-tests"):
+        filesystem.rm("/lingshu-tests", recursive=True)
