@@ -14,14 +14,15 @@ BEGIN, END = "<!-- columns: begin -->", "<!-- columns: end -->"
 TYPES = {pl.Int64: "integer", pl.Float64: "number", pl.String: "text"}
 
 LOG, STATED, TRAINED = "log1p counts per 10k", "as `score_unit` says", "as in training"
+SCALED = f"{LOG}; a share for objectives of a difference"
 UNITS = {
     "dose": TRAINED,
     "score": STATED,
     "score_se": STATED,
     "score_low": STATED,
     "score_high": STATED,
-    "effect": LOG,
-    "effect_se": LOG,
+    "effect": SCALED,
+    "effect_se": SCALED,
     "genes_used": "genes",
     "on_target_effect": LOG,
     "depth_ratio": "ratio",

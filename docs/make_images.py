@@ -17,7 +17,7 @@ from screening.console import hit_view
 from screening.publication import HITS, MANIFEST
 
 IMAGES = Path(__file__).parent / "images"
-ROWS, WIDTH = 15, 104
+ROWS, WIDTH = 15, 86
 
 # The fields are those that rich fills in; {{ and }} are braces of CSS.
 SVG = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img" aria-label="Hit table">
@@ -59,6 +59,7 @@ def draw_hits(results: Path) -> str:
     console = Console(record=True, width=WIDTH, file=io.StringIO(), force_terminal=True, highlight=False)
     console.print(f"$ lingshu hits {results.as_posix()} --top {ROWS}", style="bold")
     console.print(hit_view(hits))
+    console.print()
     title = f"{manifest['campaign']}: {manifest['question']}, {manifest['conditions']} conditions"
     return console.export_svg(title=title, code_format=SVG, unique_id="hits")
 

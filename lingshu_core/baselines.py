@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lingshu_core.cells import Cells
+from lingshu_core.errors import UnusableCells
 
 Array = npt.NDArray[np.float64]
 
@@ -35,7 +36,13 @@ def real_effect(cells: Cells, perturbed: npt.NDArray[np.bool_], controls: npt.ND
 
 
 def context_effects(cells: Cells, perturbation: str, role: str) -> ContextEffects:
-    """Measure a perturbation's effect in every value of a context factor that has both kinds of cells."""
+    """Measure a perturbation's effect in every value of a context factor that has both kinds of cells.
+
+    Raises
+    ------
+    UnusableCells
+        If no value has both.
+    """
     found = []
     perturbed = np.asarray(cells.obs["perturbation"] == perturbation)
     for value in sorted(set(cells.obs[role])):
@@ -44,6 +51,8 @@ def context_effects(cells: Cells, perturbation: str, role: str) -> ContextEffect
             control_mean = cells.log1p_per_10k(here & cells.is_control)
             effect = cells.log1p_per_10k(here & perturbed) - control_mean
             found.append((value, effect, control_mean, int((here & perturbed).sum())))
+    if not found:
+        raise UnusableCells(f"{cells.source}: no {role} has both control cells and cells with {perturbation!r}")
     names, effects, controls, sizes = zip(*found, strict=True)
     return ContextEffects(tuple(names), np.stack(effects), np.stack(controls), np.array(sizes))
 

@@ -121,10 +121,12 @@ class Cells:
         return np.asarray(column.isin(values))
 
     def digest(self) -> str:
-        """Return the sha256 of counts, genes and labels: two equal digests are the same training data."""
+        """Return the sha256 of all but the file's name: two equal digests are the same training data."""
         state = hashlib.sha256()
-        for array in (self.counts.indptr, self.counts.indices, self.counts.data, self.depth):
+        for array in (self.counts.indptr, self.counts.indices, self.counts.data):
             state.update(np.ascontiguousarray(array).astype(np.int64).tobytes())
+        state.update(self.depth.astype(np.float64).tobytes())
+        state.update("\n".join((self.control, *self.context_roles)).encode())
         state.update("\n".join(self.genes).encode())
         state.update(self.obs.to_csv(index=False).encode())
         return state.hexdigest()
@@ -165,7 +167,8 @@ def read_cells(source: CellSource) -> Cells:
         source=source.path,
         uns={key: str(value) for key, value in table.uns.items() if isinstance(value, (str, int, float))},
     )
-    _check_experiment(cells)
+    for role in cells.context_roles:
+        _check_not_aliased(cells, role)
     return cells
 
 
@@ -179,7 +182,7 @@ def _open(path: str) -> anndata.AnnData:
         ) from error
     except PermissionError as error:
         raise UnreadableCells(f"{path}: access was denied; check the credentials in the environment") from error
-    except (OSError, KeyError, ValueError, anndata.io.AnnDataReadError) as error:
+    except (OSError, KeyError, ValueError, RuntimeError, ImportError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UnreadableCells(f"{path}: not a readable .h5ad ({reason}); write it with AnnData.write_h5ad") from error
 
@@ -241,6 +244,7 @@ def _obs(obs: pd.DataFrame, source: CellSource) -> pd.DataFrame:
         if role not in ROLES_WITHOUT_CONTEXT:
             out[role] = [str(value) for value in obs[column]]
     is_control = (out["perturbation"] == source.control).to_numpy()
+    _check_controls(out["perturbation"], is_control, source)
     out["perturbation_type"] = _types(obs, source, is_control)
     out["dose"] = _doses(obs, source, is_control)
     return out
@@ -255,6 +259,19 @@ def _check_unused_labels(obs: pd.DataFrame, source: CellSource) -> None:
         raise UnusableCells(
             f"{source.path}: obs[{column!r}] lists perturbations with no cells: {', '.join(unused[:8])};"
             f" drop them with adata.obs[{column!r}].cat.remove_unused_categories()"
+        )
+
+
+def _check_controls(labels: pd.Series, is_control: npt.NDArray[np.bool_], source: CellSource) -> None:
+    if not is_control.any():
+        present = ", ".join(map(str, pd.unique(labels)[:12]))
+        raise UnusableCells(
+            f"{source.path}: no control cells: no cell is labelled {source.control!r};"
+            f" set data.control to one of: {present}"
+        )
+    if is_control.all():
+        raise UnusableCells(
+            f"{source.path}: every cell is labelled {source.control!r}: there is no perturbation to learn"
         )
 
 
@@ -298,21 +315,6 @@ def _depth(obs: pd.DataFrame, counts: sp.csr_matrix, source: CellSource) -> npt.
             " at least the sum of the counts in the file"
         )
     return depth
-
-
-def _check_experiment(cells: Cells) -> None:
-    if not cells.is_control.any():
-        labels = ", ".join(map(str, pd.unique(cells.obs["perturbation"])[:12]))
-        raise UnusableCells(
-            f"{cells.source}: no control cells: no cell is labelled {cells.control!r};"
-            f" set data.control to one of: {labels}"
-        )
-    if cells.is_control.all():
-        raise UnusableCells(
-            f"{cells.source}: every cell is labelled {cells.control!r}: there is no perturbation to learn"
-        )
-    for role in cells.context_roles:
-        _check_not_aliased(cells, role)
 
 
 def _check_not_aliased(cells: Cells, role: str) -> None:

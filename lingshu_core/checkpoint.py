@@ -27,7 +27,7 @@ import safetensors.torch
 import torch
 
 from lingshu_core.denoiser import Denoiser, DenoiserConfig, GeneStatistics
-from lingshu_core.errors import CheckpointError
+from lingshu_core.errors import CheckpointError, ConfigurationError
 from lingshu_core.training import TrainingConfig
 from lingshu_core.vocabulary import Vocabulary
 
@@ -143,8 +143,7 @@ def load_checkpoint(folder: str, device: torch.device | None = None) -> Checkpoi
         name: torch.from_numpy(array)
         for name, array in _load_tensors(folder, _read_checked(folder, WEIGHTS, files)).items()
     }
-    config = DenoiserConfig.from_json(header.card["configuration"])
-    denoiser = _rebuild(folder, config, header.vocabulary, state)
+    denoiser = _rebuild(folder, _configuration(folder, header.card), header.vocabulary, state)
     return Checkpoint(
         header.vocabulary,
         header.control_depths,
@@ -152,6 +151,16 @@ def load_checkpoint(folder: str, device: torch.device | None = None) -> Checkpoi
         header.digest,
         denoiser.to(device or torch.device("cpu")).eval(),
     )
+
+
+def _configuration(folder: str, card: Mapping[str, Any]) -> DenoiserConfig:
+    try:
+        return DenoiserConfig.from_json(card["configuration"])
+    except (KeyError, TypeError, ConfigurationError) as error:
+        raise CheckpointError(
+            f"{folder}/{CARD}: this version can't read its configuration ({error}): use the version of lingshu-screen"
+            " that wrote it, or train again"
+        ) from error
 
 
 def _load_tensors(folder: str, data: bytes) -> dict[str, npt.NDArray[Any]]:
@@ -195,7 +204,8 @@ def _read_manifest(folder: str) -> tuple[str, Mapping[str, Any]]:
             f" {CHECKPOINT_FORMAT}: use the version of lingshu-screen that wrote it, or train again"
         )
     files = manifest.get("files", {})
-    missing = [name for name in _FILES if name not in files]
+    listed = isinstance(files, dict)
+    missing = [name for name in _FILES if not listed or not {"size", "sha256"} <= set(files.get(name, ()))]
     if missing:
         raise CheckpointError(f"{folder}: manifest.json does not list {', '.join(missing)}; fetch the checkpoint again")
     return _sha256(data), files
@@ -219,7 +229,7 @@ def _read(folder: str, name: str) -> bytes:
         raise CheckpointError(
             f"{folder}: no checkpoint here ({name} is missing); train one with `lingshu train`, or correct `model:`"
         ) from error
-    except OSError as error:
+    except (OSError, ValueError, ImportError) as error:  # ValueError, ImportError: no file system of that name
         raise CheckpointError(f"{folder}/{name}: can't be read ({error})") from error
 
 

@@ -146,7 +146,7 @@ class ConditionEncoder(nn.Module):
         self.perturbation = _embedding(perturbations, dim, scale)
         self.depth = nn.Embedding(len(depth_knots), dim)
         self.use_depth = use_depth
-        self.register_buffer("depth_knots", depth_knots)
+        self.register_buffer("depth_knots", depth_knots.clone())  # safetensors refuses shared storage
         nn.init.normal_(self.depth.weight, std=scale)
         # One half-maximal dose and slope per perturbation; index 0 (control) is never used.
         self.log_half_dose = nn.Parameter(torch.log(typical_dose))

@@ -66,6 +66,11 @@ def matched_effect(
     Cells are stratified by the quantiles of the controls' depths; differences within strata are averaged with
     the controls' shares as weights. It is the counterpart of what the estimator predicts: a raw difference
     mixes the effect on expression with the shift in depth. Strata without perturbed cells are left out.
+
+    Raises
+    ------
+    UnusableCells
+        If no stratum has both kinds of cells.
     """
     edges = np.quantile(cells.depth[controls], np.linspace(0, 1, strata + 1))[1:-1]
     stratum = np.searchsorted(edges, cells.depth)
@@ -75,4 +80,6 @@ def matched_effect(
         if (here & perturbed).any() and (here & controls).any():
             differences.append(cells.log1p_per_10k(here & perturbed) - cells.log1p_per_10k(here & controls))
             weights.append(int((here & controls).sum()))
+    if not differences:
+        raise UnusableCells(f"{cells.source}: no stratum of depth has both perturbed and control cells")
     return np.average(differences, axis=0, weights=weights)

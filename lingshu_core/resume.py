@@ -56,12 +56,12 @@ def load_state(folder: str, identity: str, trainer: Trainer) -> int:
         content = json.loads(filesystem.cat_file(f"{root}/{STATE}"))
         if content["identity"] != identity:
             return 0
-        tensors = safetensors.torch.load(filesystem.cat_file(f"{root}/{TENSORS}"))
-        trainer.state = TrainingState(**content["state"])
-        # Stopped by a time limit: a resumed training is given the time anew.
-        trainer.state.finished, trainer.state.seconds = "", 0.0
-        _restore(trainer, tensors)
-    except (ValueError, KeyError, TypeError, OSError, safetensors.SafetensorError) as error:
+        state = TrainingState(**content["state"])
+        data = filesystem.cat_file(f"{root}/{TENSORS}")
+        _restore(trainer, safetensors.torch.load(data))
+        _check_step(data, state.step)
+        trainer.resume(state)
+    except (ValueError, KeyError, TypeError, OSError, RuntimeError, safetensors.SafetensorError) as error:
         raise TrainingError(
             f"{folder}: the state of an interrupted training can't be read ({error});"
             f" remove {STATE} to start again, or set training.resume: false"
@@ -88,6 +88,14 @@ def _tensors(trainer: Trainer) -> dict[str, torch.Tensor]:
     for index, moments in trainer.optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser/{index}/{name}": value.detach().cpu().clone() for name, value in moments.items()}
     return tensors
+
+
+def _check_step(data: bytes, step: int) -> None:
+    """Refuse weights of one epoch beside counters of another, as an interruption between the two files leaves them."""
+    length = int.from_bytes(data[:8], "little")
+    written = json.loads(data[8 : 8 + length])["__metadata__"]["step"]
+    if written != str(step):
+        raise ValueError(f"tensors of step {written} beside a state of step {step}")
 
 
 def _restore(trainer: Trainer, tensors: dict[str, torch.Tensor]) -> None:

@@ -174,6 +174,13 @@ class Trainer:
         self.averaged.load_state_dict(self.best)
         return self.averaged
 
+    def resume(self, state: TrainingState) -> None:
+        """Go on from a state; a training that a time limit stopped is given the time anew."""
+        self.state = state
+        state.seconds = 0.0
+        if state.finished.endswith("minutes"):
+            state.finished = ""
+
     def _epoch(self, on_progress: Callable[[TrainingProgress], None] | None) -> None:
         started, seen, loss_sum = time.monotonic(), 0, 0.0
         base = self.state.seconds

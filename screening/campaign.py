@@ -12,6 +12,7 @@ from campaigns.conditions import Context
 from campaigns.plan import Plan, make_plan
 from campaigns.screen_spec import ScreenSpec
 from campaigns.source import load_screen
+from campaigns.validation import validate
 from campaigns.vocabulary import Vocabulary as PlainVocabulary
 from campaigns.yaml_source import Source
 from lingshu_core.checkpoint import CheckpointHeader, load_header
@@ -78,12 +79,18 @@ def load_campaign(path: str | os.PathLike[str], overrides: Mapping[str, Any] | N
 
 
 def override(spec: ScreenSpec, values: Mapping[str, Any]) -> ScreenSpec:
-    """Replace ``output`` and fields of ``compute`` that are given (not None), and validate again."""
+    """Replace ``output`` and fields of ``compute`` that are given (not None), and validate again.
+
+    Raises
+    ------
+    SpecError
+        If what was given doesn't fit with the rest.
+    """
     given = {name: value for name, value in values.items() if value is not None}
     content = spec.model_dump(by_alias=True)
     for name, value in given.items():
         (content if name in type(spec).model_fields else content["compute"])[name] = value
-    return type(spec).model_validate(content) if given else spec
+    return validate(type(spec), Source("command line", content)) if given else spec
 
 
 def plan_campaign(campaign: Campaign) -> PlannedCampaign:

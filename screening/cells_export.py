@@ -7,11 +7,11 @@ import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
 
-from actors.blobs import absolute_url
 from campaigns.plan import PlannedCondition
 from screening.aggregation import CommittedBlocks, blocks_by_condition, read_blocks
 from screening.campaign import PlannedCampaign
 from screening.errors import ResultsError
+from screening.publication import location
 
 CELLS = "cells.zarr"
 
@@ -21,7 +21,7 @@ def export_cells(planned: PlannedCampaign, ledger: CommittedBlocks, committed: f
 
     Returns
     -------
-    The URL of the zarr store.
+    The path or URL of the zarr store.
 
     Raises
     ------
@@ -48,9 +48,9 @@ def export_cells(planned: PlannedCampaign, ledger: CommittedBlocks, committed: f
         obs=pd.concat(frames, ignore_index=True).set_index("cell"),
         var=pd.DataFrame(index=pd.Index(planned.campaign.model.vocabulary.genes, name="gene")),
     )
-    url = f"{absolute_url(output).rstrip('/')}/{CELLS}"
-    cells.write_zarr(url.removeprefix("file://"))
-    return url
+    target = f"{location(output)}/{CELLS}"
+    cells.write_zarr(target)
+    return target
 
 
 def _obs(planned: PlannedCondition, depth: np.ndarray, first_shard: int, cells_per_shard: int) -> pd.DataFrame:

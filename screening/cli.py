@@ -149,11 +149,10 @@ def hits(
     form: Annotated[TableFormat, typer.Option("--format", help="How to print.")] = TableFormat.table,
 ) -> None:
     """Print the ranked hits of a campaign."""
-    from actors.blobs import open_blobs
     from screening.console import console, hit_view
-    from screening.publication import filter_hits, hits_to_parquet, read_hits
+    from screening.publication import filter_hits, hits_to_parquet, open_results, read_hits
 
-    table = filter_hits(read_hits(open_blobs(results)), context or [], top)
+    table = filter_hits(read_hits(open_results(results)), context or [], top)
     if form is TableFormat.table:
         console.print(hit_view(table))
     elif form is TableFormat.csv:
@@ -182,7 +181,7 @@ def main() -> None:
     """Run the command line; every error becomes one message and an exit code."""
     from actors.errors import ActorsError
     from campaigns.errors import CampaignError
-    from screening.errors import ScreeningError
+    from screening.errors import ScreeningError, is_storage_error
 
     known: tuple[type[Exception], ...] = (ActorsError, CampaignError, ScreeningError)
     try:
@@ -194,8 +193,12 @@ def main() -> None:
         # `lingshu hits … | head`: the reader has seen enough.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except OSError as error:
+        # A full disk, a folder that can't be written: the machine's own words are the clearest.
+        _report(error, f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error))
     except Exception as error:
-        _report(error, isinstance(error, (*known, *_core_errors())))
+        expected = isinstance(error, (*known, *_core_errors())) or is_storage_error(error)
+        _report(error, str(error) if expected else None)
 
 
 def _core_errors() -> tuple[type[Exception], ...]:
@@ -204,15 +207,16 @@ def _core_errors() -> tuple[type[Exception], ...]:
     return (LingshuCoreError,)
 
 
-def _report(error: Exception, expected: bool) -> None:
+def _report(error: Exception, message: str | None) -> None:
+    """Print one message and leave; without a message the error is none that we expected."""
     if os.environ.get("LINGSHU_DEBUG"):
         traceback.print_exception(error)
-    elif expected:
-        print(f"error: {error}", file=sys.stderr)
+    elif message is not None:
+        print(f"error: {message}", file=sys.stderr)
     else:
         summary = " ".join(str(error).split())[:400]
         print(f"error: {type(error).__name__}: {summary} (a bug: `lingshu --debug …` shows the trace)", file=sys.stderr)
-    sys.exit(EXIT_BAD_INPUT if expected else EXIT_CRASH)
+    sys.exit(EXIT_CRASH if message is None else EXIT_BAD_INPUT)
 
 
 if __name__ == "__main__":

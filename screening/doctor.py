@@ -22,7 +22,7 @@ from campaigns.training_spec import TrainSpec
 from lingshu_core.cells import read_cells
 from lingshu_core.checkpoint import load_checkpoint
 from lingshu_core.errors import LingshuCoreError
-from screening.errors import ScreeningError
+from screening.errors import ScreeningError, is_storage_error
 from screening.publication import ledger_url
 from screening.readouts import cell_source
 
@@ -84,6 +84,10 @@ def _attempt(name: str, look: Callable[[], str]) -> Check:
     try:
         return Check(name, "good", look())
     except (ActorsError, CampaignError, LingshuCoreError, ScreeningError) as error:
+        return Check(name, "bad", str(error))
+    except Exception as error:
+        if not is_storage_error(error):
+            raise
         return Check(name, "bad", str(error))
 
 

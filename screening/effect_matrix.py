@@ -11,8 +11,9 @@ import anndata
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import polars as pl
 
-from screening.hits import Scored
+from screening.hits import COLUMNS, Scored
 
 LARGEST_EXPORT = 20_000_000
 """Entries (conditions × genes) of a layer; of a larger screen only the best conditions are exported."""
@@ -69,8 +70,9 @@ class EffectMatrix:
         if not kept:
             return None
         obs = pd.DataFrame([rows[each.key] for each in kept], index=pd.Index(self.keys, name="condition"))
-        texts = [name for name in obs if obs[name].dtype == object]
-        obs[texts] = obs[texts].fillna("").astype(str)  # h5ad has no missing values among texts
+        for name in obs:  # h5ad has no missing values among texts; a column of Nones has lost its type
+            number = name in COLUMNS and COLUMNS[name][0] != pl.String
+            obs[name] = pd.to_numeric(obs[name]) if number else _as_text(obs[name])
         layers = {name: np.stack([each.layers[name] for each in kept]) for name in kept[0].layers}
         var = pd.DataFrame({"in_objective": used}, index=pd.Index(self.genes, name="gene"))
         table = anndata.AnnData(X=layers.pop("effect"), obs=obs, var=var, layers=layers)
@@ -79,6 +81,10 @@ class EffectMatrix:
 
     def _in_order(self) -> list[_Kept]:
         return sorted(self._kept, key=lambda kept: -kept.order)
+
+
+def _as_text(column: pd.Series) -> pd.Series:
+    return column.fillna("").astype(str) if column.dtype == object else column
 
 
 def _layers(scored: Scored) -> Layers | None:

@@ -11,6 +11,8 @@
 
 from __future__ import annotations
 
+import sys
+
 
 class ScreeningError(Exception):
     """Root of the errors that ``screening`` raises on purpose."""
@@ -32,3 +34,9 @@ class NonFiniteResult(ScreeningError):
     """The model gave NaN or infinity: the weights in this process can't be trusted any more."""
 
     poisons_replica = True
+
+
+def is_storage_error(error: Exception) -> bool:
+    """Tell an error of the S3 client behind fsspec (no credentials, no endpoint), without loading that client."""
+    client = sys.modules.get("botocore.exceptions")
+    return client is not None and isinstance(error, (client.BotoCoreError, client.ClientError))

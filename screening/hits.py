@@ -19,6 +19,7 @@ from campaigns.conditions import Condition, Perturbation
 from lingshu_core.vocabulary import Vocabulary
 from screening.aggregation import Folded
 from screening.effects import Effect, paired_effect
+from screening.errors import ObjectiveError
 from screening.objectives import UNITS, Readout, Score, score_condition
 
 TOP_GENES = 5
@@ -94,10 +95,7 @@ def score_folded(
 ) -> Scored:
     """Score one condition and describe it in a row.
 
-    Raises
-    ------
-    ObjectiveError
-        If its own targets are all that the objective has.
+    A condition whose own targets are all that the objective has can't be scored: it failed, with the reason.
     """
     condition = folded.planned.condition
     row = facts.as_row() | _identity(condition, vocabulary)
@@ -106,7 +104,10 @@ def score_folded(
     effect = paired_effect(folded.moments, folded.control)
     targets = own_targets(condition.perturbation, vocabulary)
     left_out = targets if exclude_own_targets else targets[:0]
-    score = score_condition(folded.moments, folded.control, readout, left_out, vocabulary.genes)
+    try:
+        score = score_condition(folded.moments, folded.control, readout, left_out, vocabulary.genes)
+    except ObjectiveError as error:
+        return Scored(row | {"status": "failed", "reason": str(error)}, folded, None, None)
     row |= _numbers(score, effect, targets, folded, readout, vocabulary)
     return Scored(row, folded, effect, score)
 

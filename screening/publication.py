@@ -23,11 +23,13 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import anndata
 import polars as pl
 
-from actors.blobs import Blobs, absolute_url
+from actors.blobs import Blobs, absolute_url, open_blobs
 from actors.errors import BlobNotFound
 from screening.errors import ResultsError
 from screening.hits import COLUMNS
@@ -40,6 +42,18 @@ _LIBRARIES = ("lingshu-screen", "ray", "torch", "numpy", "polars", "anndata")
 def ledger_url(output: str) -> str:
     """Return the URL of the ledger in a results folder, usable from every node."""
     return f"{absolute_url(output).rstrip('/')}/ledger"
+
+
+def local_path(url: str) -> Path | None:
+    """Return the absolute path that a local path or ``file://`` URL names; None for a bucket."""
+    parts = urlsplit(absolute_url(url))
+    return Path(url2pathname(parts.path)) if parts.scheme == "file" else None
+
+
+def location(url: str) -> str:
+    """Write a path or URL so that fsspec and zarr find it from everywhere; they don't decode ``%20``."""
+    path = local_path(url)
+    return absolute_url(url) if path is None else str(path)
 
 
 @dataclass(frozen=True)
@@ -102,6 +116,20 @@ def anndata_to_bytes(table: anndata.AnnData) -> bytes:
         path = Path(folder) / EFFECTS
         table.write_h5ad(path, compression="gzip")
         return path.read_bytes()
+
+
+def open_results(url: str) -> Blobs:
+    """Open a results folder for reading; a local one that isn't there is not made.
+
+    Raises
+    ------
+    ResultsError
+        If there is no such folder.
+    """
+    path = local_path(url)
+    if path is not None and not path.is_dir():
+        raise ResultsError(f"{url}: no such folder; give the `output:` of a campaign that ran")
+    return open_blobs(url)
 
 
 def read_hits(blobs: Blobs) -> pl.DataFrame:

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 import polars as pl
 
-from actors.blobs import Blobs, absolute_url, open_blobs, probe_conditional_writes
+from actors.blobs import Blobs, open_blobs, probe_conditional_writes
 from actors.cluster import ray_session
 from actors.in_process_pool import InProcessPool
 from actors.ledger import Ledger
@@ -31,7 +31,7 @@ from screening.campaign import Campaign, PlannedCampaign, load_campaign, plan_ca
 from screening.cells_export import export_cells
 from screening.effect_matrix import EffectMatrix
 from screening.hits import Scored, extra_columns, hit_table, score_folded
-from screening.publication import Publication, ledger_url, publish
+from screening.publication import Publication, ledger_url, location, publish
 
 STAGES = ("load", "plan", "open", "predict", "commit", "aggregate", "score", "publish")
 
@@ -94,7 +94,7 @@ def run_campaign(
         hits, effects = score(planned, folded)
         listener.stage("publish", campaign.spec.output)
         manifest = publish_run(planned, blobs, hits, effects)
-        if campaign.spec.estimator.store_cells:
+        if campaign.spec.estimator.store_cells and effects.keys:
             export_cells(planned, ledger, committed, campaign.spec.output)
     failed = hits.filter(pl.col("status") != "done").height
     reused = len(planned.plan.blocks) - len(missing)
@@ -128,7 +128,7 @@ def open_pool(campaign: Campaign, resources: ExitStack) -> Pool:
     worker = WorkerSpec(
         "screening.worker:open_worker",
         {
-            "model": absolute_url(spec.model),
+            "model": location(spec.model),
             "digest": campaign.model.digest,
             "device": "cuda" if spec.compute.gpus_per_replica else "cpu",
             "threads": spec.compute.threads,

@@ -90,7 +90,7 @@ def decode_block(data: bytes) -> BlockResult:
             count_square=arrays["count_square"],
             cells=_cells(arrays),
         )
-    except (safetensors.SafetensorError, KeyError, ValueError) as error:
+    except (safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
         raise BlockError(
             f"not a block of shards ({error}); run `lingshu run` again after removing its commit"
         ) from error

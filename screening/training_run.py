@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import fsspec
 import numpy as np
 
 from campaigns.source import load_training
@@ -22,6 +23,7 @@ from lingshu_core.preparation import build_vocabulary, gene_statistics, training
 from lingshu_core.resume import load_state, remove_state, save_state
 from lingshu_core.training import Trainer, TrainingConfig, TrainingProgress, split_validation
 from lingshu_core.vocabulary import Vocabulary
+from screening.errors import ResultsError
 from screening.readouts import cell_source
 
 
@@ -64,6 +66,7 @@ def train_spec(
     spec: TrainSpec, config: TrainingConfig, on_progress: Callable[[TrainingProgress], None] | None = None
 ) -> TrainingResult:
     """Train from a spec that is read already; errors as in :func:`train_model`."""
+    check_output(spec.output)
     cells, held_out = training_cells(spec)
     vocabulary = build_vocabulary(cells)
     trainer = build_trainer(spec, config, cells, vocabulary)
@@ -100,6 +103,26 @@ def train_spec(
         parameters=sum(parameter.numel() for parameter in best.parameters()),
         paths=best.config.paths,
     )
+
+
+def check_output(folder: str) -> None:
+    """Make sure that a checkpoint can be written, before hours are spent on it.
+
+    Raises
+    ------
+    ResultsError
+        If the folder or bucket can't be written.
+    """
+    try:
+        filesystem, root = fsspec.core.url_to_fs(folder)
+        filesystem.makedirs(root, exist_ok=True)
+        filesystem.pipe_file(f"{root}/.writable", b"")
+        filesystem.rm_file(f"{root}/.writable")
+    except OSError as error:
+        raise ResultsError(
+            f"{folder}: the checkpoint can't be written there ({error}); correct `output:` or the credentials in the"
+            " environment"
+        ) from error
 
 
 def training_cells(spec: TrainSpec) -> tuple[Cells, int]:

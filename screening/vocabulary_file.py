@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 
+from campaigns.errors import VocabularyError, Where
 from campaigns.vocabulary import Vocabulary
+from screening.errors import is_storage_error
 
 
 def read_plain_vocabulary(model: str) -> Vocabulary | None:
@@ -13,7 +15,7 @@ def read_plain_vocabulary(model: str) -> Vocabulary | None:
     Raises
     ------
     VocabularyError
-        If the file is damaged.
+        If the file is damaged or can't be reached.
     """
     name = f"{model.rstrip('/')}/vocabulary.json"
     try:
@@ -29,4 +31,9 @@ def read_plain_vocabulary(model: str) -> Vocabulary | None:
         return None
     except ValueError as error:
         content = {"damaged": str(error)}
+    except Exception as error:
+        if not isinstance(error, OSError) and not is_storage_error(error):
+            raise
+        text = f"can't be read ({error}); check the path, and the credentials in the environment"
+        raise VocabularyError([Where(name).problem(text)]) from error
     return Vocabulary.from_json(content, name)

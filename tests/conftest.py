@@ -1,4 +1,4 @@
-"""Servers that are started once for the whole session: a Ray cluster and an S3 server, both on loopback."""
+"""Servers that are started once for the whole session (Ray, S3, on loopback), and a small model to screen with."""
 
 import shutil
 import subprocess
@@ -7,8 +7,10 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from actors.cluster import RaySession, ray_session
 from benchmarks.s3_server import S3Server, serve_s3
@@ -56,3 +58,84 @@ def start_python() -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
             return process
 
         yield start
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `cells.h5ad` and `program.gmt` of a small simulation, and `model/`, trained on it for seconds.
+
+    40 genes; cell types `type_1` and `type_2` of two donors; the regulators REG04, REG05, REG08, REG09 and REG10 are
+    perturbed singly, REG04+REG08 and REG04+REG09 together; DRUG01 and DRUG02 at doses of 0.1 and 1.
+    """
+    from lingshu_core.simulation_config import SimulationConfig
+    from lingshu_core.simulator import simulate
+    from screening.training_run import train_model
+
+    folder = tmp_path_factory.mktemp("tiny")
+    sizes = {"genes": 40, "regulators": 10, "program_genes": 8, "cell_types": 2, "donors": 2, "truth_draws": 8}
+    conditions = {"knockouts": 4, "knockdowns": 1, "drugs": 2, "doses": (0.1, 1.0), "combinations": 2}
+    planted = {"planted_knockouts": 2, "planted_knockdowns": 1, "planted_drugs": 1, "planted_combinations": 1}
+    cells = {"control_cells": 40, "cells_per_condition": 16, "truth_replicates": 2, "hit_margin": 0.01}
+    simulate(SimulationConfig(**sizes, **conditions, **planted, **cells)).write(folder)
+    train_model(_write_yaml(folder / "train.yaml", _training(folder)))
+    return folder
+
+
+@pytest.fixture
+def write_train(tiny: Path, tmp_path: Path) -> Callable[..., Path]:
+    """Write a training of the small simulation, `write_train(output=…)`; its output is below the test's folder."""
+    return lambda **changes: _write_yaml(
+        tmp_path / "train.yaml", _training(tiny) | {"output": str(tmp_path / "model"), **changes}
+    )
+
+
+@pytest.fixture
+def write_screen(tiny: Path, tmp_path: Path) -> Callable[..., Path]:
+    """Write a screen with the small model, `write_screen("name.yaml", seed=1, …)`; it runs in this process."""
+    content = {
+        "kind": "screen",
+        "name": "tiny",
+        "model": str(tiny / "model"),
+        "contexts": {"cell_type": "all_seen"},
+        "perturbations": {"genetic": "all_seen", "drug": "all_seen"},
+        "objective": {
+            "kind": "signature",
+            "gene_set": {"file": str(tiny / "program.gmt"), "name": "SIMULATED_PROGRAM", "direction": "down"},
+        },
+        "estimator": {"shards": 16, "depth_strata": 4},
+        "output": str(tmp_path / "screen"),
+        "compute": {"backend": "in_process"},
+    }
+    return lambda name="screen.yaml", **changes: _write_yaml(tmp_path / name, content | changes)
+
+
+@pytest.fixture
+def lingshu(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:
+    """Run the command line in this process: `exit code, stdout, stderr = lingshu("hits", folder)`."""
+    from screening.cli import main
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setenv("LINGSHU_DEBUG", "")
+        monkeypatch.setattr(sys, "argv", ["lingshu", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return ended.value.code or 0, *capsys.readouterr()
+
+    return run
+
+
+def _training(folder: Path) -> dict[str, Any]:
+    columns = ("perturbation", "perturbation_type", "dose", "cell_type", "donor")
+    return {
+        "kind": "train",
+        "name": "tiny",
+        "data": {"path": str(folder / "cells.h5ad"), "columns": {name: name for name in columns}},
+        "training": {"epochs": 3, "warmup_steps": 5, "learning_rate": 0.002, "device": "cpu"},
+        "output": str(folder / "model"),
+        "licence": "simulated",
+    }
+
+
+def _write_yaml(path: Path, content: dict[str, Any]) -> Path:
+    path.write_text(yaml.safe_dump(content, sort_keys=False))
+    return path

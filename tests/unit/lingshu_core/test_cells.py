@@ -78,7 +78,11 @@ def _donor_per_treatment(table: anndata.AnnData) -> None:
 @pytest.mark.parametrize(
     ("spoil", "error", "said"),
     [
-        (_log_normalise, NotCounts, r"X has values that are no integers \(such as \d.*; log-normalised\?\).*data\.layer"),
+        (
+            _log_normalise,
+            NotCounts,
+            r"X has values that are no integers \(such as \d.*; log-normalised\?\).*data\.layer",
+        ),
         (_normalise, NotCounts, r"no integers \(such as \d.*; normalised\?\); give raw UMI counts"),
         (_scale, NotCounts, r"X has negative values \(smallest -.*\), as after scaling; give raw UMI counts"),
         (_put_nan, NotCounts, r"X has NaN or infinite values; give raw UMI counts"),
@@ -131,9 +135,7 @@ def test_a_context_of_roles_without_column_is_refused(table: anndata.AnnData, so
         read_cells(source_of(table, context=("tissue",)))
 
 
-def test_a_missing_layer_is_refused_with_the_layers_that_are_there(
-    table: anndata.AnnData, source_of: SourceOf
-) -> None:
+def test_a_missing_layer_is_refused_with_the_layers_that_are_there(table: anndata.AnnData, source_of: SourceOf) -> None:
     with pytest.raises(MissingColumn, match=r"layer 'counts' is not in the file; layers are: none"):
         read_cells(source_of(table, layer="counts"))
 
@@ -146,9 +148,7 @@ def test_a_file_without_matrix_is_refused(table: anndata.AnnData, source_of: Sou
 
 
 @pytest.mark.parametrize("value", [np.nan, 1.0])
-def test_depths_below_the_counts_read_are_refused(
-    table: anndata.AnnData, source_of: SourceOf, value: float
-) -> None:
+def test_depths_below_the_counts_read_are_refused(table: anndata.AnnData, source_of: SourceOf, value: float) -> None:
     table.obs["total"] = table.obs["total"].astype(float)
     table.obs.loc[table.obs_names[3], "total"] = value
     source = source_of(table)

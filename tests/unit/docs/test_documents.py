@@ -1,0 +1,136 @@
+"""What the documentation shows has to work: YAML, commands, options, make targets, links."""
+
+import re
+import shlex
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+import typer
+
+import actors.errors
+import campaigns.errors
+import lingshu_core.errors
+import screening.errors
+from campaigns.screen_spec import ScreenSpec
+from campaigns.source import load_any
+from campaigns.training_spec import TrainSpec
+from campaigns.yaml_source import dump_yaml, parse_yaml
+from screening.cli import app
+
+ROOT = Path(__file__).parents[3]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+EXAMPLES = ROOT / "campaigns" / "examples" / "quickstart"
+COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+FENCE = re.compile(r"^(?P<indent> *)```(?P<language>\w*)\n(?P<body>.*?)^(?P=indent)```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+
+
+def fences(page: Path) -> list[tuple[str, str]]:
+    """Language and text of every fenced block."""
+    found = FENCE.finditer(page.read_text(encoding="utf-8"))
+    return [
+        (match["language"], re.sub(f"^{match['indent']}", "", match["body"], flags=re.MULTILINE)) for match in found
+    ]
+
+
+def prose(page: Path) -> str:
+    return FENCE.sub("", page.read_text(encoding="utf-8"))
+
+
+def numbered(language: str) -> list[Any]:
+    """Every block of a language, named by page and number."""
+    return [
+        pytest.param(body, id=f"{page.name}-{number}")
+        for page in PAGES
+        for number, (found, body) in enumerate(fences(page))
+        if found == language
+    ]
+
+
+def shell_lines() -> list[Any]:
+    return [
+        pytest.param(line, id=f"{page.name}: {line[:60]}")
+        for page in PAGES
+        for language, body in fences(page)
+        if language == "console"
+        for line in body.splitlines()
+        if re.match(r"(\.venv/bin/)?lingshu ", line)
+    ]
+
+
+@pytest.mark.parametrize("text", numbered("yaml"))
+def test_yaml_block_is_a_campaign_or_a_part_of_one(text: str, tmp_path: Path) -> None:
+    data = parse_yaml(text.encode(), "block.yaml").data
+    if "kind" not in data:  # a part stands in for the same part of the quickstart
+        example = EXAMPLES / ("train.yaml" if set(data) <= {"data", "hold_out", "training"} else "screen.yaml")
+        text = dump_yaml(parse_yaml(example.read_bytes(), str(example)).data | data)
+    file = tmp_path / "campaign.yaml"
+    file.write_text(text, encoding="utf-8")
+    assert isinstance(load_any(file).spec, ScreenSpec | TrainSpec)
+
+
+@pytest.mark.parametrize("line", shell_lines())
+def test_command_line_has_a_command_and_options_that_exist(line: str) -> None:
+    words = shlex.split(line.partition(" #")[0].partition(" > ")[0])
+    command = COMMANDS[words[1]]
+    known = {option for parameter in command.params for option in parameter.opts}
+    assert {word for word in words if word.startswith("-")} <= known
+    assert len(words) > 2 or words[1] == "doctor"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_named_in_the_text_exist(page: Path) -> None:
+    named = set(re.findall(r"`lingshu ([a-z]+)", prose(page)))
+    assert named <= set(COMMANDS)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_make_targets_exist(page: Path) -> None:
+    targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    text = page.read_text(encoding="utf-8")
+    named = set(re.findall(r"`make ([a-z0-9-]+)`", text)) | set(re.findall(r"^make ([a-z0-9-]+)", text, re.MULTILINE))
+    assert named <= targets
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_relative_links_lead_to_files(page: Path) -> None:
+    links = [link.partition("#")[0] for link in LINK.findall(prose(page)) if "://" not in link]
+    missing = [link for link in links if link and not (page.parent / link).exists()]
+    assert not missing
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    navigation = set(re.findall(r"[\w-]+\.md", (ROOT / "mkdocs.yml").read_text(encoding="utf-8")))
+    assert navigation == {page.name for page in (ROOT / "docs").glob("*.md")}
+
+
+def test_every_field_of_a_campaign_is_explained() -> None:
+    explained = (ROOT / "docs" / "campaigns.md").read_text(encoding="utf-8")
+    blocks = [ScreenSpec, *(ScreenSpec.model_fields[name].annotation for name in ("estimator", "budget", "compute"))]
+    fields = {name for block in blocks for name in block.model_fields}  # type: ignore[union-attr]
+    assert not {name for name in fields if name not in explained}
+
+
+def test_every_field_of_a_training_is_explained() -> None:
+    explained = (ROOT / "docs" / "train.md").read_text(encoding="utf-8")
+    training = TrainSpec.model_fields["training"].annotation
+    fields = {*TrainSpec.model_fields, *training.model_fields}  # type: ignore[union-attr]
+    assert not {name for name in fields if name not in explained}
+
+
+def test_pictures_fetch_nothing() -> None:
+    for picture in (ROOT / "docs" / "images").glob("*.svg"):
+        text = picture.read_text(encoding="utf-8")
+        assert len(text) < 200_000
+        assert ElementTree.fromstring(text).tag.endswith("svg")
+        assert set(re.findall(r"https?://[^\"'\s)]+", text)) <= {"http://www.w3.org/2000/svg"}
+
+
+@pytest.mark.parametrize("module", [actors.errors, campaigns.errors, lingshu_core.errors, screening.errors])
+def test_every_error_is_in_the_trees(module: ModuleType) -> None:
+    told = (ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
+    errors = {name for name, value in vars(module).items() if isinstance(value, type) and issubclass(value, Exception)}
+    assert not {name for name in errors if not re.search(rf"\b{name}\b", told)}

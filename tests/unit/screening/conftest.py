@@ -1,0 +1,147 @@
+"""Small moments, a vocabulary of four genes, and a ledger whose blocks are made up from their names."""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from actors.blobs import ObstoreBlobs, open_blobs
+from actors.ledger import Ledger
+from actors.progress import Progress
+from campaigns.conditions import Condition, Context, Perturbation
+from campaigns.plan import Block, PlannedCondition
+from lingshu_core.vocabulary import SeenContext, SeenPerturbation, Vocabulary
+from screening.aggregation import Folded
+from screening.campaign import PlannedCampaign, load_campaign, plan_campaign
+from screening.effects import Moments
+from screening.hits import RunFacts
+from screening.store import BlockResult, encode_block
+
+
+@pytest.fixture
+def moments() -> Callable[..., Moments]:
+    """Make moments from per-gene means: `moments([1.0, 2.0], seed=1)`; shards scatter around them."""
+
+    def make(
+        means: list[float], seed: int = 0, shards: int = 8, spread: float = 0.05, variance: float = 0.25
+    ) -> Moments:
+        noise = np.random.default_rng(seed).normal(0.0, spread, (shards, len(means)))
+        log1p = np.asarray(means, dtype=float) + noise
+        return Moments(
+            log1p=log1p,
+            counts=2.0 * log1p,
+            log1p_square=log1p.mean(axis=0) ** 2 + variance,
+            counts_square=(2.0 * log1p.mean(axis=0)) ** 2 + 3.0,
+            cells=shards * 4,
+        )
+
+    return make
+
+
+@pytest.fixture
+def words() -> Vocabulary:
+    """Genes A, B, C, D; A and B were knocked out, alone and together, and a drug called C was given."""
+    return Vocabulary(
+        genes=("A", "B", "C", "D"),
+        factors={"cell_type": ("T cells", "B cells"), "donor": ("D1", "D2")},
+        contexts=(
+            SeenContext({"cell_type": "T cells", "donor": "D1"}, 40, 20, {"A": 10, "A+B": 3}),
+            SeenContext({"cell_type": "T cells", "donor": "D2"}, 30, 20, {"A": 5}),
+            SeenContext({"cell_type": "B cells", "donor": "D1"}, 30, 20, {"B": 7}),
+        ),
+        perturbations={
+            "A": SeenPerturbation("genetic", 15, (), float(np.log(0.5))),
+            "B": SeenPerturbation("genetic", 7, (), float(np.log(0.8))),
+            "A+B": SeenPerturbation("genetic", 3, (), float(np.log(0.3))),
+            "C": SeenPerturbation("drug", 9, (0.1, 1.0), 0.0),
+        },
+        parts=("A", "B", "C"),
+        control="control",
+    )
+
+
+@pytest.fixture
+def facts() -> RunFacts:
+    return RunFacts("run", "model", "variance_reduced", 3, "geometric", 0.0, "bias+tilt", 0)
+
+
+@pytest.fixture
+def fold_of() -> Callable[..., Folded]:
+    """Make the fold of one condition: `fold_of("A+B", condition moments, control moments)`."""
+
+    def make(
+        label: str,
+        found: Moments | None,
+        control: Moments | None,
+        *,
+        kind: str = "genetic",
+        dose: float | None = None,
+        reason: str = "",
+        **context: str,
+    ) -> Folded:
+        asked = Condition(Context.of(context or {"cell_type": "T cells"}), Perturbation.parse(label, kind, dose))
+        key = hashlib.sha256(asked.label.encode()).hexdigest()
+        return Folded(PlannedCondition(key, asked), found, control, reason)
+
+    return make
+
+
+@pytest.fixture
+def planned(write_screen: Callable[..., Path]) -> PlannedCampaign:
+    """Two knock-outs in one cell type, 16 shards: three conditions with the control, six blocks."""
+    path = write_screen(contexts={"cell_type": "type_1"}, perturbations={"genetic": ["REG04", "REG05"]})
+    return plan_campaign(load_campaign(path))
+
+
+@pytest.fixture
+def made_up_block() -> Callable[[Block], bytes]:
+    """Bytes of a block that depend on nothing but its name: what a deterministic worker would give."""
+
+    def make(block: Block, genes: int = 40) -> bytes:
+        draw = np.random.default_rng(int(block.id[:12], 16)).random
+        result = BlockResult(
+            first_shard=block.first_shard,
+            cells_per_shard=4,
+            log1p_mean=draw((block.n_shards, genes), dtype=np.float32),
+            count_mean=draw((block.n_shards, genes), dtype=np.float32),
+            log1p_square=draw(genes, dtype=np.float32) + 2,
+            count_square=draw(genes, dtype=np.float32) + 2,
+        )
+        return encode_block(result)
+
+    return make
+
+
+@pytest.fixture
+def fresh_ledger() -> Callable[[], Ledger]:
+    """Make empty ledgers in memory, as many as asked for."""
+    from obstore.store import MemoryStore
+
+    return lambda: Ledger(ObstoreBlobs(MemoryStore(), "memory://test"))
+
+
+@pytest.fixture
+def folder_ledger(planned: PlannedCampaign) -> Ledger:
+    """The ledger in the output folder of `planned`."""
+    return Ledger(open_blobs(f"{planned.campaign.spec.output}/ledger"))
+
+
+class Listener:
+    """Hears what a run tells."""
+
+    def __init__(self) -> None:
+        self.stages: list[str] = []
+        self.done: list[int] = []
+
+    def stage(self, name: str, detail: str) -> None:
+        self.stages.append(name)
+
+    def progress(self, progress: Progress) -> None:
+        self.done.append(progress.done)
+
+
+@pytest.fixture
+def listener() -> Listener:
+    return Listener()

@@ -1,0 +1,173 @@
+import hashlib
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import anndata
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow.parquet as pq
+import pytest
+
+from actors.blobs import Blobs, open_blobs
+from actors.errors import UnsupportedURL
+from screening.errors import ResultsError
+from screening.hits import COLUMNS, hit_table
+from screening.publication import (
+    Publication,
+    anndata_to_bytes,
+    filter_hits,
+    hits_to_parquet,
+    ledger_url,
+    local_path,
+    location,
+    open_results,
+    publish,
+    read_hits,
+)
+
+
+@pytest.fixture
+def blobs(tmp_path: Path) -> Blobs:
+    return open_blobs(str(tmp_path))
+
+
+@pytest.fixture
+def hits() -> pl.DataFrame:
+    rows = [
+        {
+            "perturbation": label,
+            "context": f"cell_type={kind}, donor={donor}",
+            "status": "done",
+            "score": score,
+            "cell_type": kind,
+            "donor": donor,
+        }
+        for label, kind, donor, score in [
+            ("A", "T", "D1", 0.9),
+            ("B", "T", "D2", 0.7),
+            ("A", "B", "D1", 0.5),
+            ("B", "B", "D2", 0.3),
+        ]
+    ]
+    return hit_table(rows, {"cell_type": pl.String, "donor": pl.String})
+
+
+def publication(hits: pl.DataFrame, run_id: str = "a" * 64, **changes: Any) -> Publication:
+    effects = anndata.AnnData(np.zeros((1, 2), dtype=np.float32), obs=pd.DataFrame(index=["c"]))
+    content = {"effects": effects, "campaign": "kind: screen\n", "plan": {"run_id": run_id}, "facts": {"failed": 0}}
+    return Publication(run_id=run_id, hits=hits, **(content | changes))
+
+
+def test_the_manifest_lists_the_digest_of_every_file(blobs: Blobs, hits: pl.DataFrame) -> None:
+    manifest = publish(blobs, publication(hits))
+    assert set(manifest["files"]) == {"hits.parquet", "hits.csv", "effects.h5ad", "campaign.yaml", "plan.json"}
+    for name, told in manifest["files"].items():
+        data = blobs.get(name)
+        assert told == {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    assert json.loads(blobs.get("manifest.json")) == manifest
+    assert (manifest["failed"], manifest["run_id"]) == (0, "a" * 64)
+    assert {"torch", "ray", "lingshu-screen"} <= set(manifest["versions"])
+
+
+def test_the_manifest_is_written_last(blobs: Blobs, hits: pl.DataFrame) -> None:
+    class Watched:
+        written: list[str] = []  # noqa: RUF012 -- one instance
+
+        def put(self, key: str, data: bytes) -> None:
+            self.written.append(key)
+            blobs.put(key, data)
+
+    watched = Watched()
+    publish(watched, publication(hits))  # type: ignore[arg-type]
+    assert watched.written[-2:] == ["runs/aaaaaaaaaaaaaaaa/manifest.json", "manifest.json"]
+
+
+def test_each_run_keeps_its_record(blobs: Blobs, hits: pl.DataFrame) -> None:
+    publish(blobs, publication(hits))
+    publish(blobs, publication(hits.head(1), run_id="b" * 64, campaign="kind: other\n"))
+    assert blobs.get("runs/aaaaaaaaaaaaaaaa/campaign.yaml") == b"kind: screen\n"
+    assert blobs.get("runs/bbbbbbbbbbbbbbbb/campaign.yaml") == blobs.get("campaign.yaml") == b"kind: other\n"
+    first = pl.read_parquet(io.BytesIO(blobs.get("runs/aaaaaaaaaaaaaaaa/hits.parquet")))
+    assert first.equals(hits, null_equal=True)
+    assert read_hits(blobs).height == 1
+    assert json.loads(blobs.get("runs/aaaaaaaaaaaaaaaa/manifest.json"))["run_id"] == "a" * 64
+
+
+def test_without_a_single_effect_there_is_no_file_of_them(blobs: Blobs, hits: pl.DataFrame) -> None:
+    assert "effects.h5ad" not in publish(blobs, publication(hits, effects=None))["files"]
+    assert not blobs.exists("effects.h5ad")
+
+
+def test_parquet_says_what_its_columns_mean(hits: pl.DataFrame) -> None:
+    data = hits_to_parquet(hits)
+    metadata = pq.read_schema(io.BytesIO(data)).metadata
+    meanings = json.loads(metadata[b"lingshu.columns"])
+    assert meanings == {name: text for name, (_, text) in COLUMNS.items()}
+    assert pl.read_parquet(io.BytesIO(data)).equals(hits, null_equal=True)
+    assert hits_to_parquet(hits) == data
+
+
+def test_an_h5ad_is_written_into_memory(tmp_path: Path) -> None:
+    table = anndata.AnnData(np.eye(3, dtype=np.float32), layers={"twice": 2 * np.eye(3, dtype=np.float32)})
+    (tmp_path / "x.h5ad").write_bytes(anndata_to_bytes(table))
+    np.testing.assert_array_equal(anndata.read_h5ad(tmp_path / "x.h5ad").layers["twice"], 2 * np.eye(3))
+
+
+def test_a_folder_without_results_says_so(blobs: Blobs) -> None:
+    with pytest.raises(ResultsError, match=r"no hits.parquet here; run the campaign"):
+        read_hits(blobs)
+
+
+def test_a_damaged_table_says_so(blobs: Blobs) -> None:
+    blobs.put("hits.parquet", b"PAR1 no more")
+    with pytest.raises(ResultsError, match="not a readable Parquet file"):
+        read_hits(blobs)
+
+
+def test_looking_at_results_that_are_not_there_makes_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(ResultsError, match="no such folder"):
+        open_results(str(tmp_path / "typo"))
+    assert not (tmp_path / "typo").exists()
+    assert open_results(str(tmp_path)).url == tmp_path.as_uri()
+
+
+def test_hits_are_filtered_by_a_factors_value_or_the_whole_label(hits: pl.DataFrame) -> None:
+    assert filter_hits(hits, ["T"], None)["score"].to_list() == [0.9, 0.7]
+    assert filter_hits(hits, ["D2"], None)["score"].to_list() == [0.7, 0.3]
+    assert filter_hits(hits, ["cell_type=B, donor=D1"], None)["score"].to_list() == [0.5]
+    assert filter_hits(hits, ["T", "D2"], None)["score"].to_list() == [0.7]
+    assert filter_hits(hits, [], None).height == 4
+
+
+def test_the_top_is_taken_of_what_the_filter_left(hits: pl.DataFrame) -> None:
+    assert filter_hits(hits, ["B"], 1)["score"].to_list() == [0.5]
+    assert filter_hits(hits, [], 99).height == 4
+
+
+def test_an_unknown_context_names_the_known_ones(hits: pl.DataFrame) -> None:
+    with pytest.raises(ResultsError, match=r"no context 'NK'.*cell_type=B, donor=D1"):
+        filter_hits(hits, ["NK"], None)
+
+
+def test_a_perturbation_is_no_context(hits: pl.DataFrame) -> None:
+    with pytest.raises(ResultsError, match="no context 'done'"):
+        filter_hits(hits, ["done"], None)
+
+
+def test_the_ledger_lies_in_the_results_folder(tmp_path: Path) -> None:
+    assert ledger_url(f"{tmp_path}/screen/") == f"{tmp_path.as_uri()}/screen/ledger"
+    assert ledger_url("s3://bucket/screen/") == "s3://bucket/screen/ledger"
+
+
+def test_a_location_is_absolute_and_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    spaced = tmp_path / "my results"
+    assert location("my results") == location(str(spaced)) == location(spaced.as_uri()) == str(spaced)
+    assert local_path("my results") == spaced
+    assert location("s3://bucket/my") == "s3://bucket/my"
+    assert local_path("s3://bucket/my") is None
+    with pytest.raises(UnsupportedURL):
+        location("ftp://host/x")
