@@ -45,7 +45,7 @@ bench: install  ## Measure every figure of docs/benchmarks.md (about an hour on 
 	$(BIN)/python -m benchmarks.all
 
 docs: install  ## Build the documentation, warnings as errors
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 clean:  ## Remove the environment and all results
 	rm -rf $(VENV) results site

@@ -276,7 +276,7 @@ class EstimatorSpec(Spec):
     kind: Literal["variance_reduced", "sampled"] = Field(
         default="variance_reduced", description="variance_reduced: expectations, few passes; sampled: draw cells."
     )
-    steps: int = Field(default=3, ge=1, le=1000, description="Steps in which a cell's genes are revealed.")
+    steps: int = Field(default=6, ge=1, le=1000, description="Steps in which a cell's genes are revealed.")
     schedule: Literal["geometric", "uniform", "cosine"] = Field(
         default="geometric", description="How many genes each step reveals."
     )

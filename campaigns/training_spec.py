@@ -53,6 +53,13 @@ class TrainingSpec(Spec):
         le=1,
         description="Cells of a condition with n cells are drawn with weight n^-balance; 0 takes cells as they come.",
     )
+    few_visible: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="Share of the cells taught with only a few genes visible, where the first steps of a screen are;"
+        " 0 is the published t ~ U(0, 1).",
+    )
     factor_dropout: float = Field(
         default=0.1,
         ge=0,

@@ -113,7 +113,9 @@ class Cells:
     def _having(self, role: str, values: list[str]) -> npt.NDArray[np.bool_]:
         if role not in self.obs:
             raise MissingColumn(f"{self.source}: no column is named for {role!r}; named are {', '.join(self.obs)}")
-        column = self.obs[role]
+        # Doses are numbers; 10, 10.0 and "10" are one dose.
+        column = self.obs[role] if role != "dose" else self.obs[role].map("{:g}".format)
+        values = values if role != "dose" else [f"{float(value):g}" for value in values]
         for value in values:
             if not (column == value).any():
                 present = ", ".join(map(str, pd.unique(column)[:12]))
@@ -239,15 +241,26 @@ def _obs(obs: pd.DataFrame, source: CellSource) -> pd.DataFrame:
             f"{source.path}: {int(labels.isna().sum())} cells have no perturbation label; drop them or label them"
         )
     out = pd.DataFrame(index=pd.RangeIndex(len(obs)))
-    out["perturbation"] = [join_parts(split_label(str(label))) for label in labels]
+    out["perturbation"] = [_plain_label(str(label), source.control) for label in labels]
     for role, column in source.columns.items():
         if role not in ROLES_WITHOUT_CONTEXT:
+            if role in source.context_roles and obs[column].isna().any():
+                raise UnusableCells(
+                    f"{source.path}: {int(obs[column].isna().sum())} cells have no {column!r}, which is part of the"
+                    " context; drop them or label them"
+                )
             out[role] = [str(value) for value in obs[column]]
     is_control = (out["perturbation"] == source.control).to_numpy()
     _check_controls(out["perturbation"], is_control, source)
     out["perturbation_type"] = _types(obs, source, is_control)
-    out["dose"] = _doses(obs, source, is_control)
+    out["dose"] = _doses(obs, source, out["perturbation_type"])
     return out
+
+
+def _plain_label(label: str, control: str) -> str:
+    """Sort the parts of a combination; ``A+control``, as guide pairs are often labelled, is plain ``A``."""
+    parts = [part for part in split_label(label) if part != control]
+    return join_parts(parts) if parts else control
 
 
 def _check_unused_labels(obs: pd.DataFrame, source: CellSource) -> None:
@@ -289,13 +302,27 @@ def _types(obs: pd.DataFrame, source: CellSource, is_control: npt.NDArray[np.boo
     return ["none" if control else value for control, value in zip(is_control, column, strict=True)]
 
 
-def _doses(obs: pd.DataFrame, source: CellSource, is_control: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+def _doses(obs: pd.DataFrame, source: CellSource, types: pd.Series) -> npt.NDArray[np.float64]:
     if "dose" not in source.columns:
         return np.full(len(obs), np.nan)
-    doses = pd.to_numeric(obs[source.columns["dose"]], errors="coerce").to_numpy(dtype=float, copy=True)
+    is_control = (types == "none").to_numpy()
+    column = obs[source.columns["dose"]]
+    doses = pd.to_numeric(column, errors="coerce").to_numpy(dtype=float, copy=True)
+    unreadable = np.isnan(doses) & column.notna().to_numpy() & (column.astype(str) != "").to_numpy() & ~is_control
+    if unreadable.any():
+        raise UnusableCells(
+            f"{source.path}: obs[{source.columns['dose']!r}] has {int(unreadable.sum())} doses that are no numbers"
+            f" (such as {str(column[unreadable].iloc[0])!r}); write them as numbers in one unit, empty for none"
+        )
     if (doses < 0).any():
         raise UnusableCells(
             f"{source.path}: obs[{source.columns['dose']!r}] has negative doses; give them on a linear scale"
+        )
+    vehicle = (doses == 0) & (types == "drug").to_numpy()
+    if vehicle.any():
+        raise UnusableCells(
+            f"{source.path}: {int(vehicle.sum())} cells have a drug at dose 0, which is no treatment; label them"
+            f" {source.control!r}"
         )
     doses[(doses == 0) | is_control] = np.nan
     return doses

@@ -21,15 +21,29 @@ SMALLEST_TIME = 1e-3
 """Below this share of masked genes the 1/t weight of a cell would exceed a thousand."""
 
 
-def draw_times(cells: int, generator: torch.Generator) -> Tensor:
-    """Draw one masking time per cell, (cells,), uniform on (0, 1).
+def draw_times(cells: int, generator: torch.Generator, genes: int = 1, few_visible: float = 0.0) -> Tensor:
+    """Draw one masking time per cell, (cells,).
 
-    The times of a batch share one offset and are spread evenly (as in MDLM), which keeps each uniform and
-    lowers the variance of the loss.
+    Published: t ~ U(0, 1). The times of a batch share one offset and are spread evenly (as in MDLM), which
+    keeps each uniform and lowers the variance of the loss.
+
+    A geometric schedule spends all its steps but the last where next to nothing is visible, and uniform times
+    hardly ever go there. With ``few_visible`` that share of the cells gets a visible share that is uniform on
+    the log scale instead, from one gene to all. The best prediction at every t stays the same; what changes is
+    where the model is taught.
     """
-    offset = torch.rand((), generator=generator)
-    times = (offset + torch.arange(cells) / cells) % 1.0
+    levels = _spread(cells, generator)
+    times = levels
+    if few_visible:
+        logarithmic = 1.0 - float(genes) ** -_spread(cells, generator)[torch.randperm(cells, generator=generator)]
+        chosen = torch.rand(cells, generator=generator) < few_visible
+        times = torch.where(chosen, logarithmic, levels)
     return times.clamp_min(SMALLEST_TIME)
+
+
+def _spread(cells: int, generator: torch.Generator) -> Tensor:
+    offset = torch.rand((), generator=generator)
+    return (offset + torch.arange(cells) / cells) % 1.0
 
 
 def mask_tokens(tokens: Tensor, times: Tensor, generator: torch.Generator) -> Tensor:

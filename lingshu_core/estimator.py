@@ -98,7 +98,7 @@ def estimate_shard(
     ConditionError
         If the model has no words for the condition.
     ConfigurationError
-        If ``kind`` is unknown or the model gives non-finite numbers.
+        If ``kind`` is unknown.
     """
     depth = drawn_depths(depths, request.root, request.shard, request.cells)
     batch, rank, uniforms = shard_inputs(denoiser, vocabulary, depth, request)

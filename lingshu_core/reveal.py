@@ -32,7 +32,7 @@ class RevealSettings:
         (arXiv 2603.25240); 0 is the plain conditional model.
     """
 
-    steps: int = 3
+    steps: int = 6
     schedule: Schedule = "geometric"
     guidance: float = 0.0
 

@@ -43,6 +43,9 @@ class TrainingConfig:
     balance
         Cells of a condition with n cells are drawn with weight n^−balance: 0 takes cells as they come, 1 gives
         every condition the same say. Large conditions would otherwise decide what a perturbation does.
+    few_visible
+        Share of the cells that are masked down to a few visible genes (:func:`lingshu_core.diffusion.draw_times`);
+        0 is the published t ~ U(0, 1).
     factor_dropout
         Probability that a context factor of a training cell is replaced by "unspecified", so that a
         campaign may leave a factor out. The perturbation is never dropped.
@@ -62,6 +65,7 @@ class TrainingConfig:
     warmup_steps: int = 50
     direct_rate: float = 5.0
     balance: float = 0.5
+    few_visible: float = 0.5
     factor_dropout: float = 0.1
     validation_share: float = 0.1
     patience: int = 8
@@ -210,7 +214,7 @@ class Trainer:
         torch.manual_seed(self.config.seed * 1_000_003 + self.state.step)
         self._set_rate()
         self.optimiser.zero_grad(set_to_none=True)
-        loss = diffusion_loss(self.denoiser, tokens, batch, generator, self.device)
+        loss = diffusion_loss(self.denoiser, tokens, batch, generator, self.device, self.config.few_visible)
         if not torch.isfinite(loss):
             raise TrainingError(
                 f"the loss is {loss.item()} at step {self.state.step}; lower training.learning_rate"
@@ -286,9 +290,10 @@ def diffusion_loss(
     batch: ConditionBatch,
     generator: torch.Generator,
     device: torch.device,
+    few_visible: float = 0.0,
 ) -> Tensor:
     """Return the masked cross-entropy weighted by 1/t, nats per gene."""
-    times = draw_times(len(tokens), generator)
+    times = draw_times(len(tokens), generator, tokens.shape[1], few_visible)
     masked_tokens = mask_tokens(tokens, times, generator).to(device)
     tokens, weight = tokens.to(device), (1.0 / times).to(device)[:, None]
     batch = batch.to(device)

@@ -90,7 +90,8 @@ def override(spec: ScreenSpec, values: Mapping[str, Any]) -> ScreenSpec:
     content = spec.model_dump(by_alias=True)
     for name, value in given.items():
         (content if name in type(spec).model_fields else content["compute"])[name] = value
-    return validate(type(spec), Source("command line", content)) if given else spec
+    options = ", ".join(f"--{name}" for name in given)
+    return validate(type(spec), Source(f"command line ({options})", content)) if given else spec
 
 
 def plan_campaign(campaign: Campaign) -> PlannedCampaign:

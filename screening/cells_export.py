@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import anndata
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
+import zarr
 from anndata import AnnData
 
 from campaigns.plan import PlannedCondition
@@ -49,7 +51,9 @@ def export_cells(planned: PlannedCampaign, ledger: CommittedBlocks, committed: f
         var=pd.DataFrame(index=pd.Index(planned.campaign.model.vocabulary.genes, name="gene")),
     )
     target = f"{location(output)}/{CELLS}"
-    cells.write_zarr(target)
+    with anndata.settings.override(zarr_write_format=3, auto_shard_zarr_v3=True):
+        # Not AnnData.write_zarr: it consolidates metadata, which is no part of the format's specification.
+        anndata.io.write_elem(zarr.open_group(target, mode="w", zarr_format=3), "/", cells)
     return target
 
 

@@ -15,7 +15,7 @@ from typing import Annotated
 
 import typer
 
-EXIT_CRASH, EXIT_BAD_INPUT, EXIT_PARTIAL = 1, 2, 3
+EXIT_CRASH, EXIT_BAD_INPUT, EXIT_PARTIAL, EXIT_INTERRUPTED = 1, 2, 3, 130
 
 app = typer.Typer(
     name="lingshu",
@@ -145,7 +145,9 @@ def status(campaign: CampaignFile, output: Output = None) -> None:
 def hits(
     results: Annotated[str, typer.Argument(help="Folder or s3:// URL of a campaign's results.", show_default=False)],
     top: Annotated[int | None, typer.Option(min=1, help="Only the best N.")] = None,
-    context: Annotated[list[str] | None, typer.Option(help="Only this context (a factor's value).")] = None,
+    context: Annotated[
+        list[str] | None, typer.Option(help="Only this context (a factor's value); again for another one too.")
+    ] = None,
     form: Annotated[TableFormat, typer.Option("--format", help="How to print.")] = TableFormat.table,
 ) -> None:
     """Print the ranked hits of a campaign."""
@@ -186,19 +188,32 @@ def main() -> None:
     known: tuple[type[Exception], ...] = (ActorsError, CampaignError, ScreeningError)
     try:
         app()
-    except KeyboardInterrupt:
-        print("stopped; what was committed stays, run the same command again to go on", file=sys.stderr)
-        sys.exit(130)
-    except BrokenPipeError:
-        # `lingshu hits … | head`: the reader has seen enough.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+    except SystemExit as ended:
+        # Typer has made exit codes of an interrupt and of a closed pipe before anybody else could see them.
+        if ended.code == EXIT_INTERRUPTED:
+            print("stopped; what was committed stays, run the same command again to go on", file=sys.stderr)
+        if _reader_left(ended):
+            sys.exit(0)
+        raise
     except OSError as error:
         # A full disk, a folder that can't be written: the machine's own words are the clearest.
         _report(error, f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error))
     except Exception as error:
         expected = isinstance(error, (*known, *_core_errors())) or is_storage_error(error)
         _report(error, str(error) if expected else None)
+
+
+def _reader_left(ended: SystemExit) -> bool:
+    """Tell whether the pipe was closed, as by ``lingshu hits … | head``: the reader has seen enough."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        closed = True
+    else:
+        closed = isinstance(ended.__context__, BrokenPipeError)
+    if closed:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return closed
 
 
 def _core_errors() -> tuple[type[Exception], ...]:

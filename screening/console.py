@@ -91,7 +91,7 @@ class RunDisplay:
     def progress(self, progress: RunProgress) -> None:
         """Show how far the prediction is."""
         failed = f"  {progress.failed} failed" if progress.failed else ""
-        text = f"{progress.replicas} replicas  {progress.leases} leases{failed}"
+        text = f"replicas: {progress.replicas}  leases in flight: {progress.leases}{failed}"
         if self._task is None:
             self._task = self._bar.add_task(text, total=progress.total)
         self._bar.update(self._task, completed=progress.done, description=text)
@@ -117,7 +117,7 @@ def hit_view(hits: pl.DataFrame) -> Table:
 def _hit_row(row: Mapping[str, Any]) -> tuple[str, ...]:
     context = ", ".join(part.split("=", 1)[-1] for part in row["context"].split(", "))
     if row["status"] != "done":
-        return ("–", row["perturbation"], context, row["status"], "", row["reason"] or "", "", "")
+        return ("–", row["perturbation"], context, row["status"], "", "", "", "")
     seen = row["training_cells"]
     trained = f"{seen} cells" if seen else ("elsewhere" if row["training_cells_all"] else "parts")
     rises, falls = row["top_up"].split(", ")[0], row["top_down"].split(", ")[0]
@@ -182,9 +182,11 @@ def describe_run(result: RunResult, top: int) -> Table | str:
     console.print(hit_view(result.hits.filter(pl.col("status") == "done").head(top)))
     failed = result.hits.filter(pl.col("status") != "done")
     if failed.height:
-        console.print(f"[bold]{failed.height} conditions failed[/bold]; the first of them:")
-        console.print(hit_view(failed.head(5)))
+        console.print(f"\n[bold]{failed.height} conditions failed[/bold]; the first of them:")
+        for row in failed.head(5).iter_rows(named=True):
+            console.print(f"  {row['perturbation']} in {row['context']}: {row['reason']}", markup=False)
     return (
+        "trained on: cells of this condition; elsewhere: only in other contexts; parts: only its parts\n"
         f"{result.computed} blocks computed, {result.reused} reused, {result.failed} conditions failed\n"
         f"results in {result.output}: {', '.join(result.files)}"
     )

@@ -39,7 +39,10 @@ COLUMNS: Mapping[str, tuple[Any, str]] = {
     "score_low": (pl.Float64, "lower end of the 90 % Monte Carlo interval of score (Student t)"),
     "score_high": (pl.Float64, "upper end of the 90 % Monte Carlo interval of score"),
     "score_unit": (pl.String, "unit of score"),
-    "effect": (pl.Float64, "objective before standardisation: mean over the genes used, log1p counts per 10k"),
+    "effect": (
+        pl.Float64,
+        "before standardisation: mean over the genes used in log1p counts per 10k; a share where score is one",
+    ),
     "effect_se": (pl.Float64, "Monte Carlo standard error of effect"),
     "genes_used": (pl.Int64, "genes that the score is made of"),
     "targets_left_out": (pl.String, "own targets that were left out of the score"),

@@ -151,18 +151,18 @@ def read_hits(blobs: Blobs) -> pl.DataFrame:
 
 
 def filter_hits(hits: pl.DataFrame, contexts: Sequence[str], top: int | None) -> pl.DataFrame:
-    """Keep the rows of some contexts (any factor's value, or the whole label) and the best ``top`` of them.
+    """Keep the rows of any of some contexts (a factor's value, or the whole label) and the best ``top`` of them.
 
     Raises
     ------
     ResultsError
         If a context does not occur.
     """
+    columns = [c for c in hits.columns if c == "context" or (c not in COLUMNS and hits[c].dtype == pl.String)]
     for wanted in contexts:
-        columns = [c for c in hits.columns if c == "context" or (c not in COLUMNS and hits[c].dtype == pl.String)]
-        matching = pl.any_horizontal([pl.col(c) == wanted for c in columns])
-        if hits.filter(matching).is_empty():
+        if hits.filter(pl.any_horizontal(pl.col(columns) == wanted)).is_empty():
             known = ", ".join(hits["context"].unique().sort().to_list()[:12])
             raise ResultsError(f"no context {wanted!r} in these results; there are: {known}")
-        hits = hits.filter(matching)
+    if contexts:
+        hits = hits.filter(pl.any_horizontal(pl.col(columns).is_in(list(contexts))))
     return hits if top is None else hits.head(top)

@@ -84,7 +84,7 @@ def run_campaign(
         listener.stage("open", campaign.spec.output)
         blobs, ledger = open_output(campaign.spec.output)
         missing = missing_tasks(planned, ledger)
-        listener.stage("predict", f"{len(missing)} of {len(planned.plan.blocks)} blocks, the others are there already")
+        listener.stage("predict", f"{len(missing)} blocks, {len(planned.plan.blocks) - len(missing)} are there already")
         failures = predict(open_pool(campaign, resources), ledger, missing, campaign, listener) if missing else {}
         listener.stage("commit", f"{len(planned.plan.blocks) - len(failures)} blocks are committed")
         committed = confirm(planned, ledger)

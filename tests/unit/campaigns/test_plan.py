@@ -147,7 +147,7 @@ def test_the_key_is_the_digest_of_all_that_the_result_depends_on() -> None:
             "sampler": {
                 "version": "1",
                 "kind": "variance_reduced",
-                "steps": 3,
+                "steps": 6,
                 "schedule": "geometric",
                 "guidance": 0.0,
                 "depth_strata": 16,
@@ -186,7 +186,7 @@ def test_the_payload_holds_what_a_worker_needs() -> None:
         "cells_per_shard": 16,
         "estimator": {
             "kind": "variance_reduced",
-            "steps": 3,
+            "steps": 6,
             "schedule": "geometric",
             "guidance": 0.0,
             "depth_strata": 16,

@@ -28,7 +28,7 @@ OUTPUT = "output: results/screen\n"
 
 def test_defaults(load: Load) -> None:
     spec = load()
-    assert (spec.estimator.kind, spec.estimator.steps, spec.estimator.shards) == ("variance_reduced", 3, 8)
+    assert (spec.estimator.kind, spec.estimator.steps, spec.estimator.shards) == ("variance_reduced", 6, 8)
     assert (spec.compute.backend, spec.compute.replicas, spec.compute.lease_seconds) == ("ray", 1, 30.0)
     assert spec.budget.conditions is None
     assert spec.objective.exclude_own_targets

@@ -58,7 +58,7 @@ OUTPUT = "output: results/model\n"
         ('{batch: [3, "4"]}', "{}", 13, "hold_out[0]: matches every cell"),
         (OUTPUT, OUTPUT + "model: {configuration: huge}\n", 16, "model.configuration: must be 'direct', 'tiny'"),
         (OUTPUT, OUTPUT + "model: {overrides: {rank: x}}\n", 16, "model.overrides.rank: must be a number"),
-        (OUTPUT, OUTPUT + "training: {minutes: null}\n", 16, "training.minutes: `minutes` and `epochs` are both null"),
+        (OUTPUT, OUTPUT + "training: {epochs: null}\n", 16, "training.epochs: must be a whole number"),
         (OUTPUT, OUTPUT + "training: {minutes: 0}\n", 16, "training.minutes: must be greater than 0, not 0"),
         (OUTPUT, OUTPUT + "training: {batch_size: 6.0}\n", 16, "training.batch_size: must be a whole number, not 6.0"),
         (OUTPUT, OUTPUT + "training: {resume: 1}\n", 16, "training.resume: must be true or false, not 1"),

@@ -17,6 +17,7 @@ from lingshu_core.denoiser import (
     Denoiser,
     DenoiserConfig,
     GeneStatistics,
+    PooledPath,
     configuration,
     support_groups,
     tilt_statistics,
@@ -166,6 +167,31 @@ def test_a_depth_that_is_switched_off_says_nothing(
     deeper = ConditionBatch(batch.factors, batch.parts, batch.doses, batch.log_depth + 0.3)
     for here, there in zip(_all_logits(denoiser, tokens, batch), _all_logits(denoiser, tokens, deeper), strict=True):
         assert torch.equal(here, there)
+
+
+def test_the_pooled_path_hears_visible_molecules_and_fades_the_condition() -> None:
+    torch.manual_seed(1)
+    path = PooledPath(5, DenoiserConfig(condition_rank=3, pooled_width=4, dropout=0.5)).eval()
+    torch.nn.init.normal_(path.fade.weight)
+    condition, statistics = torch.randn(2, 3), tilt_statistics()
+    tokens = torch.tensor([[MASK, 3, MASK, 0, 120], [MASK] * 5])
+    found = path(tokens, condition, statistics)
+    weight = path.weight.view(5, 2, 4)
+    for cell, places in enumerate([[1, 3, 4], []]):
+        pooled = sum((statistics[:, tokens[cell, gene]] @ weight[gene] for gene in places), torch.zeros(4))
+        count, share = float(len(places)), len(places) / 5
+        heard = torch.cat([path.norm(pooled / max(count, 1) ** 0.5), torch.tensor([share])])
+        spoken = path.outer(torch.nn.functional.silu(path.inner(heard)))
+        fade = path.fade(torch.tensor([count / (count + 8), count / (count + 128), share]))
+        assert torch.allclose(found[cell], condition[cell] * (1 + fade) + spoken, atol=1e-5)
+
+
+def test_a_fresh_pooled_path_leaves_the_condition_at_full_strength() -> None:
+    path = PooledPath(5, DenoiserConfig(condition_rank=3, pooled_width=4)).eval()
+    condition = torch.randn(1, 3)
+    for tokens in (torch.full((1, 5), MASK), torch.tensor([[1, 2, MASK, 4, 0]])):
+        nothing = path(tokens, torch.zeros(1, 3), tilt_statistics())
+        assert torch.allclose(path(tokens, condition, tilt_statistics()) - nothing, condition, atol=1e-6)
 
 
 def test_the_losses_are_cross_entropies_and_cover_every_gene_once(

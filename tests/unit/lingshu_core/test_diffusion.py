@@ -72,6 +72,25 @@ def test_each_time_is_uniform() -> None:
     assert first.var() == pytest.approx(1 / 12, abs=0.005)
 
 
+def test_few_visible_genes_are_drawn_on_the_log_scale() -> None:
+    visible = 1 - draw_times(2_000, _generator(), genes=1_000, few_visible=1.0).double()
+    levels = (-torch.log(visible[visible < 0.99]) / math.log(1_000)).sort().values
+    assert torch.allclose(levels, torch.linspace(float(levels[0]), 1, len(levels)).double(), atol=0.01)
+    assert visible.min() >= 1e-3 - 1e-6  # never less than one gene
+
+
+def test_a_share_of_the_cells_sees_few_genes_and_the_rest_is_uniform() -> None:
+    genes, times = 10_000, torch.cat([draw_times(500, _generator(s), 10_000, 0.4) for s in range(60)])
+    for limit in (0.5, 0.9, 0.99, 0.999):
+        among_few = 1 + math.log(1 - limit) / math.log(genes)  # t > limit where the visible share is log-uniform
+        expected = 0.4 * among_few + 0.6 * (1 - limit)
+        assert (times > limit).float().mean() == pytest.approx(expected, abs=0.01)
+
+
+def test_without_a_share_of_few_the_number_of_genes_says_nothing() -> None:
+    assert torch.equal(draw_times(9, _generator(), 5_000, 0.0), draw_times(9, _generator()))
+
+
 def test_genes_are_masked_independently_with_the_time_as_probability() -> None:
     times = torch.tensor([0.0, 0.1, 0.5, 0.9, 1.0])
     masked = mask_tokens(torch.zeros(5, 40_000, dtype=torch.long), times, _generator()) == MASK

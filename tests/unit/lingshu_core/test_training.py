@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -86,7 +87,7 @@ def test_the_loss_is_unbiased() -> None:
 
 
 def test_the_loss_counts_masked_genes_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training, "draw_times", lambda cells, _generator: torch.full((cells,), 0.25))
+    monkeypatch.setattr(training, "draw_times", lambda cells, *_: torch.full((cells,), 0.25))
     hidden = torch.tensor([[True, False, False, True], [False, False, False, False]])
     monkeypatch.setattr(training, "mask_tokens", lambda tokens, _times, _generator: torch.where(hidden, MASK, tokens))
     denoiser, tokens, batch = _toy().requires_grad_(False), torch.tensor([[1, 2, 3, 4], [0, 0, 0, 0]]), _conditions(2)
@@ -240,11 +241,9 @@ def test_perturbed_cells_are_never_taken_for_controls(
         taken.append(rows)
         return real_batch(self, rows)
 
-    def loss(
-        denoiser: Denoiser, tokens: Tensor, batch: ConditionBatch, generator: torch.Generator, device: torch.device
-    ) -> Tensor:
+    def loss(denoiser: Denoiser, tokens: Tensor, batch: ConditionBatch, *others: Any) -> Tensor:
         shown.append(batch)
-        return real_loss(denoiser, tokens, batch, generator, device)
+        return real_loss(denoiser, tokens, batch, *others)
 
     monkeypatch.setattr(TrainingSet, "batch", batch)
     monkeypatch.setattr(training, "diffusion_loss", loss)

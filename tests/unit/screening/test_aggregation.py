@@ -62,7 +62,7 @@ def test_every_perturbation_comes_with_the_control_of_its_context(
 def test_blocks_are_grouped_whole(planned: PlannedCampaign) -> None:
     grouped = blocks_by_condition(planned.plan)
     assert [len(blocks) for blocks in grouped.values()] == [2, 2, 2]
-    assert {key for key in grouped} == {each.key for each in planned.plan.conditions}
+    assert set(grouped) == {each.key for each in planned.plan.conditions}
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -62,8 +62,8 @@ def test_overrides_that_are_not_given_change_nothing(write_screen: WriteScreen) 
     ("values", "fragment"),
     [
         ({"replicas": 3}, "`backend: in_process` has one replica"),
-        ({"output": ""}, "command line: output"),
-        ({"replicas": 0, "backend": "ray"}, "command line: compute.replicas"),
+        ({"output": ""}, "command line (--output): "),
+        ({"replicas": 0, "backend": "ray"}, "command line (--replicas, --backend): must be greater than or equal to 1"),
     ],
 )
 def test_overrides_that_do_not_fit_are_an_error_of_the_command_line(

@@ -22,7 +22,7 @@ def score_at(
 
     def make(label: str, height: float | None) -> Scored:
         control = moments([2.0] * 4)
-        found = None if height is None else replace(control, log1p=control.log1p + [0, 0, 0, height])
+        found = None if height is None else replace(control, log1p=control.log1p + np.array([0, 0, 0, height]))
         folded = fold_of(label, found, None if height is None else control, reason="" if found else "it broke")
         return score_folded(folded, signed_readout(words.genes, {"D": 1}, ""), words, facts, exclude_own_targets=True)
 

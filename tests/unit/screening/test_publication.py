@@ -103,8 +103,9 @@ def test_without_a_single_effect_there_is_no_file_of_them(blobs: Blobs, hits: pl
 
 def test_parquet_says_what_its_columns_mean(hits: pl.DataFrame) -> None:
     data = hits_to_parquet(hits)
-    metadata = pq.read_schema(io.BytesIO(data)).metadata
+    metadata = pq.read_metadata(io.BytesIO(data)).metadata
     meanings = json.loads(metadata[b"lingshu.columns"])
+    assert pl.read_parquet_metadata(io.BytesIO(data))["lingshu.columns"] == json.dumps(meanings)
     assert meanings == {name: text for name, (_, text) in COLUMNS.items()}
     assert pl.read_parquet(io.BytesIO(data)).equals(hits, null_equal=True)
     assert hits_to_parquet(hits) == data

@@ -86,7 +86,7 @@ def test_sampled_cells_are_kept_where_asked_for(planned: PlannedCampaign, worker
 
 
 def test_expectations_have_no_cells_to_keep(planned: PlannedCampaign, worker: ShardWorker) -> None:
-    with pytest.raises(BlockError, match="store_cells needs estimator.kind: sampled"):
+    with pytest.raises(BlockError, match=r"store_cells needs estimator\.kind: sampled"):
         worker.run(changed(planned.plan.payload(planned.plan.blocks[0]), store_cells=True))
 
 

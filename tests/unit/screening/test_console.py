@@ -1,0 +1,166 @@
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from actors.progress import Progress
+from lingshu_core.training import TrainingProgress
+from screening import console
+from screening.campaign import PlannedCampaign
+from screening.doctor import Check
+from screening.hits import hit_table
+from screening.run import STAGES, RunResult
+from screening.status import CampaignStatus
+from screening.training_run import TrainingResult
+
+DONE = {
+    "perturbation": "A",
+    "context": "cell_type=T, donor=D1",
+    "status": "done",
+    "score": 0.5,
+    "score_se": 0.01,
+    "training_cells": 7,
+    "training_cells_all": 9,
+    "top_up": "G1 +1.00, G2 +0.50",
+    "top_down": "",
+}
+ROWS = [
+    DONE,
+    DONE | {"perturbation": "B", "score": -0.25, "training_cells": 0},
+    DONE | {"perturbation": "A+B", "score": 0.1, "training_cells": 0, "training_cells_all": 0},
+    {"perturbation": "C", "context": "cell_type=T", "status": "failed", "reason": "the model gave NaN"},
+]
+
+
+@pytest.fixture
+def screen(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """What is printed without a terminal; `screen(width)` starts anew."""
+    buffer = io.StringIO()
+
+    def show(*what: object, width: int = 120) -> str:
+        plain = Console(file=buffer, width=width, highlight=False)
+        monkeypatch.setattr(console, "console", plain)
+        for each in what:
+            plain.print(each)
+        return buffer.getvalue()
+
+    show()
+    return show
+
+
+def lines(text: str, word: str) -> str:
+    return next(line for line in text.splitlines() if word in line)
+
+
+def test_a_hit_is_a_line_with_rank_score_and_error(screen: Callable[..., str]) -> None:
+    text = screen(console.hit_view(hit_table(ROWS, {})))
+    first = text.splitlines()[1].split()
+    assert first[:5] == ["1", "A", "T,", "D1", "+0.500"]
+    assert "0.010" in first
+    assert "G1 +1.00" in lines(text, "+0.500")
+    assert "G2" not in text
+
+
+def test_where_it_was_trained_is_said_in_words(screen: Callable[..., str]) -> None:
+    text = screen(console.hit_view(hit_table(ROWS, {})))
+    assert "7 cells" in lines(text, "+0.500")
+    assert "elsewhere" in lines(text, "-0.250")
+    assert "parts" in lines(text, "A+B")
+
+
+def test_a_failed_condition_shows_its_reason_and_no_rank(screen: Callable[..., str]) -> None:
+    line = lines(screen(console.hit_view(hit_table(ROWS, {}))), "failed")
+    assert line.split()[:3] == ["–", "C", "T"]
+    assert "the model gave NaN" in line
+
+
+def test_a_narrow_terminal_leaves_the_genes_out(screen: Callable[..., str]) -> None:
+    screen(width=80)
+    text = screen(console.hit_view(hit_table(ROWS, {})), width=80)
+    assert "G1" not in text
+    assert "+0.500" in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_a_run_ends_with_the_best_and_the_failed(screen: Callable[..., str]) -> None:
+    result = RunResult("run", "results/x", hit_table(ROWS, {}), 5, 2, 1, {"hits.parquet": {}, "plan.json": {}})
+    text = screen(console.describe_run(result, top=1))
+    assert "+0.500" in text
+    assert "+0.100" not in text
+    assert "1 conditions failed" in text
+    assert "the model gave NaN" in text
+    assert "5 blocks computed, 2 reused" in text
+    assert "results in results/x: hits.parquet, plan.json" in text
+
+
+def test_stages_are_counted(screen: Callable[..., str]) -> None:
+    with console.RunDisplay() as display:
+        for name in STAGES:
+            display.stage(name, "detail [with brackets]")
+    text = screen()
+    assert text.splitlines()[0].startswith("1/8 load")
+    assert text.splitlines()[7].startswith("8/8 publish")
+    assert len(text.splitlines()) == 8
+
+
+def test_without_a_terminal_progress_is_a_line_now_and_then(screen: Callable[..., str]) -> None:
+    with console.RunDisplay() as display:
+        for done in range(50):
+            display.progress(Progress(done, 1, 50, 2, 3, 9.0, 0.5))
+    text = screen()
+    assert text.count("blocks") == 1
+    assert "0/50 blocks  2 replicas  3 leases  1 failed" in text
+
+
+def test_training_shows_loss_and_speed(screen: Callable[..., str]) -> None:
+    with console.TrainingDisplay() as display:
+        for step in range(1, 30):
+            display.update(TrainingProgress(step, 30, 0, 0.9, 0.95, 1234.0, 60.0))
+    text = screen()
+    assert text.splitlines() == ["epoch 1  loss 0.9000  validation 0.9500  1,234 cells/s  step 1/30  60 s left"]
+
+
+def test_a_training_says_why_it_stopped() -> None:
+    result = TrainingResult("results/m", "d" * 64, 1000, 20, 3, 12.0, 0.5, "patience", 7, 2_000_000, "bias+tilt")
+    text = console.describe_training(result)
+    for part in (
+        "1,000 cells, 20 held out",
+        "2.0M parameters",
+        "resumed at step 7",
+        "stopped by patience",
+        "dddddddddddd",
+    ):
+        assert part in text
+
+
+def test_a_plan_says_how_much_it_is(planned: PlannedCampaign) -> None:
+    text = console.describe_plan(planned, CampaignStatus(6, 2, 3, 1, "results/x"))
+    assert "3 conditions in 1 contexts, controls included" in text
+    assert "192 cells, 576 passes (variance_reduced, 3 geometric steps, guidance 0)" in text
+    assert "6 blocks, 2 of them in results/x already" in text
+    assert planned.plan.run_id[:16] in text
+
+
+def test_guidance_costs_a_second_pass(write_screen: Callable[..., Path]) -> None:
+    from screening.campaign import load_campaign, plan_campaign
+
+    planned = plan_campaign(load_campaign(write_screen(estimator={"shards": 8, "depth_strata": 4, "guidance": 1.0})))
+    cells = 24 * 8 * 4
+    assert f"{cells:,} cells, {cells * 3 * 2:,} passes" in console.describe_plan(
+        planned, CampaignStatus(1, 0, 1, 0, "")
+    )
+
+
+@pytest.mark.parametrize(("committed", "word"), [(2, "run the campaign to go on"), (6, "all computed")])
+def test_the_status_is_one_sentence(planned: PlannedCampaign, committed: int, word: str) -> None:
+    text = console.describe_status(planned, CampaignStatus(6, committed, 3, 1, "x"))
+    assert f"{committed} of 6 blocks committed ({round(100 * committed / 6)} %)" in text
+    assert word in text
+
+
+def test_checks_are_marked(screen: Callable[..., str]) -> None:
+    checks = [Check("disk", "good", "fine"), Check("gpu", "note", "none"), Check("model", "bad", "gone")]
+    text = screen(console.describe_checks(checks))
+    assert [line.split()[:2] for line in text.splitlines()] == [["ok", "disk"], ["note", "gpu"], ["bad", "model"]]
