@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
+
 import anndata
 import numpy as np
 import pandas as pd
@@ -9,6 +12,7 @@ import scipy.sparse as sp
 import zarr
 from anndata import AnnData
 
+from actors.blobs import Blobs, open_blobs
 from campaigns.plan import PlannedCondition
 from screening.aggregation import CommittedBlocks, blocks_by_condition, read_blocks
 from screening.campaign import PlannedCampaign
@@ -50,11 +54,23 @@ def export_cells(planned: PlannedCampaign, ledger: CommittedBlocks, committed: f
         obs=pd.concat(frames, ignore_index=True).set_index("cell"),
         var=pd.DataFrame(index=pd.Index(planned.campaign.model.vocabulary.genes, name="gene")),
     )
-    target = f"{location(output)}/{CELLS}"
-    with anndata.settings.override(zarr_write_format=3, auto_shard_zarr_v3=True):
-        # Not AnnData.write_zarr: it consolidates metadata, which is no part of the format's specification.
-        anndata.io.write_elem(zarr.open_group(target, mode="w", zarr_format=3), "/", cells)
-    return target
+    _write(cells, open_blobs(output))
+    return f"{location(output)}/{CELLS}"
+
+
+def _write(cells: AnnData, blobs: Blobs) -> None:
+    """Write a zarr store beside and put its files in place, through the client that holds the credentials anyway."""
+    stale = {key for key, _ in blobs.list(CELLS)}
+    with tempfile.TemporaryDirectory() as folder:
+        with anndata.settings.override(zarr_write_format=3, auto_shard_zarr_v3=True):
+            # Not AnnData.write_zarr: it consolidates metadata, which is no part of the format's specification.
+            anndata.io.write_elem(zarr.open_group(folder, mode="w", zarr_format=3), "/", cells)
+        for path in sorted(each for each in Path(folder).rglob("*") if each.is_file()):
+            key = f"{CELLS}/{path.relative_to(folder).as_posix()}"
+            blobs.put(key, path.read_bytes())
+            stale.discard(key)
+    for key in stale:
+        blobs.delete(key)
 
 
 def _obs(planned: PlannedCondition, depth: np.ndarray, first_shard: int, cells_per_shard: int) -> pd.DataFrame:

@@ -102,7 +102,7 @@ def write_screen(tiny: Path, tmp_path: Path) -> Callable[..., Path]:
             "kind": "signature",
             "gene_set": {"file": str(tiny / "program.gmt"), "name": "SIMULATED_PROGRAM", "direction": "down"},
         },
-        "estimator": {"shards": 16, "depth_strata": 4},
+        "estimator": {"shards": 16, "depth_strata": 4, "steps": 3},
         "output": str(tmp_path / "screen"),
         "compute": {"backend": "in_process"},
     }

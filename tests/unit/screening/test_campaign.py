@@ -23,9 +23,13 @@ def test_a_plan_has_a_readout_for_every_context(write_screen: WriteScreen) -> No
 
 
 def test_the_facts_of_a_run_are_those_of_spec_and_model(write_screen: WriteScreen) -> None:
-    planned = plan(write_screen(seed=3, estimator={"shards": 8, "depth_strata": 4, "steps": 2, "guidance": 0.5}))
+    planned = plan(
+        write_screen(
+            seed=3, estimator={"shards": 8, "depth_strata": 4, "steps": 2, "guidance": 0.5, "schedule": "cosine"}
+        )
+    )
     facts = planned.facts
-    assert (facts.seed, facts.steps, facts.guidance, facts.schedule) == (3, 2, 0.5, "geometric")
+    assert (facts.seed, facts.steps, facts.guidance, facts.schedule) == (3, 2, 0.5, "cosine")
     assert facts.paths == "bias+tilt+pooled+depth"
     assert facts.run_id == planned.plan.run_id
     assert facts.model_digest == planned.campaign.model.digest

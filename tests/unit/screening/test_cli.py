@@ -1,3 +1,4 @@
+import io
 import json
 import os
 import subprocess
@@ -186,7 +187,7 @@ def test_a_condition_that_fails_is_a_partial_failure(
     assert "4 of 6 blocks committed" in " ".join(lingshu("status", path)[1].split())
     code, out, _ = lingshu("hits", tmp_path / "screen")
     assert code == 0
-    assert "failed" in out
+    assert out.splitlines()[2].split()[:4] == ["–", "REG05", "type_1", "failed"]
 
 
 def test_bad_input_is_one_message_without_a_trace(lingshu: Lingshu, write_screen: WriteScreen) -> None:
@@ -253,10 +254,11 @@ def test_hits_as_text_for_other_programs(lingshu: Lingshu, results: Path, form: 
     assert found.columns == stored.columns
 
 
-def test_hits_as_parquet_is_the_file(results: Path) -> None:
+def test_hits_as_parquet_are_the_table_of_the_file(results: Path) -> None:
     command = [sys.executable, "-m", "screening.cli", "hits", str(results), "--format", "parquet"]
     done = subprocess.run(command, capture_output=True, check=True)
-    assert done.stdout == (results / "hits.parquet").read_bytes()
+    assert pl.read_parquet(done.stdout).equals(pl.read_parquet(results / "hits.parquet"), null_equal=True)
+    assert "lingshu.columns" in pl.read_parquet_metadata(io.BytesIO(done.stdout))
 
 
 def test_hits_of_one_context(lingshu: Lingshu, results: Path) -> None:

@@ -139,7 +139,7 @@ def test_hits_are_filtered_by_a_factors_value_or_the_whole_label(hits: pl.DataFr
     assert filter_hits(hits, ["T"], None)["score"].to_list() == [0.9, 0.7]
     assert filter_hits(hits, ["D2"], None)["score"].to_list() == [0.7, 0.3]
     assert filter_hits(hits, ["cell_type=B, donor=D1"], None)["score"].to_list() == [0.5]
-    assert filter_hits(hits, ["T", "D2"], None)["score"].to_list() == [0.7]
+    assert filter_hits(hits, ["cell_type=B, donor=D1", "D2"], None)["score"].to_list() == [0.7, 0.5, 0.3]
     assert filter_hits(hits, [], None).height == 4
 
 

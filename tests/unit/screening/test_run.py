@@ -52,7 +52,7 @@ def test_a_second_run_computes_nothing_and_writes_the_same(
 
 def test_more_shards_only_add_to_what_is_there(write_screen: WriteScreen, listener: Any) -> None:
     run_campaign(write_screen(**FEW), listener)
-    more = run_campaign(write_screen(**FEW, estimator={"shards": 24, "depth_strata": 4}), listener)
+    more = run_campaign(write_screen(**FEW, estimator={"shards": 24, "depth_strata": 4, "steps": 3}), listener)
     assert (more.computed, more.reused) == (5, 10)
     assert set(more.hits["shards"]) == {24}
 

@@ -1,0 +1,280 @@
+"""What people get wrong: each ends with exit code 2 and one message that says where and what."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import anndata
+import numpy as np
+import pytest
+
+Lingshu = Callable[..., tuple[int, str, str]]
+WriteYaml = Callable[..., Path]
+SpoiltCells = Callable[..., dict[str, Any]]
+
+
+def refused(answer: tuple[int, str, str], *fragments: str) -> str:
+    code, out, err = answer
+    assert code == 2, err
+    assert err.startswith("error: ")
+    assert "Traceback" not in out + err
+    assert "a bug" not in err
+    for fragment in fragments:
+        assert fragment in err
+    return err
+
+
+def line_of(path: Path, text: str) -> str:
+    """`file:line` of the first line that holds a text."""
+    return f"{path}:{next(i for i, line in enumerate(path.read_text().splitlines(), 1) if text in line)}"
+
+
+def log_normalised(cells: anndata.AnnData) -> None:
+    cells.X = np.log1p(cells.X.astype(np.float32))
+
+
+def with_negatives(cells: anndata.AnnData) -> None:
+    dense = cells.X.toarray().astype(np.float32)
+    cells.X = dense - dense.mean(axis=0).round()
+
+
+def with_nan(cells: anndata.AnnData) -> None:
+    dense = cells.X.toarray().astype(np.float32)
+    dense[3, 2] = np.nan
+    cells.X = dense
+
+
+def with_twins(cells: anndata.AnnData) -> None:
+    cells.var_names = ["TWIN", "TWIN", *cells.var_names[2:]]
+
+
+def with_an_empty_cell(cells: anndata.AnnData) -> None:
+    dense = cells.X.toarray()
+    dense[5] = 0
+    cells.X = dense
+
+
+def without_controls(cells: anndata.AnnData) -> anndata.AnnData:
+    return cells[cells.obs["perturbation"] != "control"].copy()
+
+
+def only_controls(cells: anndata.AnnData) -> anndata.AnnData:
+    return cells[cells.obs["perturbation"] == "control"].copy()
+
+
+def as_it_is(cells: anndata.AnnData) -> None:
+    return None
+
+
+COLUMNS = {name: name for name in ("perturbation", "perturbation_type", "dose", "cell_type", "donor")}
+
+
+@pytest.mark.filterwarnings("ignore:Variable names are not unique")
+@pytest.mark.parametrize(
+    ("spoil", "changes", "fragments"),
+    [
+        (log_normalised, {}, ["no integers", "log-normalised?", "data.layer"]),
+        (with_negatives, {}, ["negative values"]),
+        (with_nan, {}, ["NaN or infinite"]),
+        (with_twins, {}, ["duplicate genes (TWIN)"]),
+        (with_an_empty_cell, {}, ["1 cells have no counts"]),
+        (without_controls, {}, ["no control cells", "set data.control to one of"]),
+        (only_controls, {}, ["there is no perturbation to learn"]),
+        (as_it_is, {"control": "NT"}, ["no cell is labelled 'NT'"]),
+        (
+            as_it_is,
+            {"columns": COLUMNS | {"donor": "doner"}},
+            ["no column 'doner' (data.columns.donor)"],
+        ),
+        (as_it_is, {"layer": "counts"}, ["layer 'counts' is not in the file"]),
+    ],
+    ids=["log", "scaled", "nan", "twins", "empty cell", "no control", "only control", "label", "column", "layer"],
+)
+def test_cells_that_cannot_be_used(
+    lingshu: Lingshu,
+    write_train: WriteYaml,
+    spoilt_cells: SpoiltCells,
+    spoil: Callable[[anndata.AnnData], object],
+    changes: dict[str, Any],
+    fragments: list[str],
+) -> None:
+    refused(lingshu("train", write_train(data=spoilt_cells(spoil, **changes))), "spoilt.h5ad", *fragments)
+
+
+def test_a_file_of_cells_that_is_none(lingshu: Lingshu, write_train: WriteYaml, tmp_path: Path) -> None:
+    missing = {"path": str(tmp_path / "none.h5ad"), "columns": COLUMNS}
+    refused(lingshu("train", write_train(data=missing)), "none.h5ad: no such file", "LINGSHU_DATA")
+    (tmp_path / "text.h5ad").write_text("not HDF5")
+    text = {"path": str(tmp_path / "text.h5ad"), "columns": COLUMNS}
+    refused(lingshu("train", write_train(data=text)), "text.h5ad: not a readable .h5ad")
+
+
+@pytest.mark.parametrize("command", ["run", "plan", "validate"])
+@pytest.mark.parametrize(
+    ("changes", "wrong", "fragments"),
+    [
+        ({"perturbations": {"genetic": ["REG04", "REG44"]}}, "REG44", ["unknown perturbation 'REG44'", "REG04"]),
+        ({"contexts": {"cell_type": "type_3"}}, "type_3", ["'type_3'", "type_1"]),
+        ({"contexts": {"cell_typ": "type_1"}}, "cell_typ", ["cell_typ", "cell_type"]),
+        ({"objective": {"kind": "signature", "up": ["REG01", "REGO1"]}}, "REGO1", ["gene 'REGO1'", "REG01"]),
+        ({"perturbations": {"drug": [{"name": "DRUG01", "doses": [-1]}]}}, "- -1", ["perturbations.drug[0].doses"]),
+        ({"perturbations": {"cytokine": "all_seen"}}, "perturbations", ["perturbations"]),
+        ({"budget": {"conditions": 5}}, "conditions: 5", ["budget.conditions", "more than the budget of 5"]),
+        ({"budget": {"cells": 10}}, "cells: 10", ["budget.cells"]),
+        ({"estimater": {}}, "estimater", ["unknown key 'estimater'", "estimator"]),
+        ({"estimator": {"shards": 4}}, "shards", ["estimator.shards", "8"]),
+        ({"estimator": {"shards": "many"}}, "shards", ["must be a whole number", "'many'"]),
+        ({"estimator": {"store_cells": True}}, "store_cells", ["use kind: sampled"]),
+    ],
+    ids=[
+        *("perturbation", "context", "factor", "gene", "dose", "empty grid", "conditions", "cells"),
+        *("key", "shards", "type", "cells of expectations"),
+    ],
+)
+def test_a_campaign_with_a_mistake_is_told_its_line(
+    lingshu: Lingshu,
+    write_screen: WriteYaml,
+    command: str,
+    changes: dict[str, Any],
+    wrong: str,
+    fragments: list[str],
+) -> None:
+    path = write_screen(**changes)
+    refused(lingshu(command, path), f"{line_of(path, wrong)}: ", *fragments)
+
+
+def test_an_unknown_gene_set_is_told_its_line(lingshu: Lingshu, write_screen: WriteYaml, tiny: Path) -> None:
+    gene_set = {"file": str(tiny / "program.gmt"), "name": "SIMULATED_PROGRAMME", "direction": "down"}
+    path = write_screen(objective={"kind": "signature", "gene_set": gene_set})
+    refused(lingshu("validate", path), line_of(path, "PROGRAMME"), "SIMULATED_PROGRAM")
+    path = write_screen(objective={"kind": "signature", "gene_set": gene_set | {"file": "nowhere.gmt"}})
+    refused(lingshu("run", path), line_of(path, "nowhere.gmt"), "objective.gene_set.file")
+
+
+def test_a_key_that_stands_there_twice(lingshu: Lingshu, write_screen: WriteYaml) -> None:
+    path = write_screen()
+    path.write_text(path.read_text() + "seed: 1\nseed: 2\n")
+    last = len(path.read_text().splitlines())
+    refused(lingshu("run", path), f"{path}:{last}: ", "seed")
+
+
+@pytest.mark.parametrize(
+    ("text", "fragment"),
+    [("kind: [", ""), ("", "kind"), ("- 1\n", ""), ("kind: !!python/object:os.system {}\n", "")],
+    ids=["syntax", "empty", "list", "tag"],
+)
+def test_a_file_that_is_no_yaml_mapping(lingshu: Lingshu, tmp_path: Path, text: str, fragment: str) -> None:
+    (tmp_path / "x.yaml").write_text(text)
+    refused(lingshu("run", tmp_path / "x.yaml"), "x.yaml", fragment)
+
+
+@pytest.mark.parametrize("command", ["train", "validate", "plan", "run", "status"])
+def test_a_campaign_file_that_is_not_there(lingshu: Lingshu, tmp_path: Path, command: str) -> None:
+    refused(lingshu(command, tmp_path / "none.yaml"), "none.yaml")
+
+
+def test_a_file_of_the_other_kind(lingshu: Lingshu, write_screen: WriteYaml, write_train: WriteYaml) -> None:
+    refused(lingshu("run", write_train()), "use `lingshu train`")
+    refused(lingshu("train", write_screen()), "use `lingshu run`")
+
+
+@pytest.mark.parametrize("command", ["plan", "run", "status"])
+def test_a_model_that_is_not_there(lingshu: Lingshu, write_screen: WriteYaml, tmp_path: Path, command: str) -> None:
+    answer = lingshu(command, write_screen(model=str(tmp_path / "none")))
+    refused(answer, "no checkpoint here", "`lingshu train`")
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "controls.safetensors", "model.json", "vocabulary.json"])
+def test_a_checkpoint_that_was_tampered_with(
+    lingshu: Lingshu, write_screen: WriteYaml, tiny: Path, tmp_path: Path, name: str
+) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(tiny / "model", folder)
+    data = bytearray((folder / name).read_bytes())
+    data[-2] ^= 1
+    (folder / name).write_bytes(bytes(data))
+    err = refused(lingshu("run", write_screen(model=str(folder))))
+    assert f"{name}: {len(data)} bytes that do not match the manifest" in err
+    assert not (tmp_path / "screen" / "hits.parquet").exists()
+
+
+def test_a_checkpoint_with_a_pickle_in_it_is_not_opened(
+    lingshu: Lingshu, write_screen: WriteYaml, tiny: Path, tmp_path: Path
+) -> None:
+    import hashlib
+    import pickle
+
+    folder = tmp_path / "model"
+    shutil.copytree(tiny / "model", folder)
+    data = pickle.dumps({"weights": [1.0]})
+    (folder / "weights.safetensors").write_bytes(data)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["files"]["weights.safetensors"] = {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    refused(lingshu("run", write_screen(model=str(folder))), "not a safetensors file")
+
+
+def test_an_output_that_cannot_be_written(
+    lingshu: Lingshu, write_screen: WriteYaml, write_train: WriteYaml, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    below_a_file = str(tmp_path / "file" / "results")
+    refused(lingshu("run", write_screen(output=below_a_file)), "Choose a folder that you may write")
+    refused(lingshu("train", write_train(output=below_a_file)), below_a_file)
+
+
+def test_an_output_of_an_unknown_scheme(lingshu: Lingshu, write_screen: WriteYaml) -> None:
+    refused(lingshu("run", write_screen(output="gopher://host/x")), "gopher:// is no store", "s3://bucket/prefix")
+
+
+def test_credentials_in_an_address_are_refused_and_not_repeated(lingshu: Lingshu, write_screen: WriteYaml) -> None:
+    err = refused(lingshu("run", write_screen(output="s3://key:hush-hush@bucket/x")), "environment")
+    assert "hush-hush" not in err
+
+
+@pytest.mark.s3
+def test_a_bucket_that_is_not_there(
+    lingshu: Lingshu, write_screen: WriteYaml, write_train: WriteYaml, s3_url: str
+) -> None:
+    refused(lingshu("run", write_screen(output="s3://no-such-bucket/x")), "the bucket does not exist (NoSuchBucket)")
+    refused(lingshu("hits", "s3://no-such-bucket/x"), "NoSuchBucket")
+    refused(lingshu("hits", s3_url), "no hits.parquet here")
+    refused(lingshu("run", write_screen(model="s3://no-such-bucket/model")), "no checkpoint here")
+    data = {"path": "s3://no-such-bucket/cells.h5ad", "columns": COLUMNS}
+    refused(lingshu("train", write_train(data=data)), "no such file")
+
+
+@pytest.mark.s3
+def test_wrong_credentials(
+    lingshu: Lingshu, write_screen: WriteYaml, write_train: WriteYaml, s3_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import s3fs
+
+    s3fs.S3FileSystem.clear_instance_cache()
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not-the-secret")
+    refused(lingshu("run", write_screen(output=s3_url)), "access denied", "AWS_SECRET_ACCESS_KEY")
+    refused(lingshu("hits", s3_url), "access denied")
+    refused(lingshu("run", write_screen(model=f"{s3_url}/model")), "model")
+    refused(
+        lingshu("train", write_train(data={"path": f"{s3_url}/cells.h5ad", "columns": COLUMNS})), "access was denied"
+    )
+    refused(lingshu("train", write_train(output=f"{s3_url}/model")), "can't be written there")
+    s3fs.S3FileSystem.clear_instance_cache()
+
+
+def test_without_any_credentials(
+    lingshu: Lingshu, write_screen: WriteYaml, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import s3fs
+
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    s3fs.S3FileSystem.clear_instance_cache()
+    for command in ("validate", "plan", "run"):
+        refused(lingshu(command, write_screen(model="s3://bucket/model")), "credentials")
+    s3fs.S3FileSystem.clear_instance_cache()
