@@ -151,12 +151,12 @@ def hits(
     form: Annotated[TableFormat, typer.Option("--format", help="How to print.")] = TableFormat.table,
 ) -> None:
     """Print the ranked hits of a campaign."""
-    from screening.console import console, hit_view
+    from screening.console import print_hits
     from screening.publication import filter_hits, hits_to_parquet, open_results, read_hits
 
     table = filter_hits(read_hits(open_results(results)), context or [], top)
     if form is TableFormat.table:
-        console.print(hit_view(table))
+        print_hits(table)
     elif form is TableFormat.csv:
         sys.stdout.write(table.write_csv())
     elif form is TableFormat.json:

@@ -177,14 +177,20 @@ def describe_status(planned: PlannedCampaign, status: CampaignStatus) -> str:
     )
 
 
-def describe_run(result: RunResult, top: int) -> Table | str:
-    """Show the best hits and where the rest is."""
-    console.print(hit_view(result.hits.filter(pl.col("status") == "done").head(top)))
-    failed = result.hits.filter(pl.col("status") != "done")
-    if failed.height:
-        console.print(f"\n[bold]{failed.height} conditions failed[/bold]; the first of them:")
-        for row in failed.head(5).iter_rows(named=True):
+def print_hits(hits: pl.DataFrame, most_failures: int = 5) -> None:
+    """Print ranked conditions as a table and failed ones below it, each with its reason."""
+    done, failed = hits.filter(pl.col("status") == "done"), hits.filter(pl.col("status") != "done")
+    console.print(hit_view(done))
+    if not failed.is_empty():
+        console.print(f"\n{failed.height} conditions failed:")
+        for row in failed.head(most_failures).iter_rows(named=True):
             console.print(f"  {row['perturbation']} in {row['context']}: {row['reason']}", markup=False)
+
+
+def describe_run(result: RunResult, top: int) -> str:
+    """Show the best hits, what failed, and where the rest is."""
+    failed = result.hits.filter(pl.col("status") != "done")
+    print_hits(pl.concat([result.hits.filter(pl.col("status") == "done").head(top), failed]))
     return (
         "trained on: cells of this condition; elsewhere: only in other contexts; parts: only its parts\n"
         f"{result.computed} blocks computed, {result.reused} reused, {result.failed} conditions failed\n"

@@ -28,7 +28,7 @@ from actors.worker import WorkerSpec
 from campaigns.source import dump_spec
 from screening.aggregation import Folded, fold
 from screening.campaign import Campaign, PlannedCampaign, load_campaign, plan_campaign
-from screening.cells_export import export_cells
+from screening.cells_export import CELLS, export_cells
 from screening.effect_matrix import EffectMatrix
 from screening.hits import Scored, extra_columns, hit_table, score_folded
 from screening.publication import Publication, ledger_url, location, publish
@@ -86,16 +86,16 @@ def run_campaign(
         missing = missing_tasks(planned, ledger)
         listener.stage("predict", f"{len(missing)} blocks, {len(planned.plan.blocks) - len(missing)} are there already")
         failures = predict(open_pool(campaign, resources), ledger, missing, campaign, listener) if missing else {}
-        listener.stage("commit", f"{len(planned.plan.blocks) - len(failures)} blocks are committed")
         committed = confirm(planned, ledger)
+        listener.stage("commit", f"{len(committed)} of {len(planned.plan.blocks)} blocks are in the store")
         listener.stage("aggregate", f"{len(planned.plan.conditions)} conditions")
         folded = fold(planned.plan, ledger, failures)
         listener.stage("score", next(iter(planned.readouts.values())).question)
         hits, effects = score(planned, folded)
         listener.stage("publish", campaign.spec.output)
-        manifest = publish_run(planned, blobs, hits, effects)
         if campaign.spec.estimator.store_cells and effects.keys:
             export_cells(planned, ledger, committed, campaign.spec.output)
+        manifest = publish_run(planned, blobs, hits, effects)
     failed = hits.filter(pl.col("status") != "done").height
     reused = len(planned.plan.blocks) - len(missing)
     return RunResult(
@@ -207,6 +207,7 @@ def publish_run(planned: PlannedCampaign, blobs: Blobs, hits: pl.DataFrame, effe
                 "conditions": hits.height,
                 "failed": hits.filter(pl.col("status") != "done").height,
                 "conditions_in_effects": len(kept),
+                "cells": CELLS if planned.campaign.spec.estimator.store_cells and kept else None,
                 "notices": list(planned.plan.notices),
             },
         ),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from actors.blobs import open_blobs
 from actors.ledger import Ledger
 from screening.campaign import PlannedCampaign
-from screening.publication import ledger_url
+from screening.publication import ledger_url, local_path
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,17 @@ def campaign_status(planned: PlannedCampaign) -> CampaignStatus:
         If the output can't be reached.
     """
     output = planned.campaign.spec.output
-    committed = Ledger(open_blobs(ledger_url(output))).committed()
+    committed = _committed(output)
     missing = {block.condition_key for block in planned.plan.blocks if block.id not in committed}
     done = sum(block.id in committed for block in planned.plan.blocks)
     conditions = len(planned.plan.conditions)
     return CampaignStatus(len(planned.plan.blocks), done, conditions, conditions - len(missing), output)
+
+
+def _committed(output: str) -> frozenset[str]:
+    """Return what is committed; asking does not make a folder that isn't there."""
+    url = ledger_url(output)
+    path = local_path(url)
+    if path is not None and not path.is_dir():
+        return frozenset()
+    return Ledger(open_blobs(url)).committed()

@@ -72,7 +72,7 @@ class ShardWorker:
         block = _collect(results, first, int(request["cells_per_shard"]), bool(request["store_cells"]))
         if not all(np.isfinite(part).all() for part in (block.log1p_square, block.count_square)):
             raise NonFiniteResult(
-                f"the model gave non-finite values for {request['perturbation']} in {request['context']}"
+                f"the model gave non-finite values for {_label(request)}; train it again, or check its data"
             )
         return encode_block(block)
 
@@ -95,6 +95,11 @@ class ShardWorker:
             ),
             kind,
         )
+
+
+def _label(request: dict[str, Any]) -> str:
+    parts = "+".join(part["name"] for part in request["perturbation"]) or "the control"
+    return f"{parts} in {', '.join(request['context'].values()) or 'all cells'}"
 
 
 def context_key(context: dict[str, str]) -> str:
