@@ -11,7 +11,25 @@ from campaigns.spec import Label, Location, Spec, as_items, refuse
 from campaigns.yaml_source import FieldPath
 
 NO_FACTORS = ("perturbation", "perturbation_type", "dose", "depth")
-RESERVED_FACTORS = ("file",)  # `contexts: {file: …}` names a file
+RESERVED_FACTORS = (
+    "file",  # `contexts: {file: …}` names a file
+    # Columns of the hit table. This room can't import them; a test compares.
+    *("rank", "rank_in_context", "status", "reason", "perturbation", "perturbation_type", "dose", "context"),
+    *("score", "score_se", "score_low", "score_high", "score_unit", "effect", "effect_se", "genes_used"),
+    *("targets_left_out", "on_target_effect", "depth_ratio", "training_cells", "training_cells_all"),
+    *("top_up", "top_down", "cells", "shards", "estimator", "steps", "schedule", "guidance", "paths", "seed"),
+    *("model_digest", "run_id"),
+    # Further names in effects.h5ad and cells.zarr.
+    *("condition", "cell", "gene", "shard", "depth", "_index"),
+    # Columns of tables in between.
+    *("log_depth", "baseline"),
+)
+RESERVED_BEGINNINGS = ("effect[", "effect_se[")  # columns of marker genes
+
+
+def is_reserved(factor: str) -> bool:
+    """Whether results have something else under this name; a slash makes groups in HDF5 and zarr."""
+    return factor in RESERVED_FACTORS or factor.startswith(RESERVED_BEGINNINGS) or "/" in factor
 
 
 class ColumnsSpec(Spec):
@@ -75,13 +93,21 @@ class DataSpec(Spec):
             path: FieldPath = ("context", index)
             if factor in (self.context or ())[:index]:
                 findings.append((path, f"{factor!r} is listed twice"))
-            elif factor in RESERVED_FACTORS:
-                findings.append((path, f"{factor!r} can't be a part of a context; give the column another name"))
             elif factor in NO_FACTORS:
                 findings.append((path, f"{factor!r} describes the perturbation or the depth, not the context"))
+            elif is_reserved(factor):
+                findings.append((path, self._rename(factor)))
             elif factor not in possible:
                 findings.append((path, f"{factor!r} isn't named in data.columns; {hint(factor, possible)}"))
         return findings
+
+    def _rename(self, factor: str) -> str:
+        column = self.columns.named.get(factor, factor)
+        other = f"{factor.strip('_').replace('/', '_').partition('[')[0]}_group"
+        return (
+            f"{factor!r} can't be a part of a context: the results have a column or a key of this name; name the role "
+            f"otherwise, here and in data.columns, such as `{other}: {column}`"
+        )
 
     def unused_columns(self, used: set[str]) -> list[tuple[FieldPath, str]]:
         """Find freely named columns that nothing uses: most likely a misspelt name."""

@@ -251,7 +251,7 @@ class _Perturbations:
 
     def entry(self, entry: _Entry, type: str) -> None:
         names = self.names(entry, type)
-        if names is None:
+        if names is None or not self.of_type(entry, names, type):
             return
         doses = self.named_doses(entry, names) if entry.doses else self.seen_doses(entry, names)
         for dose in doses:
@@ -267,6 +267,8 @@ class _Perturbations:
         except ValueError as error:
             self.findings.problem(entry.where, str(error))
             return None
+        if tuple(sorted(names)) in self.vocabulary.by_parts:
+            return names
         known = [self.known(name, type, entry.where) for name in names]
         return names if all(known) else None
 
@@ -277,11 +279,27 @@ class _Perturbations:
         elif name not in types:
             alike = [known for known, known_type in types.items() if known_type == type]
             self.findings.unknown(where, "perturbation", name, alike or types)
-        elif types[name] != type:
-            text = f"{name!r} is a {types[name]} perturbation in this model; list it under perturbations.{types[name]}"
-            self.findings.problem(where, text)
         else:
             return True
+        return False
+
+    def of_type(self, entry: _Entry, names: tuple[str, ...], type: str) -> bool:
+        """Whether known names are of a type; what was seen together has a type of its own, whatever its parts are."""
+        types = {name: self.vocabulary.part_types[name] for name in names}
+        exact = self.vocabulary.by_parts.get(tuple(sorted(names)))
+        right = {exact.type} if exact is not None else set(types.values())
+        if len(right) > 1:
+            parts = ", ".join(f"{name} ({part_type})" for name, part_type in types.items())
+            text = (
+                f"{entry.label!r} mixes types: {parts}; combinations of different types are supported only where "
+                "the model has seen them together; leave it out, or train on cells that had both"
+            )
+        elif right != {type}:
+            (own,) = right
+            text = f"{entry.label!r} is a {own} perturbation in this model; list it under perturbations.{own}"
+        else:
+            return True
+        self.findings.problem(entry.where, text)
         return False
 
     def seen_doses(self, entry: _Entry, names: tuple[str, ...]) -> tuple[float | None, ...]:
@@ -291,23 +309,36 @@ class _Perturbations:
         if exact is not None:
             return exact.doses or (None,)
         common = set.intersection(*(set(doses[name]) for name in names))
-        if common:
-            return tuple(sorted(common))
-        if any(doses[name] for name in names):
-            self.findings.problem(
-                entry.where, f"the parts of {entry.label!r} have no seen dose in common; name `doses`"
-            )
-            return ()
-        return (None,)
+        if common or not any(doses[name] for name in names):
+            return tuple(sorted(common)) or (None,)
+        if all(doses[name] for name in names):
+            text = f"the parts of {entry.label!r} have no seen dose in common; name `doses`"
+            self.findings.problem(entry.where, text)
+        else:
+            self.half_dosed(entry, names)
+        return ()
 
     def named_doses(self, entry: _Entry, names: tuple[str, ...]) -> Iterator[float]:
         doses = self.vocabulary.part_doses
+        exact = self.vocabulary.by_parts.get(tuple(sorted(names)))
         undosed = [name for name in names if not doses[name]]
-        if undosed:
-            text = f"the model was trained on {some(undosed)} without doses; leave `doses` out"
+        if undosed and (exact is not None or len(undosed) == len(names)):
+            text = f"the model was trained on {entry.label} without doses; leave `doses` out"
             self.findings.problem(entry.where, text)
+            return
+        if undosed:
+            self.half_dosed(entry, names)
             return
         for dose, _ in entry.doses:
             if any(dose not in doses[name] for name in names):
                 self.new_doses.append(Perturbation.of(names, "", dose).label)
             yield dose
+
+    def half_dosed(self, entry: _Entry, names: tuple[str, ...]) -> None:
+        doses = self.vocabulary.part_doses
+        self.findings.problem(
+            entry.where,
+            f"{entry.label!r} can't be combined: the model was trained on {some(n for n in names if doses[n])} with "
+            f"doses and on {some(n for n in names if not doses[n])} without, and all parts of a combination have one "
+            "dose; leave it out",
+        )

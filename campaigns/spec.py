@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, NoReturn
 
@@ -58,10 +59,28 @@ def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def _plain_url(url: str) -> str:
-    scheme, separator, rest = url.partition("://")
-    if separator and "@" in rest.split("/", 1)[0]:
-        refuse(((), f"a user or a password can't stand in a {scheme}:// address; give them by the environment"))
+    """Refuse credentials in any part of a URL, and of one chained by ``::``; the message never repeats it."""
+    for part in url.split("::"):
+        _, separator, rest = part.partition("://")
+        if separator and _has_user(rest):
+            refuse(((), "a user or a password can't stand in a URL; put the credentials in the environment"))
+        if separator and "?" in rest:
+            refuse(
+                (
+                    (),
+                    "a URL can't have a query string (?…), it may hold a signature or a token; "
+                    "leave it out and put the credentials in the environment",
+                )
+            )
     return url
+
+
+def _has_user(address: str) -> bool:
+    authority = re.split("[/?#]", address, maxsplit=1)[0]
+    _, colon, after = authority.rpartition(":")
+    # Secret keys may hold a slash, which ends the authority too early: key:sec/ret@bucket. A port is a number.
+    cut_short = bool(colon) and not after.isdecimal() and "@" in address
+    return "@" in authority or cut_short
 
 
 _LABEL_INPUT = str | int

@@ -140,8 +140,17 @@ class Cells:
         return np.asarray(scaled.log1p().mean(axis=0)).ravel()
 
 
-def read_cells(source: CellSource) -> Cells:
+def read_cells(source: CellSource, *, experiment: bool = True) -> Cells:
     """Read and check an ``.h5ad``.
+
+    Parameters
+    ----------
+    source
+        Where the cells are and what their columns mean.
+    experiment
+        Whether the cells have to be an experiment that a model can learn from: controls and perturbed cells,
+        and no context factor that gives the perturbation away. Cells that only define an objective (healthy
+        and diseased donors, a reference atlas) need not be one.
 
     Raises
     ------
@@ -157,7 +166,7 @@ def read_cells(source: CellSource) -> Cells:
     table = _open(source.path)
     counts = _counts(table, source)
     _check_genes(table.var_names, source)
-    obs = _obs(table.obs, source)
+    obs = _obs(table.obs, source, experiment)
     depth = _depth(table.obs, counts, source)
     cells = Cells(
         counts=counts,
@@ -169,7 +178,7 @@ def read_cells(source: CellSource) -> Cells:
         source=source.path,
         uns={key: str(value) for key, value in table.uns.items() if isinstance(value, (str, int, float))},
     )
-    for role in cells.context_roles:
+    for role in cells.context_roles if experiment else ():
         _check_not_aliased(cells, role)
     return cells
 
@@ -225,7 +234,7 @@ def _check_genes(names: pd.Index, source: CellSource) -> None:
         )
 
 
-def _obs(obs: pd.DataFrame, source: CellSource) -> pd.DataFrame:
+def _obs(obs: pd.DataFrame, source: CellSource, experiment: bool) -> pd.DataFrame:
     for role, column in source.columns.items():
         if column not in obs:
             raise MissingColumn(
@@ -234,7 +243,8 @@ def _obs(obs: pd.DataFrame, source: CellSource) -> pd.DataFrame:
     for role in source.context_roles:
         if role not in source.columns:
             raise MissingColumn(f"{source.path}: the context needs data.columns.{role}, which is not named")
-    _check_unused_labels(obs, source)
+    if experiment:
+        _check_unused_labels(obs, source)
     labels = obs[source.columns["perturbation"]].astype(object)
     if labels.isna().any():
         raise UnusableCells(
@@ -251,7 +261,8 @@ def _obs(obs: pd.DataFrame, source: CellSource) -> pd.DataFrame:
                 )
             out[role] = [str(value) for value in obs[column]]
     is_control = (out["perturbation"] == source.control).to_numpy()
-    _check_controls(out["perturbation"], is_control, source)
+    if experiment:
+        _check_controls(out["perturbation"], is_control, source)
     out["perturbation_type"] = _types(obs, source, is_control)
     out["dose"] = _doses(obs, source, out["perturbation_type"])
     return out

@@ -333,8 +333,16 @@ def balanced_order(sizes: npt.NDArray[np.int64], balance: float, seed: list[int]
     return rng.permutation(np.minimum(np.searchsorted(reached, levels, side="right"), len(sizes) - 1))
 
 
-def split_validation(cells: int, share: float, seed: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Split positions of cells into training and validation, both sorted."""
+def split_validation(
+    cells: int, share: float, seed: int, protected: npt.NDArray[np.bool_] | None = None
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Split positions of cells into training and validation, both sorted.
+
+    ``protected`` cells, (cells,), are never held for validation: a perturbation with a handful of cells would
+    otherwise be screened without having been learned.
+    """
     order = np.random.default_rng([seed, 77]).permutation(cells)
-    held = round(cells * share)
-    return np.sort(order[held:]), np.sort(order[:held])
+    held = order[: round(cells * share)]
+    if protected is not None:
+        held = held[~protected[held]]
+    return np.setdiff1d(np.arange(cells), held), np.sort(held)

@@ -12,6 +12,7 @@ import polars as pl
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from actors.progress import Progress as RunProgress
 from lingshu_core.simulator import Simulation, SimulationFiles
@@ -23,7 +24,8 @@ from screening.status import CampaignStatus
 from screening.training_run import TrainingResult
 
 # A pipe or a log has no width of its own: wide enough for every column.
-console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
+# Markup is off: names of drugs and folders have brackets of their own.
+console = Console(width=None if sys.stdout.isatty() else 120, highlight=False, markup=False)
 _WIDTH_WITH_GENES = 100
 _LINE_SECONDS = 10.0
 """Without a terminal, progress is a plain line this often."""
@@ -33,7 +35,12 @@ class TrainingDisplay:
     """Shows loss, cells/s and time left of a training."""
 
     def __init__(self) -> None:
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+        )
         self._bar = Progress(*columns, console=console, disable=not console.is_terminal)
         self._task: TaskID | None = None
         self._line_due = 0.0
@@ -68,7 +75,12 @@ class RunDisplay:
     """Shows the stages of a run and how far the prediction is."""
 
     def __init__(self) -> None:
-        columns = (TextColumn("  {task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        columns = (
+            TextColumn("  {task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+        )
         self._bar = Progress(*columns, console=console, disable=not console.is_terminal, transient=True)
         self._task: TaskID | None = None
         self._line_due = 0.0
@@ -86,7 +98,7 @@ class RunDisplay:
 
     def stage(self, name: str, detail: str) -> None:
         """Show that a stage has begun."""
-        console.print(f"[bold]{STAGES.index(name) + 1}/{len(STAGES)} {name:<9}[/bold] {detail}", markup=True)
+        console.print(Text.assemble((f"{STAGES.index(name) + 1}/{len(STAGES)} {name:<9}", "bold"), f" {detail}"))
 
     def progress(self, progress: RunProgress) -> None:
         """Show how far the prediction is."""
@@ -110,7 +122,7 @@ def hit_view(hits: pl.DataFrame) -> Table:
         right = name in ("rank", "score", "±", "trained on")
         table.add_column(name, justify="right" if right else "left", no_wrap=True)
     for row in hits.iter_rows(named=True):
-        table.add_row(*_hit_row(row)[:shown])
+        table.add_row(*map(Text, _hit_row(row)[:shown]))
     return table
 
 
@@ -184,7 +196,7 @@ def print_hits(hits: pl.DataFrame, most_failures: int = 5) -> None:
     if not failed.is_empty():
         console.print(f"\n{failed.height} conditions failed:")
         for row in failed.head(most_failures).iter_rows(named=True):
-            console.print(f"  {row['perturbation']} in {row['context']}: {row['reason']}", markup=False)
+            console.print(f"  {row['perturbation']} in {row['context']}: {row['reason']}")
 
 
 def describe_run(result: RunResult, top: int) -> str:
@@ -201,7 +213,7 @@ def describe_run(result: RunResult, top: int) -> str:
 def describe_checks(checks: Sequence[Check]) -> Table:
     """Show what the doctor found."""
     table = Table(box=None, pad_edge=False, show_header=False)
-    marks = {"good": "[green]ok[/green]", "note": "[yellow]note[/yellow]", "bad": "[red]bad[/red]"}
+    marks = {"good": Text("ok", "green"), "note": Text("note", "yellow"), "bad": Text("bad", "red")}
     for check in checks:
-        table.add_row(marks[check.verdict], check.name, check.finding)
+        table.add_row(marks[check.verdict], Text(check.name), Text(check.finding))
     return table

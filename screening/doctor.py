@@ -11,8 +11,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
 
-import torch
-
 from actors.blobs import open_blobs, probe_conditional_writes
 from actors.errors import ActorsError
 from campaigns.errors import CampaignError
@@ -21,6 +19,7 @@ from campaigns.source import load_any
 from campaigns.training_spec import TrainSpec
 from lingshu_core.cells import read_cells
 from lingshu_core.checkpoint import load_checkpoint
+from lingshu_core.devices import gpu_names
 from lingshu_core.errors import LingshuCoreError
 from screening.errors import ScreeningError, is_storage_error
 from screening.publication import ledger_url
@@ -55,9 +54,8 @@ def _machine() -> Iterator[Check]:
             yield Check(name, "good", version(name))
         except PackageNotFoundError:
             yield Check(name, "bad", "not installed; install lingshu-screen with its constraints file")
-    if torch.cuda.is_available():
-        names = ", ".join(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count()))
-        yield Check("gpu", "good", names)
+    if gpu_names():
+        yield Check("gpu", "good", ", ".join(gpu_names()))
     else:
         yield Check("gpu", "note", "none; use configuration: direct and gpus_per_replica: 0")
     free = shutil.disk_usage(Path.cwd()).free
@@ -74,7 +72,7 @@ def _campaign(path: Path) -> Iterator[Check]:
         if isinstance(spec, ScreenSpec):
             yield _attempt("model", lambda spec=spec: _model(spec.model))  # type: ignore[misc]
             yield _attempt("output", lambda spec=spec: _store(spec.output))  # type: ignore[misc]
-            if spec.compute.gpus_per_replica and not spec.compute.address and not torch.cuda.is_available():
+            if spec.compute.gpus_per_replica and not spec.compute.address and not gpu_names():
                 yield Check("compute", "bad", "gpus_per_replica is set, but this machine has no GPU; set it to 0")
         else:
             yield _attempt("data", lambda spec=spec: _data(spec))  # type: ignore[misc]

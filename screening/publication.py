@@ -92,6 +92,8 @@ def publish(blobs: Blobs, publication: Publication) -> dict[str, Any]:
             name: {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in content.items()
         },
     }
+    if EFFECTS not in content:
+        blobs.delete(EFFECTS)  # of an earlier run in this folder
     record = f"runs/{publication.run_id[:16]}"
     for name, data in content.items():
         blobs.put(name, data)

@@ -67,7 +67,7 @@ def _signed_question(objective: ObjectiveSpec, directions: Mapping[str, int]) ->
 
 
 def _along_reference(reference: ReferenceSpec, genes: tuple[str, ...]) -> Readout:
-    cells = read_cells(cell_source(reference.data))
+    cells = read_cells(cell_source(reference.data), experiment=False)
     found = group_difference(cells, cells.matching(reference.start), cells.matching(reference.to))
     sign = 1.0 if reference.mode == "mimic" else -1.0
     question = f"{reference.mode} the change from {_words(reference.start)} to {_words(reference.to)}"
@@ -77,7 +77,7 @@ def _along_reference(reference: ReferenceSpec, genes: tuple[str, ...]) -> Readou
 def _toward_state(
     objective: TargetStateSpec, genes: tuple[str, ...], contexts: Sequence[Context]
 ) -> dict[Context, Readout]:
-    cells = read_cells(cell_source(objective.data))
+    cells = read_cells(cell_source(objective.data), experiment=False)
     target = cells.matching(objective.group)
     question = f"toward {_words(objective.group)}"
     readouts = {}

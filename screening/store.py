@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -43,6 +44,8 @@ class BlockResult:
     log1p_square: Array
     count_square: Array
     cells: DrawnCells | None = None
+    origin: str = ""
+    """Device, threads and torch version that computed it."""
 
     @property
     def shards(self) -> int:
@@ -66,7 +69,9 @@ def encode_block(result: BlockResult) -> bytes:
             "cells_indptr": counts.indptr.astype(np.int64),
             "cells_depth": result.cells.depth.astype(np.float64),
         }
-    header = json.dumps({"first_shard": result.first_shard, "cells_per_shard": result.cells_per_shard})
+    header = json.dumps(
+        {"first_shard": result.first_shard, "cells_per_shard": result.cells_per_shard, "origin": result.origin}
+    )
     return safetensors.numpy.save({name: np.ascontiguousarray(a) for name, a in arrays.items()}, {"block": header})
 
 
@@ -89,6 +94,7 @@ def decode_block(data: bytes) -> BlockResult:
             log1p_square=arrays["log1p_square"],
             count_square=arrays["count_square"],
             cells=_cells(arrays),
+            origin=str(header["origin"]),
         )
     except (safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
         raise BlockError(
@@ -96,10 +102,10 @@ def decode_block(data: bytes) -> BlockResult:
         ) from error
 
 
-def _header(data: bytes) -> dict[str, int]:
+def _header(data: bytes) -> dict[str, Any]:
     """Return the block's own header from the safetensors metadata (its length is the first eight bytes)."""
     length = int.from_bytes(data[:8], "little")
-    content: dict[str, int] = json.loads(json.loads(data[8 : 8 + length])["__metadata__"]["block"])
+    content: dict[str, Any] = json.loads(json.loads(data[8 : 8 + length])["__metadata__"]["block"])
     return content
 
 

@@ -26,6 +26,9 @@ from lingshu_core.vocabulary import Vocabulary
 from screening.errors import ResultsError
 from screening.readouts import cell_source
 
+SCARCE_CELLS = 20
+"""A perturbation with fewer cells keeps all of them for training, none for validation."""
+
 
 @dataclass(frozen=True)
 class TrainingResult:
@@ -155,7 +158,7 @@ def build_trainer(spec: TrainSpec, config: TrainingConfig, cells: Cells, vocabul
         seed=config.seed,
     )
     data = training_set(cells, vocabulary, denoiser.gene_order)
-    training, validation = split_validation(len(cells), config.validation_share, config.seed)
+    training, validation = split_validation(len(cells), config.validation_share, config.seed, _scarce(cells))
     return Trainer(denoiser, data.select(training), data.select(validation), config)
 
 
@@ -163,6 +166,12 @@ def training_config(spec: TrainSpec, overrides: Mapping[str, Any]) -> TrainingCo
     """Translate the ``training`` block for the trainer."""
     content = spec.training.model_dump(exclude={"resume"})
     return TrainingConfig(**{**content, **overrides})
+
+
+def _scarce(cells: Cells) -> np.ndarray:
+    """Tell which cells belong to perturbations with too few of them to give any away, (cells,)."""
+    sizes = cells.obs.groupby("perturbation")["perturbation"].transform("size")
+    return (sizes < SCARCE_CELLS).to_numpy()
 
 
 def _identity(spec: TrainSpec, config: TrainingConfig, cells: Cells) -> str:

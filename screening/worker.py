@@ -9,10 +9,11 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
+from campaigns.plan import FORMAT
 from lingshu_core.checkpoint import Checkpoint, load_checkpoint
 from lingshu_core.conditioning import Condition
 from lingshu_core.depths import pooled_depths
-from lingshu_core.estimator import EstimatorKind, ShardRequest, ShardResult, estimate_shard
+from lingshu_core.estimator import SAMPLER_VERSION, EstimatorKind, ShardRequest, ShardResult, estimate_shard
 from lingshu_core.randomness import RandomRoot
 from lingshu_core.reveal import RevealSettings
 from lingshu_core.training import pick_device
@@ -67,14 +68,24 @@ class ShardWorker:
             If the model gave NaN or infinity.
         """
         request = json.loads(payload)
+        if request["format"] != FORMAT or request["sampler_version"] != str(SAMPLER_VERSION):
+            raise BlockError(
+                f"the plan was made for sampler version {request['sampler_version']} (format {request['format']}), this"
+                f" replica has {SAMPLER_VERSION} ({FORMAT}): install one version of lingshu-screen on all nodes"
+            )
         first, shards = map(int, request["shards"])
         results = [self._shard(request, shard) for shard in range(first, first + shards)]
-        block = _collect(results, first, int(request["cells_per_shard"]), bool(request["store_cells"]))
+        block = _collect(results, first, int(request["cells_per_shard"]), bool(request["store_cells"]), self._origin())
         if not all(np.isfinite(part).all() for part in (block.log1p_square, block.count_square)):
             raise NonFiniteResult(
                 f"the model gave non-finite values for {_label(request)}; train it again, or check its data"
             )
         return encode_block(block)
+
+    def _origin(self) -> str:
+        """Name what computed: results are equal to the bit only where this is the same."""
+        device = self.checkpoint.denoiser.gene_order.device.type
+        return f"{device}, {torch.get_num_threads()} threads, torch {torch.__version__}"
 
     def _shard(self, request: dict[str, Any], shard: int) -> ShardResult:
         context = dict(request["context"])
@@ -107,7 +118,7 @@ def context_key(context: dict[str, str]) -> str:
     return json.dumps(context, sort_keys=True)
 
 
-def _collect(results: list[ShardResult], first: int, cells: int, store_cells: bool) -> BlockResult:
+def _collect(results: list[ShardResult], first: int, cells: int, store_cells: bool, origin: str) -> BlockResult:
     moments = np.stack([result.moments for result in results])  # (shards, 4, genes)
     return BlockResult(
         first_shard=first,
@@ -117,6 +128,7 @@ def _collect(results: list[ShardResult], first: int, cells: int, store_cells: bo
         log1p_square=moments[:, 1].mean(axis=0),
         count_square=moments[:, 3].mean(axis=0),
         cells=_drawn(results) if store_cells else None,
+        origin=origin,
     )
 
 

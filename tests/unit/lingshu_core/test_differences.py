@@ -27,7 +27,9 @@ def _experiment(perturbed_depth: float, fold: float, n: int = 1_500) -> Cells:
 
 
 def test_the_difference_and_its_error_are_those_of_two_means(cells: Cells) -> None:
-    start, to = cells.is_control, np.asarray(cells.obs["perturbation"] == "STAT1")
+    # Fewer than twenty cells make one stratum: the plain difference of two means.
+    start = cells.is_control & (np.cumsum(cells.is_control) <= 15)
+    to = np.asarray(cells.obs["perturbation"] == "STAT1")
     found = group_difference(cells, start, to)
     scaled = np.log1p(1e4 * cells.counts.toarray() / cells.depth[:, None])
     np.testing.assert_allclose(found.difference, scaled[to].mean(axis=0) - scaled[start].mean(axis=0))
@@ -43,16 +45,37 @@ def test_a_group_of_fewer_than_two_cells_is_refused(cells: Cells) -> None:
         group_difference(cells, one & ~one, cells.is_control)
 
 
-def test_a_difference_is_certain_beyond_so_many_errors() -> None:
-    found = GroupDifference(np.array([3.0, -3.0, 1.9, 0.0, 1e-3]), np.array([1.0, 1.0, 1.0, 0.0, 0.0]))
+def test_a_difference_is_certain_at_a_rate_of_false_discoveries() -> None:
+    found = GroupDifference(np.array([4.0, -3.0, 1.9, 0.0, 1e-3]), np.array([1.0, 1.0, 1.0, 0.0, 0.0]))
     assert found.certain().tolist() == [True, True, False, False, True]
-    assert found.certain(errors=3.5).tolist() == [False, False, False, False, True]
+    assert found.certain(false_discoveries=1e-3).tolist() == [True, False, False, False, True]
+
+
+def test_of_many_genes_without_a_difference_none_is_certain() -> None:
+    noise = np.random.default_rng(0).standard_normal(9_000)
+    assert GroupDifference(noise, np.ones(9_000)).certain().sum() <= 2
+
+
+def test_a_pure_shift_in_depth_is_no_difference() -> None:
+    shifted = _experiment(perturbed_depth=1.3, fold=1.0)
+    perturbed = ~shifted.is_control
+    raw = shifted.log1p_per_10k(perturbed) - shifted.log1p_per_10k(shifted.is_control)
+    found = group_difference(shifted, shifted.is_control, perturbed)
+    assert raw.mean() > 0.1
+    assert np.abs(found.difference.mean()) < 0.15 * raw.mean()
+
+
+def test_groups_whose_depths_do_not_overlap_are_refused() -> None:
+    apart = _experiment(perturbed_depth=1.0, fold=1.0, n=200)
+    apart = replace(apart, depth=np.where(apart.is_control, apart.depth, apart.depth + 1e6))
+    with pytest.raises(UnusableCells, match="do not overlap"):
+        group_difference(apart, apart.is_control, ~apart.is_control)
 
 
 def test_matching_takes_a_pure_shift_in_depth_out() -> None:
     shifted = _experiment(perturbed_depth=0.5, fold=1.0)
     perturbed = ~shifted.is_control
-    raw = group_difference(shifted, shifted.is_control, perturbed).difference
+    raw = shifted.log1p_per_10k(perturbed) - shifted.log1p_per_10k(shifted.is_control)
     matched = matched_effect(shifted, perturbed, shifted.is_control)
     assert (raw < -0.5).all()
     assert np.abs(matched).max() < 0.15  # a few per cent of the shift are left inside the strata
@@ -70,7 +93,7 @@ def test_matching_leaves_a_real_effect() -> None:
 
 def test_one_stratum_is_the_raw_difference(cells: Cells) -> None:
     perturbed = np.asarray(cells.obs["perturbation"] == "JAK2")
-    raw = group_difference(cells, cells.is_control, perturbed).difference
+    raw = cells.log1p_per_10k(perturbed) - cells.log1p_per_10k(cells.is_control)
     np.testing.assert_allclose(matched_effect(cells, perturbed, cells.is_control, strata=1), raw)
 
 
