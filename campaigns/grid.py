@@ -81,6 +81,8 @@ def collect_grid(spec: ScreenSpec, vocabulary: Vocabulary, source: Source, findi
     """Do the work of `build_grid`, adding to the findings of others instead of raising; may be empty."""
     contexts = _Contexts(vocabulary, source, findings).resolve(spec)
     perturbations = _Perturbations(vocabulary, source, findings).resolve(spec)
+    if spec.objective.exclude_own_targets:
+        _notice_strange_targets(perturbations, vocabulary, findings)
     return Grid(
         tuple(sorted(contexts, key=lambda context: context.label)),
         tuple(sorted(perturbations, key=lambda perturbation: perturbation.label)),
@@ -102,6 +104,23 @@ def checked_grid(grid: Grid, source: Source) -> Grid:
             text = f"the grid is empty, no {field} are left: {why}; name others or train on other cells"
             raise EmptyGridError([source.where((field,)).problem(text)])
     return grid
+
+
+def _notice_strange_targets(perturbations: Iterable[Perturbation], vocabulary: Vocabulary, findings: Findings) -> None:
+    """Tell of genetic targets that are no genes of the model: their own genes stay in their scores."""
+    genetic = [part.name for each in perturbations if each.type == "genetic" for part in each.parts]
+    targets = [name for name in dict.fromkeys(genetic) if vocabulary.part_types[name] == "genetic"]
+    strange = [name for name in targets if name not in vocabulary.gene_set]
+    if strange and len(strange) == len(targets):
+        findings.notice(
+            f"NONE of {len(targets)} genetic targets is a gene of the model, so exclude_own_targets has no effect: "
+            f"are the labels gene symbols like var_names? targets: {some(strange)}; genes: {some(vocabulary.genes)}"
+        )
+    elif strange:
+        findings.notice(
+            f"of {len(targets)} genetic targets, {len(targets) - len(strange)} are genes of the model; own targets of "
+            f"the others can't be left out of their scores: {some(strange)}"
+        )
 
 
 class _Contexts:

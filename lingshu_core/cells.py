@@ -225,6 +225,9 @@ def _check_values(values: npt.NDArray[Any], where: str, layers: list[str]) -> No
 
 
 def _check_genes(names: pd.Index, source: CellSource) -> None:
+    nameless = sum(not isinstance(name, str) or not name.strip() for name in names)
+    if nameless:
+        raise UnusableCells(f"{source.path}: var_names has {nameless} genes without a name; name them or drop them")
     repeated = names[names.duplicated()].unique()
     if len(repeated):
         shown = ", ".join(map(str, repeated[:5]))
@@ -246,32 +249,47 @@ def _obs(obs: pd.DataFrame, source: CellSource, experiment: bool) -> pd.DataFram
     if experiment:
         _check_unused_labels(obs, source)
     labels = obs[source.columns["perturbation"]].astype(object)
-    if labels.isna().any():
-        raise UnusableCells(
-            f"{source.path}: {int(labels.isna().sum())} cells have no perturbation label; drop them or label them"
-        )
+    unlabelled = int(_is_blank(labels).sum())
+    if unlabelled:
+        raise UnusableCells(f"{source.path}: {unlabelled} cells have no perturbation label; drop them or label them")
     out = pd.DataFrame(index=pd.RangeIndex(len(obs)))
-    out["perturbation"] = [_plain_label(str(label), source.control) for label in labels]
+    plain = {label: _plain_label(str(label), source) for label in labels.unique()}
+    out["perturbation"] = [plain[label] for label in labels]
     for role, column in source.columns.items():
         if role not in ROLES_WITHOUT_CONTEXT:
-            if role in source.context_roles and obs[column].isna().any():
+            missing = int(_is_blank(obs[column]).sum()) if role in source.context_roles else 0
+            if missing:
                 raise UnusableCells(
-                    f"{source.path}: {int(obs[column].isna().sum())} cells have no {column!r}, which is part of the"
-                    " context; drop them or label them"
+                    f"{source.path}: {missing} cells have no {column!r}, which is part of the context; drop them or"
+                    " label them"
                 )
             out[role] = [str(value) for value in obs[column]]
     is_control = (out["perturbation"] == source.control).to_numpy()
     if experiment:
         _check_controls(out["perturbation"], is_control, source)
     out["perturbation_type"] = _types(obs, source, is_control)
+    if experiment:
+        _check_one_type(out, source)
     out["dose"] = _doses(obs, source, out["perturbation_type"])
     return out
 
 
-def _plain_label(label: str, control: str) -> str:
-    """Sort the parts of a combination; ``A+control``, as guide pairs are often labelled, is plain ``A``."""
-    parts = [part for part in split_label(label) if part != control]
-    return join_parts(parts) if parts else control
+def _is_blank(column: pd.Series) -> npt.NDArray[np.bool_]:
+    """Which cells have no value, or a text of nothing but white space, (cells,)."""
+    return np.asarray(column.isna() | (column.astype(str).str.strip() == ""), dtype=bool)
+
+
+def _plain_label(label: str, source: CellSource) -> str:
+    """Sort the parts of a combination; guide pairs such as ``A+control`` and ``A+A`` are plain ``A``."""
+    parts = set(split_label(label))
+    if "" in parts:
+        bracketed = f"{label.strip().strip('+').strip()}(+)"
+        raise UnusableCells(
+            f"{source.path}: perturbation {label!r} has nothing on one side of a plus sign, which joins combinations"
+            f" (A+B); put a plus sign that belongs to a name into round brackets, such as {bracketed!r}"
+        )
+    parts.discard(source.control)
+    return join_parts(sorted(parts)) if parts else source.control
 
 
 def _check_unused_labels(obs: pd.DataFrame, source: CellSource) -> None:
@@ -313,13 +331,25 @@ def _types(obs: pd.DataFrame, source: CellSource, is_control: npt.NDArray[np.boo
     return ["none" if control else value for control, value in zip(is_control, column, strict=True)]
 
 
+def _check_one_type(obs: pd.DataFrame, source: CellSource) -> None:
+    """Refuse a label with two types: a model has one entry for a label."""
+    perturbed = obs[obs["perturbation"] != source.control]
+    for label, types in perturbed.groupby("perturbation", sort=True)["perturbation_type"]:
+        found = sorted(types.unique())
+        if len(found) > 1:
+            raise UnusableCells(
+                f"{source.path}: label {str(label)!r} has the types {' and '.join(found)}; rename one, such as"
+                f" {f'{label} ({found[0]})'!r}"
+            )
+
+
 def _doses(obs: pd.DataFrame, source: CellSource, types: pd.Series) -> npt.NDArray[np.float64]:
     if "dose" not in source.columns:
         return np.full(len(obs), np.nan)
     is_control = (types == "none").to_numpy()
     column = obs[source.columns["dose"]]
     doses = pd.to_numeric(column, errors="coerce").to_numpy(dtype=float, copy=True)
-    unreadable = np.isnan(doses) & column.notna().to_numpy() & (column.astype(str) != "").to_numpy() & ~is_control
+    unreadable = ~np.isfinite(doses) & column.notna().to_numpy() & (column.astype(str) != "").to_numpy() & ~is_control
     if unreadable.any():
         raise UnusableCells(
             f"{source.path}: obs[{source.columns['dose']!r}] has {int(unreadable.sum())} doses that are no numbers"

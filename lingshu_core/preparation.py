@@ -79,7 +79,7 @@ def _perturbations(cells: Cells) -> dict[str, SeenPerturbation]:
     perturbed = cells.obs[cells.obs["perturbation"] != cells.control]
     return {
         str(label): SeenPerturbation(
-            type=str(rows["perturbation_type"].mode()[0]),
+            type=str(rows["perturbation_type"].iloc[0]),  # `read_cells` sees to it that there is one
             cells=len(rows),
             doses=tuple(sorted(set(rows["dose"].dropna()))),
             depth_log_ratio=ratios.get(str(label), 0.0),

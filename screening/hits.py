@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -119,8 +120,14 @@ def own_targets(perturbation: Perturbation, vocabulary: Vocabulary) -> npt.NDArr
     """Return the gene indices of a genetic perturbation's targets; a drug's targets are no targets here."""
     if perturbation.type != "genetic":
         return np.empty(0, dtype=np.int64)
-    wanted = {part.name for part in perturbation.parts}
-    return np.array([i for i, gene in enumerate(vocabulary.genes) if gene in wanted], dtype=np.int64)
+    index = _gene_index(vocabulary.genes)
+    return np.array(sorted(index[part.name] for part in perturbation.parts if part.name in index), dtype=np.int64)
+
+
+@lru_cache(maxsize=4)
+def _gene_index(genes: tuple[str, ...]) -> Mapping[str, int]:
+    """Gene → index, made once for a model and not for each of a million conditions."""
+    return {gene: i for i, gene in enumerate(genes)}
 
 
 def hit_table(scored: Iterable[Mapping[str, Any]], extra_columns: Mapping[str, Any]) -> pl.DataFrame:
@@ -201,15 +208,18 @@ def _numbers(
 
 
 def _marker_columns(effect: Effect, readout: Readout, vocabulary: Vocabulary) -> dict[str, float]:
-    columns = {}
+    columns: dict[str, float] = {}
     for gene in readout.marker_genes:
-        index = vocabulary.genes.index(gene)
+        index = _gene_index(vocabulary.genes)[gene]
         columns[f"effect[{gene}]"] = float(effect.log1p[index])
         columns[f"effect_se[{gene}]"] = float(effect.log1p_se[index])
     return columns
 
 
 def _extremes(effect: npt.NDArray[np.float64], genes: tuple[str, ...], sign: int) -> str:
-    """Name the genes with the largest effects of one sign (−1: rises first)."""
-    order = np.argsort(sign * effect, kind="stable")[:TOP_GENES]
-    return ", ".join(f"{genes[i]} {effect[i]:+.2f}" for i in order if sign * effect[i] < 0)
+    """Name the genes with the largest effects of one sign (−1: rises first); of equal ones the first in the panel."""
+    values = sign * effect
+    last = np.partition(values, TOP_GENES - 1)[TOP_GENES - 1] if len(values) > TOP_GENES else np.inf
+    found = np.flatnonzero((values < 0) & ~(values > last))  # more than are asked for, where the last ones tie
+    order = found[np.argsort(values[found], kind="stable")][:TOP_GENES]
+    return ", ".join(f"{genes[i]} {effect[i]:+.2f}" for i in order)
