@@ -14,7 +14,7 @@ import polars as pl
 
 from benchmarks.report import EXAMPLES, RESULTS, Figures, Silent, main, table
 from campaigns.source import load_training
-from campaigns.training_spec import TrainSpec
+from campaigns.training_spec import ModelSpec, TrainSpec
 from lingshu_core.baselines import real_effect
 from lingshu_core.cells import Cells, read_cells
 from lingshu_core.differences import matched_effect
@@ -27,6 +27,7 @@ from screening.training_run import train_spec, training_config
 KNOWN = ("IFNGR1", "IFNGR2", "JAK2", "STAT1", "IRF1")
 SEEDS = (0, 1, 2)
 HELD_OUT = {"batch": ("rep_3",)}
+MODELS = {"direct": {}, "tilt only": {"pooled_width": 0}}
 
 
 def measure() -> Figures:
@@ -40,13 +41,19 @@ def measure() -> Figures:
     table(rows.columns, rows.rows())
     in_top_6 = len(set(KNOWN) & set(hits.head(6)["perturbation"]))
     print(f"of {', '.join(KNOWN)}: {in_top_6} in the top 6")
-    correlations = [_held_out(loaded, seed) for seed in SEEDS]
-    names = list(correlations[0])
+    figures = {"seconds": seconds, "known_in_top_6": in_top_6}
     print("\nreplicate 3 held out: Spearman correlation with its real scores over the 25 knock-outs")
-    table(["seed", *names], [[seed, *found.values()] for seed, found in zip(SEEDS, correlations, strict=True)])
-    medians = {name: float(np.median([found[name] for found in correlations])) for name in names}
-    table(["median", *names], [["", *medians.values()]])
-    return {"seconds": seconds, "known_in_top_6": in_top_6, **medians}
+    rows = []
+    for model, overrides in MODELS.items():
+        shape = ModelSpec(configuration="direct", overrides=overrides)
+        spec = loaded.model_copy(update={"hold_out": (HELD_OUT,), "model": shape})
+        found = [_held_out(spec, seed, model.replace(" ", "-")) for seed in SEEDS]
+        rows += [[model, seed, *each.values()] for seed, each in zip(SEEDS, found, strict=True)]
+        medians = {name: float(np.median([each[name] for each in found])) for name in found[0]}
+        rows.append([model, "median", *medians.values()])
+        figures |= {f"{model}_{name}": value for name, value in medians.items()}
+    table(["model", "seed", "raw", "matched", "training cells, raw"], rows)
+    return figures
 
 
 def _screen(spec: TrainSpec, seed: int, name: str) -> pl.DataFrame:
@@ -57,24 +64,24 @@ def _screen(spec: TrainSpec, seed: int, name: str) -> pl.DataFrame:
     return run_campaign(EXAMPLES / "papalexi/screen.yaml", Silent(), overrides).hits
 
 
-def _held_out(spec: TrainSpec, seed: int) -> dict[str, float]:
-    hits = _screen(spec.model_copy(update={"hold_out": (HELD_OUT,)}), seed, "held-out")
+def _held_out(spec: TrainSpec, seed: int, model: str) -> dict[str, float]:
+    hits = _screen(spec, seed, model)
     cells = read_cells(cell_source(spec.data))
     test = cells.matching(HELD_OUT)
     predicted = {row["perturbation"]: row["effect"] for row in hits.iter_rows(named=True)}
     names = sorted(predicted)
     campaign = load_campaign(
-        EXAMPLES / "papalexi/screen.yaml", {"model": str(RESULTS / f"papalexi/held-out-{seed}/model")}
+        EXAMPLES / "papalexi/screen.yaml", {"model": str(RESULTS / f"papalexi/{model}-{seed}/model")}
     )
     weights = next(iter(plan_campaign(campaign).readouts.values())).weights
     real = [_real_score(cells, test, name, weights, matched=False) for name in names]
     matched = [_real_score(cells, test, name, weights, matched=True) for name in names]
     training = [_real_score(cells, ~test, name, weights, matched=False) for name in names]
-    model = [predicted[name] for name in names]
+    scores = [predicted[name] for name in names]
     return {
-        "model_raw": spearman(np.array(model), np.array(real)),
-        "model_matched": spearman(np.array(model), np.array(matched)),
-        "training_cells_raw": spearman(np.array(training), np.array(real)),
+        "raw": spearman(np.array(scores), np.array(real)),
+        "matched": spearman(np.array(scores), np.array(matched)),
+        "training_cells": spearman(np.array(training), np.array(real)),
     }
 
 

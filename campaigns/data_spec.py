@@ -105,7 +105,7 @@ class DataSpec(Spec):
         column = self.columns.named.get(factor, factor)
         other = f"{factor.strip('_').replace('/', '_').partition('[')[0]}_group"
         return (
-            f"{factor!r} can't be a part of a context: the results have a column or a key of this name; name the role "
+            f"{factor!r} can't be a part of a context: the tables of results use this name themselves; name the role "
             f"otherwise, here and in data.columns, such as `{other}: {column}`"
         )
 

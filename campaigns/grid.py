@@ -109,7 +109,7 @@ def checked_grid(grid: Grid, source: Source) -> Grid:
 def _notice_strange_targets(perturbations: Iterable[Perturbation], vocabulary: Vocabulary, findings: Findings) -> None:
     """Tell of genetic targets that are no genes of the model: their own genes stay in their scores."""
     genetic = [part.name for each in perturbations if each.type == "genetic" for part in each.parts]
-    targets = [name for name in dict.fromkeys(genetic) if vocabulary.part_types[name] == "genetic"]
+    targets = [name for name in sorted(set(genetic)) if vocabulary.part_types[name] == "genetic"]
     strange = [name for name in targets if name not in vocabulary.gene_set]
     if strange and len(strange) == len(targets):
         findings.notice(

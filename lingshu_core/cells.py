@@ -283,10 +283,9 @@ def _plain_label(label: str, source: CellSource) -> str:
     """Sort the parts of a combination; guide pairs such as ``A+control`` and ``A+A`` are plain ``A``."""
     parts = set(split_label(label))
     if "" in parts:
-        bracketed = f"{label.strip().strip('+').strip()}(+)"
         raise UnusableCells(
             f"{source.path}: perturbation {label!r} has nothing on one side of a plus sign, which joins combinations"
-            f" (A+B); put a plus sign that belongs to a name into round brackets, such as {bracketed!r}"
+            f" (A+B); put a plus sign that belongs to a name into round brackets, such as 'Ca(2+)'"
         )
     parts.discard(source.control)
     return join_parts(sorted(parts)) if parts else source.control

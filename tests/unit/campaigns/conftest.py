@@ -60,6 +60,7 @@ VOCABULARY: dict[str, Any] = {
         "IFNB1": {"type": "cytokine", "cells": 90, "doses": []},
         "Drug_01": {"type": "drug", "cells": 90, "doses": [0.1, 1, 10]},
         "Drug_02": {"type": "drug", "cells": 90, "doses": [1.0, 5.0]},
+        "Drug_03": {"type": "drug", "cells": 90, "doses": [7.0]},
         "(+)-JQ1": {"type": "drug", "cells": 90, "doses": []},
     },
     "control": "control",

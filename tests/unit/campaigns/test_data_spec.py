@@ -34,6 +34,25 @@ def test_what_is_no_factor_of_a_context_is_refused(factor: str) -> None:
         data_spec(columns=columns, context=[factor])
 
 
+@pytest.mark.parametrize(
+    ("factor", "other"),
+    [
+        *((name, f"{name}_group") for name in ("condition", "context", "rank", "status", "score", "reason", "cell")),
+        *((name, f"{name}_group") for name in ("shard", "gene", "log_depth", "file")),
+        ("_index", "index_group"),
+        ("effect[STAT1]", "effect_group"),
+        ("my/tissue", "my_tissue_group"),
+    ],
+)
+def test_a_factor_named_like_a_column_of_the_results_is_refused_with_another_name(factor: str, other: str) -> None:
+    columns = {"perturbation": "target", factor: "my_column"}
+    with pytest.raises(ValidationError) as caught:
+        data_spec(columns=columns, context=[factor])
+    assert f"such as `{other}: my_column`" in caught.value.errors()[0]["msg"]
+    assert data_spec(columns=columns).factors == ()  # to hold cells out by it is fine
+    assert data_spec(columns={"perturbation": "target", other: "my_column"}, context=[other]).factors == (other,)
+
+
 def test_free_columns_that_nothing_uses_are_found() -> None:
     assert [path for path, _ in data_spec().unused_columns(set())] == [("columns", "tissue")]
     assert data_spec().unused_columns({"tissue"}) == []

@@ -95,7 +95,10 @@ def test_problems_of_a_table_have_its_lines(screen: Screen, vocabulary: Vocabula
         ("genetic: [STAT2+IRF1, IRF1 + STAT2]", ["IRF1+STAT2"]),
         ("genetic: [JAK2]", ["JAK2"]),
         ("cytokine: all_seen", ["IFNB1"]),
-        ("drug: all_seen", ["(+)-JQ1", "Drug_01@0.1", "Drug_01@1", "Drug_01@10", "Drug_02@1", "Drug_02@5"]),
+        (
+            "drug: all_seen",
+            ["(+)-JQ1", "Drug_01@0.1", "Drug_01@1", "Drug_01@10", "Drug_02@1", "Drug_02@5", "Drug_03@7"],
+        ),
         ("drug: [Drug_02, (+)-JQ1]", ["(+)-JQ1", "Drug_02@1", "Drug_02@5"]),
         ("drug: [{name: Drug_01, doses: [1, 0.1]}]", ["Drug_01@0.1", "Drug_01@1"]),
         ("drug: [Drug_02+Drug_01]", ["Drug_01@1+Drug_02@1"]),
@@ -127,7 +130,7 @@ def test_perturbations_come_from_a_list(screen: Screen, vocabulary: Vocabulary, 
             "'IFNB1' is a cytokine perturbation in this model; list it under perturbations.cytokine",
         ),
         ("cytokine: [{name: IFNB1, doses: [1]}]", 6, "the model was trained on IFNB1 without doses"),
-        ("drug: [(+)-JQ1+Drug_01]", 6, "no seen dose in common; name `doses`"),
+        ("drug: [Drug_01+Drug_03]", 6, "no seen dose in common; name `doses`"),
         ("drug: {file: no.txt}", 6, "perturbations.drug.file: no.txt can't be read"),
     ],
 )
@@ -138,6 +141,88 @@ def test_perturbations_that_cannot_be_are_told(
     with pytest.raises(VocabularyError) as caught:
         build_grid(loaded.spec, vocabulary, loaded.source)
     assert any(said in str(problem) and problem.line == line for problem in caught.value.problems), caught.value
+
+
+@pytest.mark.parametrize("doses", ["", ", doses: [1]"])
+def test_drugs_with_and_without_doses_get_one_answer(screen: Screen, vocabulary: Vocabulary, doses: str) -> None:
+    loaded = screen(genetic=f"drug: [{{name: (+)-JQ1+Drug_01{doses}}}]")
+    with pytest.raises(VocabularyError) as caught:
+        build_grid(loaded.spec, vocabulary, loaded.source)
+    (problem,) = caught.value.problems
+    assert "can't be combined: the model was trained on Drug_01 with doses and on (+)-JQ1 without" in str(problem)
+
+
+def _with(vocabulary_json: dict[str, Any], **labels: dict[str, Any]) -> Vocabulary:
+    return Vocabulary.from_json({**vocabulary_json, "perturbations": {**vocabulary_json["perturbations"], **labels}})
+
+
+@pytest.mark.parametrize(
+    ("chosen", "labels"),
+    [
+        ("cytokine: [IFNB1+STAT1]", ["IFNB1+STAT1"]),
+        ("drug: [STAT1+Drug_01]", ["Drug_01@1+STAT1@1"]),
+        ("drug: [{name: STAT1+Drug_01, doses: [1]}]", ["Drug_01@1+STAT1@1"]),
+        ("drug: [(+)-JQ1+Drug_02]", ["(+)-JQ1+Drug_02"]),
+    ],
+)
+def test_what_was_seen_together_has_its_own_type_whatever_its_parts_are(
+    screen: Screen, vocabulary_json: dict[str, Any], chosen: str, labels: list[str]
+) -> None:
+    seen = {
+        "STAT1+IFNB1": {"type": "cytokine", "cells": 9, "doses": []},
+        "STAT1+Drug_01": {"type": "drug", "cells": 9, "doses": [1]},
+        "Drug_02+(+)-JQ1": {"type": "drug", "cells": 9, "doses": []},
+    }
+    assert perturbations(screen(genetic=chosen), _with(vocabulary_json, **seen)) == labels
+
+
+@pytest.mark.parametrize("type", ["genetic", "cytokine"])
+def test_types_that_were_not_seen_together_get_one_answer(screen: Screen, vocabulary: Vocabulary, type: str) -> None:
+    loaded = screen(genetic=f"{type}: [STAT1+IFNB1]")
+    with pytest.raises(VocabularyError) as caught:
+        build_grid(loaded.spec, vocabulary, loaded.source)
+    (problem,) = caught.value.problems
+    assert "'STAT1+IFNB1' mixes types: STAT1 (genetic), IFNB1 (cytokine); combinations of" in str(problem)
+    assert "list it under" not in str(problem)
+
+
+def test_a_seen_mixture_under_another_type_is_sent_to_its_own(screen: Screen, vocabulary_json: dict[str, Any]) -> None:
+    seen = {"STAT1+IFNB1": {"type": "cytokine", "cells": 9, "doses": []}}
+    with pytest.raises(VocabularyError, match=r"'IFNB1\+STAT1' is a cytokine .* list it under perturbations.cytokine"):
+        build_grid(screen(genetic="genetic: [IFNB1+STAT1]").spec, _with(vocabulary_json, **seen))
+
+
+def test_doses_of_a_mixture_that_was_seen_without_are_refused(screen: Screen, vocabulary_json: dict[str, Any]) -> None:
+    seen = {"Drug_02+(+)-JQ1": {"type": "drug", "cells": 9, "doses": []}}
+    loaded = screen(genetic="drug: [{name: Drug_02+(+)-JQ1, doses: [1]}]")
+    with pytest.raises(VocabularyError, match="without doses; leave `doses` out"):
+        build_grid(loaded.spec, _with(vocabulary_json, **seen))
+
+
+def test_targets_that_are_no_genes_of_the_model_are_noticed(screen: Screen, vocabulary_json: dict[str, Any]) -> None:
+    some = Vocabulary.from_json({**vocabulary_json, "genes": ["STAT1", "IRF1", "GBP1"]})
+    loaded = screen(contexts="[{donor: D1}]")
+    assert build_grid(loaded.spec, some).notices == (
+        "of 4 genetic targets, 2 are genes of the model; own targets of the others can't be left out of their scores: "
+        "JAK2, STAT2",
+    )
+    none = Vocabulary.from_json({**vocabulary_json, "genes": ["ENSG1", "ENSG2"]})
+    (notice,) = build_grid(loaded.spec, none).notices
+    assert notice.startswith("NONE of 4 genetic targets is a gene of the model")
+    assert "are the labels gene symbols like var_names?" in notice
+    assert "genes: ENSG1, ENSG2" in notice
+
+
+@pytest.mark.parametrize("chosen", ["cytokine: [IFNB1]", "drug: [Drug_01]"])
+def test_cytokines_and_drugs_are_no_targets(screen: Screen, vocabulary_json: dict[str, Any], chosen: str) -> None:
+    none = Vocabulary.from_json({**vocabulary_json, "genes": ["ENSG1"]})
+    assert build_grid(screen(contexts="[{donor: D1}]", genetic=chosen).spec, none).notices == ()
+
+
+def test_targets_do_not_matter_where_they_stay_in(screen: Screen, vocabulary_json: dict[str, Any]) -> None:
+    none = Vocabulary.from_json({**vocabulary_json, "genes": ["ENSG1"]})
+    loaded = screen(contexts="[{donor: D1}]", down="[IRF1, GBP1]\n  exclude_own_targets: false")
+    assert build_grid(loaded.spec, none).notices == ()
 
 
 def test_problems_of_a_list_have_its_lines(screen: Screen, vocabulary: Vocabulary, write: Callable[..., Path]) -> None:

@@ -30,14 +30,42 @@ def test_what_matches_nothing_certain_is_refused(value: object) -> None:
         TypeAdapter(CellMatch).validate_python(value)
 
 
-@pytest.mark.parametrize("url", ["s3://key:secret@bucket/x", "https://me@host/x"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "s3://key:secret@bucket/x",
+        "https://me@host/x",
+        "simplecache::https://me:secret@host/x",
+        "zip://cells.h5ad::simplecache::s3://key:secret@bucket/x.zip",
+        "s3://key:sec/secret@bucket/x",
+        "s3://key:/secret@bucket/x",
+        "https://host/x?X-Amz-Signature=secret",
+        "https://host/x?sv=2024&sig=secret",
+        "filecache::https://host/x?token=secret",
+        "https://host?secret",
+    ],
+)
 def test_credentials_in_an_address_are_refused_and_not_repeated(url: str) -> None:
     with pytest.raises(ValidationError) as caught:
         TypeAdapter(Location).validate_python(url)
-    assert "secret" not in caught.value.errors()[0]["msg"]
+    said = caught.value.errors()[0]["msg"]
+    assert "secret" not in said
+    assert "put the credentials in the environment" in said
 
 
-@pytest.mark.parametrize("url", ["s3://bucket/a@b", "results/a@b", "file:///x"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "s3://bucket/a@b",
+        "results/a@b",
+        "file:///x",
+        "file://C:/x",
+        "what?/x.h5ad",
+        "http://localhost:9000/a@b",
+        "http://[::1]:9000/x",
+        "simplecache::s3://bucket/x",
+    ],
+)
 def test_ordinary_locations_pass(url: str) -> None:
     assert TypeAdapter(Location).validate_python(url) == url
 

@@ -63,6 +63,29 @@ def _no_label(table: anndata.AnnData) -> None:
     table.obs.loc[table.obs_names[:3], "treatment"] = np.nan
 
 
+def _relabel(old: str, new: str) -> Spoil:
+    def spoil(table: anndata.AnnData) -> None:
+        table.obs["treatment"] = table.obs["treatment"].replace(old, new)
+
+    return spoil
+
+
+def _blank_donor(table: anndata.AnnData) -> None:
+    table.obs.loc[table.obs_names[:2], "donor"] = ["", " "]
+
+
+def _nameless_gene(table: anndata.AnnData) -> None:
+    table.var_names = ["", " ", *table.var_names[2:]]
+
+
+def _two_types(table: anndata.AnnData) -> None:
+    table.obs.loc[table.obs_names[np.flatnonzero(table.obs["treatment"] == "STAT1")[0]], "kind"] = "cytokine"
+
+
+def _infinite_dose(table: anndata.AnnData) -> None:
+    table.obs["dose"] = table.obs["dose"].replace(10.0, np.inf)
+
+
 def _strange_type(table: anndata.AnnData) -> None:
     table.obs["kind"] = table.obs["kind"].replace("drug", "compound")
 
@@ -93,6 +116,15 @@ def _donor_per_treatment(table: anndata.AnnData) -> None:
         (_only_controls, UnusableCells, r"every cell is labelled 'ctrl': there is no perturbation to learn"),
         (_no_label, UnusableCells, r"3 cells have no perturbation label; drop them or label them"),
         (_strange_type, UnusableCells, r"obs\['kind'\] has the types compound; .*one of genetic, cytokine, drug"),
+        (_relabel("STAT1", ""), UnusableCells, r"24 cells have no perturbation label; drop them or label them"),
+        (_relabel("STAT1", "  "), UnusableCells, r"24 cells have no perturbation label; drop them or label them"),
+        (_relabel("STAT1", "Ca2+"), UnusableCells, r"'Ca2\+' has nothing on one side of a plus.*such as 'Ca\(2\+\)'"),
+        (_relabel("STAT1", "+A"), UnusableCells, r"'\+A' has nothing on one side of a plus sign"),
+        (_relabel("STAT1", "A++B"), UnusableCells, r"'A\+\+B' has nothing on one side of a plus sign"),
+        (_blank_donor, UnusableCells, r"2 cells have no 'donor', which is part of the context; drop them or label"),
+        (_nameless_gene, UnusableCells, r"var_names has 2 genes without a name; name them or drop them"),
+        (_two_types, UnusableCells, r"label 'STAT1' has the types cytokine and genetic; rename one"),
+        (_infinite_dose, UnusableCells, r"obs\['dose'\] has 8 doses that are no numbers \(such as 'inf'\)"),
         (_negative_dose, UnusableCells, r"obs\['dose'\] has negative doses; give them on a linear scale"),
         (_donor_per_treatment, UnusableCells, r"'donor' determines the perturbation.*leave it out of data\.context"),
     ],
@@ -187,6 +219,19 @@ def test_counts_genes_and_labels_come_out_as_they_went_in(cells: Cells, untouche
     assert set(cells.obs["perturbation"]) == {"ctrl", "STAT1", "JAK2", "JAK2+STAT1", "ruxolitinib"}
     np.testing.assert_array_equal(cells.is_control, untouched_table.obs["treatment"] == "ctrl")
     np.testing.assert_array_equal(cells.depth, untouched_table.X.toarray().sum(axis=1))
+
+
+@pytest.mark.parametrize("label", ["STAT1+STAT1", " STAT1 + STAT1", "STAT1+ctrl", "ctrl+STAT1+STAT1"])
+def test_a_guide_pair_of_one_target_is_that_target(table: anndata.AnnData, source_of: SourceOf, label: str) -> None:
+    _relabel("STAT1", label)(table)
+    assert set(read_cells(source_of(table)).obs["perturbation"]) == {
+        *("ctrl", "STAT1", "JAK2", "JAK2+STAT1", "ruxolitinib")
+    }
+
+
+def test_a_plus_sign_in_brackets_belongs_to_a_name(table: anndata.AnnData, source_of: SourceOf) -> None:
+    _relabel("STAT1", "Ca(2+)")(table)
+    assert "Ca(2+)" in set(read_cells(source_of(table)).obs["perturbation"])
 
 
 def test_controls_have_neither_type_nor_dose(cells: Cells) -> None:

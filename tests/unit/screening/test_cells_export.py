@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from actors.ledger import Ledger
+from campaigns.data_spec import NO_FACTORS, is_reserved
 from screening.campaign import PlannedCampaign, load_campaign, plan_campaign
 from screening.cells_export import export_cells
 from screening.errors import ResultsError
@@ -43,6 +44,8 @@ def test_cells_can_be_read_by_anndata(sampled: PlannedCampaign, ledger: Ledger, 
     assert cells.X.min() >= 0
     assert cells.X.sum() > 0
     assert cells.obs_names.is_unique
+    own = {*cells.obs.columns, cells.obs.index.name, cells.var.index.name} - {"cell_type", "donor"}
+    assert [name for name in own if name not in NO_FACTORS and not is_reserved(name)] == []
     assert tuple(cells.var_names) == sampled.campaign.model.vocabulary.genes
     assert cells.obs["perturbation"].value_counts().to_dict() == {"control": 30, "REG04": 30}
     assert set(cells.obs["cell_type"]) == {"type_1"}

@@ -4,6 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from campaigns.data_spec import is_reserved
 from lingshu_core.vocabulary import Vocabulary
 from screening.aggregation import Folded
 from screening.effect_matrix import EffectMatrix
@@ -62,6 +63,8 @@ def test_the_table_of_effects_carries_the_hit_table(score_at: ScoreAt, words: Vo
     rows = {each.folded.planned.key: table.row(by_predicate=_is(each), named=True) for each in scored}
     found = matrix.to_anndata(rows, np.array([False, False, False, True]))
     assert found is not None
+    assert is_reserved(found.obs.index.name)
+    assert is_reserved(found.var.index.name)
     np.testing.assert_allclose(found.X[:, 3], [0.1, 0.9], rtol=1e-5)
     np.testing.assert_allclose(found.layers["mean"] - found.layers["control_mean"], found.X, atol=1e-6)
     np.testing.assert_allclose(found.layers["variance"], 0.25, atol=0.6)

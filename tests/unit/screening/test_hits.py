@@ -10,10 +10,21 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from campaigns.conditions import Perturbation, PerturbationPart
+from campaigns.data_spec import NO_FACTORS, is_reserved
 from lingshu_core.vocabulary import Vocabulary
 from screening.aggregation import Folded
 from screening.effects import Moments
-from screening.hits import COLUMNS, RunFacts, Scored, extra_columns, hit_table, own_targets, score_folded
+from screening.hits import (
+    COLUMNS,
+    TOP_GENES,
+    RunFacts,
+    Scored,
+    _extremes,
+    extra_columns,
+    hit_table,
+    own_targets,
+    score_folded,
+)
 from screening.objectives import Readout, signed_readout
 
 MakeMoments = Callable[..., Moments]
@@ -228,3 +239,27 @@ def test_only_five_genes_are_named_each_way(
     table = score_folded(fold_of("A", found, control), readout, many, facts, exclude_own_targets=True).row
     assert table["top_up"] == "G8 +0.80, G7 +0.70, G6 +0.60, G5 +0.50, G4 +0.40"
     assert table["top_down"] == ""
+
+
+def test_no_column_is_free_for_a_factor_of_a_context() -> None:
+    taken = {*COLUMNS, *extra_columns((), ("A",))}
+    assert [name for name in taken if name not in NO_FACTORS and not is_reserved(name)] == []
+
+
+@given(st.lists(st.sampled_from([-0.5, -0.25, 0.0, 0.25, 0.5, math.nan]), min_size=1, max_size=30))
+def test_extremes_are_the_first_of_a_stable_sort(effects: list[float]) -> None:
+    genes = tuple(f"G{i}" for i in range(len(effects)))
+    for sign in (-1, 1):
+        order = sorted((i for i, e in enumerate(effects) if sign * e < 0), key=lambda i: sign * effects[i])[:TOP_GENES]
+        expected = ", ".join(f"G{i} {effects[i]:+.2f}" for i in order)
+        assert _extremes(np.array(effects), genes, sign) == expected
+
+
+def test_extremes_and_targets_do_not_sort_or_walk_the_panel(words: Vocabulary, monkeypatch: pytest.MonkeyPatch) -> None:
+    panel = replace(words, genes=tuple(f"G{i}" for i in range(1_000)))
+    sizes: list[int] = []
+    argsort = np.argsort
+    monkeypatch.setattr(np, "argsort", lambda values, **how: (sizes.append(len(values)), argsort(values, **how))[1])
+    _extremes(-np.arange(1_000.0), panel.genes, 1)
+    assert sizes == [TOP_GENES]
+    assert own_targets(Perturbation.parse("G999+G3", "genetic"), panel).tolist() == [3, 999]
