@@ -36,6 +36,9 @@ from lingshu_core.vocabulary import Vocabulary
 EstimatorKind = Literal["variance_reduced", "sampled"]
 SAMPLER_VERSION = 1
 """Part of every condition's key: raised whenever the same request would give other numbers."""
+CELLS_PER_BATCH = 64
+"""Cells in one forward pass, whatever the size of a shard: memory stays bounded. Sums are rounded batch by batch, so
+another number here is another sampler version."""
 
 Moments = npt.NDArray[np.float32]
 """(4, genes): mean and mean square of log1p counts per 10k, mean and mean square of counts."""
@@ -101,23 +104,33 @@ def estimate_shard(
         If ``kind`` is unknown.
     """
     depth = drawn_depths(depths, request.root, request.shard, request.cells)
-    batch, rank, uniforms = shard_inputs(denoiser, vocabulary, depth, request)
-    if kind == "variance_reduced":
-        return ShardResult(expected_moments(denoiser, batch, rank, uniforms, depth, request.settings), depth)
-    if kind == "sampled":
-        tokens = sample_tokens(denoiser, batch, rank, uniforms, request.settings)
-        counts = to_outer_counts(denoiser, tokens)
-        return ShardResult(sampled_moments(counts, depth), depth, counts)
-    raise ConfigurationError(f"unknown estimator {kind!r}; there are variance_reduced and sampled")
+    if kind not in ("variance_reduced", "sampled"):
+        raise ConfigurationError(f"unknown estimator {kind!r}; there are variance_reduced and sampled")
+    moments, counts, sizes = [], [], []
+    for first in range(0, request.cells, CELLS_PER_BATCH):
+        part = depth[first : first + CELLS_PER_BATCH]
+        batch, rank, uniforms = shard_inputs(denoiser, vocabulary, part, request, first)
+        if kind == "variance_reduced":
+            moments.append(expected_moments(denoiser, batch, rank, uniforms, part, request.settings))
+        else:
+            tokens = sample_tokens(denoiser, batch, rank, uniforms, request.settings)
+            counts.append(to_outer_counts(denoiser, tokens))
+            moments.append(sampled_moments(counts[-1], part))
+        sizes.append(len(part))
+    mean = moments[0] if len(moments) == 1 else np.average(moments, axis=0, weights=sizes).astype(np.float32)
+    return ShardResult(mean, depth, np.concatenate(counts) if counts else None)
 
 
 def shard_inputs(
-    denoiser: Denoiser, vocabulary: Vocabulary, depth: npt.NDArray[np.float64], request: ShardRequest
+    denoiser: Denoiser, vocabulary: Vocabulary, depth: npt.NDArray[np.float64], request: ShardRequest, first: int = 0
 ) -> tuple[ConditionBatch, Tensor, Tensor]:
-    """Return conditions, order of reveal and uniforms of a shard's cells, in the inner gene order."""
+    """Return conditions, order of reveal and uniforms of a shard's cells, in the inner gene order.
+
+    ``depth`` has the depths of the cells wanted, which begin with cell ``first`` of the shard.
+    """
     device = denoiser.gene_order.device
-    batch = index_conditions(vocabulary, [request.condition] * request.cells, depth).to(device)
-    noise = cell_randomness(request.root, request.shard, request.cells, denoiser.genes)
+    batch = index_conditions(vocabulary, [request.condition] * len(depth), depth).to(device)
+    noise = cell_randomness(request.root, request.shard, len(depth), denoiser.genes, first)
     rank = torch.from_numpy(noise.rank).to(device)[:, denoiser.gene_order]
     uniforms = torch.from_numpy(noise.uniforms).to(device)[:, denoiser.gene_order]
     return batch, rank, uniforms

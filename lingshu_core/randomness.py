@@ -39,8 +39,8 @@ class CellRandomness:
     uniforms: npt.NDArray[np.float32]
 
 
-def cell_randomness(root: RandomRoot, shard: int, cells: int, genes: int) -> CellRandomness:
-    """Draw order and uniforms for the cells of one shard.
+def cell_randomness(root: RandomRoot, shard: int, cells: int, genes: int, first: int = 0) -> CellRandomness:
+    """Draw order and uniforms for the cells ``first`` to ``first + cells`` of one shard.
 
     Returns
     -------
@@ -50,7 +50,7 @@ def cell_randomness(root: RandomRoot, shard: int, cells: int, genes: int) -> Cel
     rank = np.empty((cells, genes), dtype=np.int32)
     uniforms = np.empty((cells, genes), dtype=np.float32)
     for cell in range(cells):
-        generator = root.generator(shard, cell)
+        generator = root.generator(shard, first + cell)
         rank[cell] = generator.permutation(genes)
         uniforms[cell] = generator.random(genes, dtype=np.float32)
     return CellRandomness(rank, uniforms)

@@ -14,7 +14,7 @@ import torch
 from lingshu_core.errors import TrainingError
 from lingshu_core.training import Trainer, TrainingState
 
-TENSORS, STATE = "training_state.safetensors", "training_state.json"
+STATE = "training_state.json"
 
 
 def save_state(folder: str, identity: str, trainer: Trainer) -> None:
@@ -31,10 +31,26 @@ def save_state(folder: str, identity: str, trainer: Trainer) -> None:
     """
     filesystem, root = fsspec.core.url_to_fs(folder)
     filesystem.makedirs(root, exist_ok=True)
-    tensors = safetensors.torch.save(_tensors(trainer), {"step": str(trainer.state.step)})
-    filesystem.pipe_file(f"{root}/{TENSORS}", tensors)
-    content = {"identity": identity, "state": asdict(trainer.state)}
-    filesystem.pipe_file(f"{root}/{STATE}", json.dumps(content).encode())
+    tensors = tensors_name(trainer.state.step)
+    filesystem.pipe_file(f"{root}/{tensors}", safetensors.torch.save(_tensors(trainer)))
+    content = {"identity": identity, "tensors": tensors, "state": asdict(trainer.state)}
+    # The JSON says which tensors count, and replaces the one before at once: whenever a training is killed, one
+    # whole state is there. (On an object store a put is whole; a local file is written beside and moved.)
+    filesystem.pipe_file(f"{root}/{STATE}.new", json.dumps(content).encode())
+    filesystem.mv(f"{root}/{STATE}.new", f"{root}/{STATE}")
+    for name in _tensor_files(filesystem, root):
+        if name != tensors:
+            filesystem.rm(f"{root}/{name}")
+
+
+def tensors_name(step: int) -> str:
+    """Return the name of the tensors of a step."""
+    return f"training_state-{step}.safetensors"
+
+
+def _tensor_files(filesystem: Any, root: str) -> list[str]:
+    names = (str(path).rsplit("/", 1)[-1] for path in filesystem.ls(root, detail=False))
+    return [name for name in names if name.startswith("training_state-") and name.endswith(".safetensors")]
 
 
 def load_state(folder: str, identity: str, trainer: Trainer) -> int:
@@ -57,9 +73,7 @@ def load_state(folder: str, identity: str, trainer: Trainer) -> int:
         if content["identity"] != identity:
             return 0
         state = TrainingState(**content["state"])
-        data = filesystem.cat_file(f"{root}/{TENSORS}")
-        _restore(trainer, safetensors.torch.load(data))
-        _check_step(data, state.step)
+        _restore(trainer, safetensors.torch.load(filesystem.cat_file(f"{root}/{content['tensors']}")))
         trainer.resume(state)
     except (ValueError, KeyError, TypeError, OSError, RuntimeError, safetensors.SafetensorError) as error:
         raise TrainingError(
@@ -72,7 +86,9 @@ def load_state(folder: str, identity: str, trainer: Trainer) -> int:
 def remove_state(folder: str) -> None:
     """Remove the state of a training that is done."""
     filesystem, root = fsspec.core.url_to_fs(folder)
-    for name in (STATE, TENSORS):
+    if not filesystem.exists(root):
+        return
+    for name in (STATE, f"{STATE}.new", *_tensor_files(filesystem, root)):
         if filesystem.exists(f"{root}/{name}"):
             filesystem.rm(f"{root}/{name}")
 
@@ -88,14 +104,6 @@ def _tensors(trainer: Trainer) -> dict[str, torch.Tensor]:
     for index, moments in trainer.optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser/{index}/{name}": value.detach().cpu().clone() for name, value in moments.items()}
     return tensors
-
-
-def _check_step(data: bytes, step: int) -> None:
-    """Refuse weights of one epoch beside counters of another, as an interruption between the two files leaves them."""
-    length = int.from_bytes(data[:8], "little")
-    written = json.loads(data[8 : 8 + length])["__metadata__"]["step"]
-    if written != str(step):
-        raise ValueError(f"tensors of step {written} beside a state of step {step}")
 
 
 def _restore(trainer: Trainer, tensors: dict[str, torch.Tensor]) -> None:

@@ -199,3 +199,19 @@ def test_unknown_estimators_and_conditions_are_refused(denoiser: Denoiser, vocab
         estimate_shard(denoiser, vocabulary, DEPTHS, request, "exact")  # type: ignore[arg-type]
     with pytest.raises(ConditionError, match="never trained on perturbation 'TYK2'"):
         estimate_shard(denoiser, vocabulary, DEPTHS, replace(request, condition=Condition(CONTEXT, (("TYK2", None),))))
+
+
+def test_a_large_shard_is_computed_in_batches(
+    trained: Denoiser, vocabulary: Vocabulary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    depths = np.linspace(300.0, 900.0, 40)
+    condition = Condition({}, ((vocabulary.parts[0], None),))
+    request = ShardRequest(condition, ROOT, 2, 20, RevealSettings(3))
+    for kind in ("variance_reduced", "sampled"):
+        whole = estimate_shard(trained, vocabulary, depths, request, kind)
+        monkeypatch.setattr("lingshu_core.estimator.CELLS_PER_BATCH", 7)
+        cut = estimate_shard(trained, vocabulary, depths, request, kind)
+        monkeypatch.undo()
+        np.testing.assert_allclose(cut.moments, whole.moments, rtol=1e-5, atol=1e-6)
+        if whole.counts is not None and cut.counts is not None:
+            assert (cut.counts == whole.counts).all()
