@@ -84,7 +84,9 @@ def run_campaign(
         listener.stage("open", campaign.spec.output)
         blobs, ledger = open_output(campaign.spec.output)
         missing = missing_tasks(planned, ledger)
-        listener.stage("predict", f"{len(missing)} blocks, {len(planned.plan.blocks) - len(missing)} are there already")
+        dashboard = open_cluster(campaign, resources) if missing else ""
+        there = len(planned.plan.blocks) - len(missing)
+        listener.stage("predict", f"{len(missing)} blocks, {there} are there already{dashboard}")
         failures = predict(open_pool(campaign, resources), ledger, missing, campaign, listener) if missing else {}
         committed = confirm(planned, ledger)
         listener.stage("commit", f"{len(committed)} of {len(planned.plan.blocks)} blocks are in the store")
@@ -122,8 +124,18 @@ def missing_tasks(planned: PlannedCampaign, ledger: Ledger) -> list[Task]:
     return [Task(b.id, planned.plan.payload(b)) for b in planned.plan.blocks if b.id not in committed]
 
 
+def open_cluster(campaign: Campaign, resources: ExitStack) -> str:
+    """Join or start the Ray cluster, where the campaign wants one; returns the words that lead to its dashboard."""
+    compute = campaign.spec.compute
+    if compute.backend == "in_process":
+        return ""
+    cores = max(compute.replicas * compute.threads, os.cpu_count() or 1)
+    session = resources.enter_context(ray_session(compute.address, num_cpus=cores))
+    return f"; Ray dashboard {session.dashboard_url}" if session.dashboard_url else ""
+
+
 def open_pool(campaign: Campaign, resources: ExitStack) -> Pool:
-    """Open the replicas: Ray actors, or this process."""
+    """Open the replicas: Ray actors on the cluster that is open, or this process."""
     spec = campaign.spec
     worker = WorkerSpec(
         "screening.worker:open_worker",
@@ -137,8 +149,6 @@ def open_pool(campaign: Campaign, resources: ExitStack) -> Pool:
     if spec.compute.backend == "in_process":
         pool: Pool = InProcessPool(worker, ledger_url(spec.output))
     else:
-        cores = max(spec.compute.replicas * spec.compute.threads, os.cpu_count() or 1)
-        resources.enter_context(ray_session(spec.compute.address, num_cpus=cores))
         shape = ReplicaShape(
             num_cpus=spec.compute.threads, num_gpus=spec.compute.gpus_per_replica, threads=spec.compute.threads
         )
