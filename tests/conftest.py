@@ -1,5 +1,6 @@
 """Servers that are started once for the whole session (Ray, S3, on loopback), and a small model to screen with."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -11,9 +12,15 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import settings
 
 from actors.cluster import RaySession, ray_session
 from benchmarks.s3_server import S3Server, serve_s3
+
+# Slow machines are slow, not wrong; and a landing must not depend on luck: new examples are searched for at home.
+settings.register_profile("home", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True)
+settings.load_profile("ci" if os.environ.get("CI") else "home")
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ from actors.errors import PoolError, ReplicaStartFailed
 from actors.in_process_pool import InProcessPool
 from actors.ledger import Ledger
 from actors.planner import Planner, PlannerSettings
-from actors.pool import Pool
+from actors.pool import LEASES_PER_REPLICA, Pool
 from actors.progress import Progress, Summary
 from actors.ray_pool import RayPool
 from actors.rehearsal import rehearsed
@@ -92,7 +92,8 @@ class PoolContract:
         leases = [Lease(f"lease {number}", (rehearsed(f"{number}", seconds=0.5),), 1, 60.0) for number in range(4)]
         reports = list[LeaseReport]()
         with open_pool(spec, store) as pool:
-            while not pool.free_slots():
+            # All replicas have to be up: a lease goes to whichever is free, and replica-0 must get some.
+            while pool.free_slots() < LEASES_PER_REPLICA * pool.replicas:
                 pool.poll(timeout_seconds=1.0)
             for lease in leases[: pool.free_slots()]:
                 pool.submit(lease)

@@ -225,6 +225,6 @@ VALUES = st.recursive(
 )
 
 
-@given(st.dictionaries(TEXTS, VALUES, max_size=4))
+@given(st.dictionaries(TEXTS.filter(lambda text: text != "<<"), VALUES, max_size=4))
 def test_what_is_dumped_is_read_back_as_it_was(data: dict[str, Any]) -> None:
     assert parse_yaml(dump_yaml(data).encode(), "a.yaml", {}).data == data
