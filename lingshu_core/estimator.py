@@ -16,6 +16,7 @@ expectations taken as above. Everything is *depth-matched*: counts are divided b
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -106,19 +107,21 @@ def estimate_shard(
     depth = drawn_depths(depths, request.root, request.shard, request.cells)
     if kind not in ("variance_reduced", "sampled"):
         raise ConfigurationError(f"unknown estimator {kind!r}; there are variance_reduced and sampled")
-    moments, counts, sizes = [], [], []
+    counts = np.empty((request.cells, denoiser.genes), dtype=np.float32) if kind == "sampled" else None
+    total = np.zeros((4, denoiser.genes), dtype=np.float64)
     for first in range(0, request.cells, CELLS_PER_BATCH):
-        part = depth[first : first + CELLS_PER_BATCH]
+        cells = slice(first, first + CELLS_PER_BATCH)
+        part = depth[cells]
         batch, rank, uniforms = shard_inputs(denoiser, vocabulary, part, request, first)
-        if kind == "variance_reduced":
-            moments.append(expected_moments(denoiser, batch, rank, uniforms, part, request.settings))
+        if counts is None:
+            moments = expected_moments(denoiser, batch, rank, uniforms, part, request.settings)
         else:
             tokens = sample_tokens(denoiser, batch, rank, uniforms, request.settings)
-            counts.append(to_outer_counts(denoiser, tokens))
-            moments.append(sampled_moments(counts[-1], part))
-        sizes.append(len(part))
-    mean = moments[0] if len(moments) == 1 else np.average(moments, axis=0, weights=sizes).astype(np.float32)
-    return ShardResult(mean, depth, np.concatenate(counts) if counts else None)
+            counts[cells] = to_outer_counts(denoiser, tokens)
+            moments = sampled_moments(counts[cells], part)
+        # Exact for a single batch: a float32 times at most 64 has room in a float64.
+        total += moments.astype(np.float64) * len(part)
+    return ShardResult((total / request.cells).astype(np.float32), depth, counts)
 
 
 def shard_inputs(
@@ -147,8 +150,9 @@ def expected_moments(
     """Average each gene's expected value and square at the step that reveals it, over cells, (4, genes)."""
     total = torch.zeros(4, denoiser.genes, dtype=torch.float64, device=rank.device)
     values = token_values(torch.from_numpy(depth).to(rank.device))
+    squares = values.square()
     for piece in reveal(denoiser, batch, rank, uniforms, settings):
-        for row, expected in enumerate(_expectations(piece, values)):
+        for row, expected in enumerate(_expectations(piece, values, squares)):
             total[row].index_add_(0, piece.gene, expected.double())
     moments = np.empty((4, denoiser.genes), dtype=np.float32)
     moments[:, denoiser.gene_order.cpu().numpy()] = (total / len(depth)).cpu().numpy()
@@ -161,16 +165,14 @@ def token_values(depth: Tensor) -> Tensor:
     return torch.log1p(1e4 * counts[None, :] / depth[:, None]).float()
 
 
-def _expectations(piece: Revealed, values: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _expectations(piece: Revealed, values: Tensor, squares: Tensor) -> Iterator[Tensor]:
     tokens = piece.group.tokens
-    log_values = values[piece.cell, :tokens]
+    for table in (values, squares):
+        # Looking up copies, (places, tokens), and the copy is multiplied in place: one large temporary at a time.
+        yield table[piece.cell, :tokens].mul_(piece.probabilities).sum(dim=-1)
     counts = torch.from_numpy(REPRESENTATIVE_COUNTS[:tokens]).to(values.device)
-    return (
-        (piece.probabilities * log_values).sum(dim=-1),
-        (piece.probabilities * log_values.square()).sum(dim=-1),
-        piece.probabilities @ counts,
-        piece.probabilities @ counts.square(),
-    )
+    yield piece.probabilities @ counts
+    yield piece.probabilities @ counts.square()
 
 
 def sampled_moments(counts: npt.NDArray[np.float32], depth: npt.NDArray[np.float64]) -> Moments:

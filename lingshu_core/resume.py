@@ -27,12 +27,12 @@ def save_state(folder: str, identity: str, trainer: Trainer) -> None:
     identity
         Digest of data and settings: only the same training is resumed.
     trainer
-        At the end of an epoch.
+        At the end of an epoch, or between two steps of one.
     """
     filesystem, root = fsspec.core.url_to_fs(folder)
     filesystem.makedirs(root, exist_ok=True)
     tensors = tensors_name(trainer.state.step)
-    filesystem.pipe_file(f"{root}/{tensors}", safetensors.torch.save(_tensors(trainer)))
+    filesystem.pipe_file(f"{root}/{tensors}", safetensors.torch.save(_tensors(trainer), {"identity": identity}))
     content = {"identity": identity, "tensors": tensors, "state": asdict(trainer.state)}
     # The JSON says which tensors count, and replaces the one before at once: whenever a training is killed, one
     # whole state is there. (On an object store a put is whole; a local file is written beside and moved.)
@@ -73,7 +73,9 @@ def load_state(folder: str, identity: str, trainer: Trainer) -> int:
         if content["identity"] != identity:
             return 0
         state = TrainingState(**content["state"])
-        _restore(trainer, safetensors.torch.load(filesystem.cat_file(f"{root}/{content['tensors']}")))
+        data = filesystem.cat_file(f"{root}/{content['tensors']}")
+        _check_identity(data, identity)
+        _restore(trainer, safetensors.torch.load(data))
         trainer.resume(state)
     except (ValueError, KeyError, TypeError, OSError, RuntimeError, safetensors.SafetensorError) as error:
         raise TrainingError(
@@ -104,6 +106,13 @@ def _tensors(trainer: Trainer) -> dict[str, torch.Tensor]:
     for index, moments in trainer.optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser/{index}/{name}": value.detach().cpu().clone() for name, value in moments.items()}
     return tensors
+
+
+def _check_identity(data: bytes, identity: str) -> None:
+    """Refuse another training's tensors of the same step, killed before it could write its own JSON."""
+    length = int.from_bytes(data[:8], "little")
+    if json.loads(data[8 : 8 + length])["__metadata__"]["identity"] != identity:
+        raise ValueError("the tensors are those of another training")
 
 
 def _restore(trainer: Trainer, tensors: dict[str, torch.Tensor]) -> None:

@@ -91,8 +91,9 @@ def reveal(
         for group in denoiser.groups:
             cell, gene = torch.nonzero(chosen[:, group.start : group.stop], as_tuple=True)
             if len(cell):
-                logits = denoiser.chosen_logits(features, group, cell, gene)
-                piece = Revealed(group, cell, gene + group.start, torch.softmax(logits, dim=-1))
+                # The logits get no name: they would stay in memory for as long as the piece is looked at.
+                probabilities = torch.softmax(denoiser.chosen_logits(features, group, cell, gene), dim=-1)
+                piece = Revealed(group, cell, gene + group.start, probabilities)
                 if step < len(counts):
                     tokens[piece.cell, piece.gene] = draw(piece, uniforms)
                 yield piece

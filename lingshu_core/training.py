@@ -25,6 +25,9 @@ from lingshu_core.errors import TrainingError
 from lingshu_core.preparation import TrainingSet
 from lingshu_core.tokens import MASK
 
+SAVE_SECONDS = 300.0
+"""An epoch that is longer than this is saved in between, so that an interruption costs minutes at most."""
+
 
 @dataclass(frozen=True)
 class TrainingConfig:
@@ -90,7 +93,10 @@ class TrainingProgress:
 
 @dataclass
 class TrainingState:
-    """Everything that a resumed run needs beside weights and moments."""
+    """Everything that a resumed run needs beside weights and moments.
+
+    ``epoch_loss`` is the sum of the losses of the ``epoch_steps`` steps of an epoch that is not closed yet.
+    """
 
     step: int = 0
     best_loss: float = math.inf
@@ -98,6 +104,8 @@ class TrainingState:
     history: list[dict[str, float]] = field(default_factory=list)
     seconds: float = 0.0
     finished: str = ""
+    epoch_loss: float = 0.0
+    epoch_steps: int = 0
 
 
 def pick_device(name: str) -> torch.device:
@@ -164,6 +172,14 @@ class Trainer:
     ) -> Denoiser:
         """Train until the epochs, the patience or the minutes are used up.
 
+        Parameters
+        ----------
+        on_progress
+            Called after every step.
+        on_epoch
+            Called when the state may be saved: at the end of every epoch, and in a long one every
+            ``SAVE_SECONDS``.
+
         Returns
         -------
         The averaged model with the lowest validation loss (the last one without validation).
@@ -171,7 +187,7 @@ class Trainer:
         if self.config.threads:
             torch.set_num_threads(self.config.threads)
         while not self.state.finished:
-            self._epoch(on_progress)
+            self._epoch(on_progress, on_epoch)
             self._close_epoch()
             if on_epoch is not None:
                 on_epoch(self)
@@ -185,20 +201,29 @@ class Trainer:
         if state.finished.endswith("minutes"):
             state.finished = ""
 
-    def _epoch(self, on_progress: Callable[[TrainingProgress], None] | None) -> None:
-        started, seen, loss_sum = time.monotonic(), 0, 0.0
+    def _epoch(
+        self,
+        on_progress: Callable[[TrainingProgress], None] | None,
+        on_epoch: Callable[[Trainer], None] | None,
+    ) -> None:
+        started = saved = time.monotonic()
         base = self.state.seconds
         self.denoiser.train()
-        for rows in self._batches():
-            loss = self._step(rows)
-            seen, loss_sum = seen + 1, loss_sum + loss
+        for seen, rows in enumerate(self._batches(), start=1):
+            self.state.epoch_loss += self._step(rows)
+            self.state.epoch_steps += 1
             self.state.seconds = base + time.monotonic() - started
             if on_progress is not None:
                 rate = seen * self.config.batch_size / max(self.state.seconds - base, 1e-9)
-                on_progress(self._progress(loss_sum / seen, rate))
+                on_progress(self._progress(self.state.epoch_loss / self.state.epoch_steps, rate))
             if self._out_of_time():
                 break
-        self.state.history.append({"loss": loss_sum / max(seen, 1)})
+            # Not after the last step: the end of the epoch is saved under the same step.
+            if on_epoch is not None and self.state.step % self.steps_per_epoch and _is_due(saved):
+                on_epoch(self)
+                saved = time.monotonic()
+        self.state.history.append({"loss": self.state.epoch_loss / max(self.state.epoch_steps, 1)})
+        self.state.epoch_loss, self.state.epoch_steps = 0.0, 0
 
     def _batches(self) -> Iterator[npt.NDArray[np.int64]]:
         epoch, done = divmod(self.state.step, self.steps_per_epoch)
@@ -282,6 +307,10 @@ class Trainer:
             groups.append({"params": decayed, "weight_decay": self.config.weight_decay, "factor": factor})
             groups.append({"params": free, "weight_decay": 0.0, "factor": factor})
         return [group for group in groups if group["params"]]
+
+
+def _is_due(saved: float) -> bool:
+    return time.monotonic() - saved >= SAVE_SECONDS
 
 
 def diffusion_loss(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -17,6 +18,7 @@ from lingshu_core.estimator import (
     ShardRequest,
     drawn_depths,
     estimate_shard,
+    expected_moments,
     sampled_moments,
     shard_inputs,
     token_values,
@@ -215,3 +217,35 @@ def test_a_large_shard_is_computed_in_batches(
         np.testing.assert_allclose(cut.moments, whole.moments, rtol=1e-5, atol=1e-6)
         if whole.counts is not None and cut.counts is not None:
             assert (cut.counts == whole.counts).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_shard_of_one_batch_is_that_batch_to_the_bit(
+    denoiser: Denoiser, vocabulary: Vocabulary, kind: EstimatorKind
+) -> None:
+    request = ShardRequest(JAK2, ROOT, 4, 61, RevealSettings(3))
+    result = estimate_shard(denoiser, vocabulary, DEPTHS, request, kind)
+    inputs = shard_inputs(denoiser, vocabulary, result.depth, request)
+    if result.counts is None:
+        expected = expected_moments(denoiser, *inputs, result.depth, request.settings)
+    else:
+        expected = sampled_moments(result.counts, result.depth)
+    assert np.array_equal(result.moments, expected)
+
+
+def test_the_memory_of_a_shard_does_not_grow_with_its_batches(
+    denoiser: Denoiser, vocabulary: Vocabulary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alive: list[weakref.ref[Moments]] = []
+
+    def watched(*_: object) -> Moments:
+        moments = np.ones((4, denoiser.genes), dtype=np.float32)
+        assert sum(earlier() is not None for earlier in alive) <= 1
+        alive.append(weakref.ref(moments))
+        return moments
+
+    monkeypatch.setattr("lingshu_core.estimator.expected_moments", watched)
+    monkeypatch.setattr("lingshu_core.estimator.CELLS_PER_BATCH", 4)
+    request = ShardRequest(JAK2, ROOT, 0, 42, RevealSettings(1))
+    assert (estimate_shard(denoiser, vocabulary, DEPTHS, request).moments == 1).all()
+    assert len(alive) == 11

@@ -115,6 +115,48 @@ def test_another_training_is_not_resumed(new_trainer: NewTrainer, tmp_path: Path
     assert torch.equal(trainer.denoiser.tilt, before)
 
 
+def test_the_same_steps_tensors_of_another_training_are_refused(new_trainer: NewTrainer, tmp_path: Path) -> None:
+    """As when another training in the same folder is killed between its tensors and its JSON."""
+    _interrupted_after(new_trainer(), 1, str(tmp_path))
+    own = (tmp_path / STATE).read_bytes()
+    _interrupted_after(new_trainer(learning_rate=1e-4), 1, str(tmp_path), "another")
+    (tmp_path / STATE).write_bytes(own)
+    with pytest.raises(TrainingError, match="those of another training"):
+        load_state(str(tmp_path), "this", new_trainer())
+
+
+@pytest.mark.parametrize("steps", [1, 3, 9, 23])
+def test_a_training_interrupted_within_an_epoch_is_the_one_that_was_not(
+    new_trainer: NewTrainer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int
+) -> None:
+    calm = new_trainer()
+    calm.run()
+    monkeypatch.setattr(training, "SAVE_SECONDS", 0.0)
+    saved: list[int] = []
+
+    def save(running: Trainer) -> None:
+        save_state(str(tmp_path), "this", running)
+        saved.append(running.state.step)
+        if running.state.step == steps:
+            raise Interruption
+
+    with pytest.raises(Interruption):
+        new_trainer().run(on_epoch=save)
+    assert saved == list(range(1, steps + 1))  # every step once
+    monkeypatch.undo()
+    resumed = new_trainer()
+    assert load_state(str(tmp_path), "this", resumed) == steps
+    resumed.run()
+    _assert_same(resumed, calm)
+
+
+def test_a_short_epoch_is_saved_at_its_end_only(new_trainer: NewTrainer) -> None:
+    saved: list[int] = []
+    trainer = new_trainer(epochs=2)
+    trainer.run(on_epoch=lambda running: saved.append(running.state.step))
+    assert saved == [trainer.steps_per_epoch, 2 * trainer.steps_per_epoch]
+
+
 def test_nothing_is_resumed_where_nothing_is(new_trainer: NewTrainer, tmp_path: Path) -> None:
     assert load_state(str(tmp_path / "nowhere"), "this", new_trainer()) == 0
 
