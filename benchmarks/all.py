@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-NAMES = ("start", "quickstart", "papalexi", "kang", "backbone", "variance", "same_table", "s3")
+NAMES = ("start", "quickstart", "papalexi", "kang", "masking", "backbone", "variance", "same_table", "s3")
 
 if __name__ == "__main__":
     for name in NAMES:

@@ -33,7 +33,7 @@ def measure() -> Figures:
     """Train and screen every model with every seed; all figures."""
     spec = load_training(EXAMPLES / "kang/train.yaml").spec
     cells = read_cells(cell_source(spec.data))
-    real, matched = _real(cells)
+    real, matched = left_out_effects(cells)
     figures: dict[str, Any] = _baselines(cells, real)
     table(["baseline", "Pearson-Δ, raw"], list(figures.items()))
     rows = []
@@ -50,7 +50,8 @@ def measure() -> Figures:
     return figures
 
 
-def _real(cells: Cells) -> tuple[Any, Any]:
+def left_out_effects(cells: Cells) -> tuple[Any, Any]:
+    """Return the raw and the depth-matched real effect in the left-out cell type, both (genes,)."""
     here = cells.matching({"cell_type": LEFT_OUT})
     perturbed = here & np.asarray(cells.obs["perturbation"] == PERTURBATION)
     controls = here & cells.is_control
