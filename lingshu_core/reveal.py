@@ -16,6 +16,7 @@ from torch import Tensor
 from lingshu_core.conditioning import ConditionBatch
 from lingshu_core.denoiser import Denoiser, SupportGroup
 from lingshu_core.diffusion import Schedule, reveal_counts
+from lingshu_core.errors import ConfigurationError
 from lingshu_core.tokens import MASK
 
 
@@ -57,6 +58,7 @@ def reveal(
     rank: Tensor,
     uniforms: Tensor,
     settings: RevealSettings,
+    given: Tensor | None = None,
 ) -> Iterator[Revealed]:
     """Walk the reverse process and yield every gene's distribution at the step that reveals it.
 
@@ -72,14 +74,22 @@ def reveal(
         The number from which each gene's token is drawn, (cells, genes), inner gene order.
     settings
         Steps, schedule and guidance.
+    given
+        Tokens to start from, (cells, genes), inner gene order: genes that are not ``MASK`` stay as they are and
+        are never yielded. Every cell has to be given the same number of genes. None: nothing is known.
 
     Yields
     ------
     The genes of one support group that one step reveals. The tokens of the last step are not needed by the
     walk itself: who wants them calls :func:`draw` on what is yielded, with the same uniforms.
+
+    Raises
+    ------
+    ConfigurationError
+        If cells are given different numbers of genes, or fewer genes are left than there are steps.
     """
-    tokens = torch.full(rank.shape, MASK, dtype=torch.long, device=rank.device)
-    counts = reveal_counts(denoiser.genes, settings.steps, settings.schedule)
+    tokens, rank, free = start(denoiser.genes, rank, given)
+    counts = reveal_counts(free, settings.steps, settings.schedule)
     revealed = 0
     for step, count in enumerate(counts, start=1):
         features = denoiser.features(tokens, batch)
@@ -97,6 +107,22 @@ def reveal(
                 if step < len(counts):
                     tokens[piece.cell, piece.gene] = draw(piece, uniforms)
                 yield piece
+
+
+def start(genes: int, rank: Tensor, given: Tensor | None) -> tuple[Tensor, Tensor, int]:
+    """Return the tokens to start from, the order of reveal among the masked genes, and their number in each cell."""
+    if given is None:
+        return torch.full(rank.shape, MASK, dtype=torch.long, device=rank.device), rank, genes
+    known = given != MASK
+    free = (~known).sum(dim=1)
+    if not bool((free == free[0]).all()):
+        raise ConfigurationError(
+            f"every cell has to be given the same number of genes; here it is {genes - int(free.max())} to"
+            f" {genes - int(free.min())}"
+        )
+    # Known genes go behind all others; the masked ones keep their order.
+    order = torch.where(known, genes, rank).argsort(dim=1, stable=True)
+    return given.clone(), order.argsort(dim=1), int(free[0])
 
 
 def draw(piece: Revealed, uniforms: Tensor) -> Tensor:

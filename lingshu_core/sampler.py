@@ -14,14 +14,19 @@ from lingshu_core.tokens import decode
 
 
 def sample_tokens(
-    denoiser: Denoiser, batch: ConditionBatch, rank: Tensor, uniforms: Tensor, settings: RevealSettings
+    denoiser: Denoiser,
+    batch: ConditionBatch,
+    rank: Tensor,
+    uniforms: Tensor,
+    settings: RevealSettings,
+    given: Tensor | None = None,
 ) -> Tensor:
     """Draw cells; returns tokens (cells, genes) in the inner gene order.
 
-    Parameters are those of :func:`lingshu_core.reveal.reveal`.
+    Parameters are those of :func:`lingshu_core.reveal.reveal`; what is ``given`` comes back as it was.
     """
-    tokens = torch.zeros(rank.shape, dtype=torch.long, device=rank.device)
-    for piece in reveal(denoiser, batch, rank, uniforms, settings):
+    tokens = torch.zeros(rank.shape, dtype=torch.long, device=rank.device) if given is None else given.clone()
+    for piece in reveal(denoiser, batch, rank, uniforms, settings, given):
         tokens[piece.cell, piece.gene] = draw(piece, uniforms)
     return tokens
 

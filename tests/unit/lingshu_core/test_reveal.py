@@ -13,7 +13,8 @@ from lingshu_core.denoiser import Denoiser, DenoiserConfig
 from lingshu_core.diffusion import SCHEDULES, Schedule, reveal_counts
 from lingshu_core.errors import ConfigurationError
 from lingshu_core.randomness import RandomRoot, cell_randomness
-from lingshu_core.reveal import Revealed, RevealSettings, draw, reveal
+from lingshu_core.reveal import Revealed, RevealSettings, draw, reveal, start
+from lingshu_core.sampler import sample_tokens
 from lingshu_core.tokens import MASK
 from lingshu_core.vocabulary import Vocabulary
 
@@ -162,3 +163,51 @@ def test_the_backbone_walks_the_same_way(
 def test_more_steps_than_genes_are_refused(denoiser: Denoiser, batch: ConditionBatch) -> None:
     with pytest.raises(ConfigurationError, match=r"number of genes \(23\), not 24"):
         next(iter(reveal(denoiser, batch, *_noise(denoiser), RevealSettings(steps=24))))
+
+
+def _given(denoiser: Denoiser, known: int, seed: int = 0) -> Tensor:
+    """Tokens of which `known` genes of each cell are there, the others masked."""
+    generator = torch.Generator().manual_seed(seed)
+    places = torch.rand(CELLS, denoiser.genes, generator=generator).argsort(dim=1) < known
+    return torch.where(places, torch.randint(0, 5, places.shape, generator=generator), MASK)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("known", [1, 9])
+def test_given_genes_are_never_revealed_and_all_others_once(
+    denoiser: Denoiser, batch: ConditionBatch, schedule: Schedule, known: int
+) -> None:
+    given = _given(denoiser, known)
+    times = torch.zeros(CELLS, denoiser.genes, dtype=torch.long)
+    for piece in reveal(denoiser, batch, *_noise(denoiser), RevealSettings(3, schedule), given):
+        times[piece.cell, piece.gene] += 1
+    assert torch.equal(times, (given == MASK).long())
+
+
+def test_masked_genes_keep_their_random_order_when_others_are_given(denoiser: Denoiser) -> None:
+    rank, _ = _noise(denoiser)
+    given = _given(denoiser, 7)
+    _, reordered, free = start(denoiser.genes, rank, given)
+    assert free == denoiser.genes - 7
+    for cell in range(CELLS):
+        masked = given[cell] == MASK
+        assert torch.equal(rank[cell][masked].argsort(), reordered[cell][masked].argsort())
+        assert sorted(reordered[cell][masked].tolist()) == list(range(free))
+
+
+def test_what_is_given_is_not_changed_and_decides_what_is_drawn(denoiser: Denoiser, batch: ConditionBatch) -> None:
+    rank, uniforms = _noise(denoiser)
+    given = _given(denoiser, 9)
+    before = given.clone()
+    drawn = sample_tokens(denoiser, batch, rank, uniforms, SETTINGS, given)
+    assert torch.equal(given, before)
+    assert torch.equal(drawn[given != MASK], given[given != MASK])
+    assert not (drawn == MASK).any()
+    assert not torch.equal(drawn, sample_tokens(denoiser, batch, rank, uniforms, SETTINGS))
+
+
+def test_cells_that_are_given_different_numbers_of_genes_are_refused(denoiser: Denoiser, batch: ConditionBatch) -> None:
+    given = torch.full((CELLS, denoiser.genes), MASK)
+    given[0, 3] = 1
+    with pytest.raises(ConfigurationError, match="same number of genes; here it is 0 to 1"):
+        list(reveal(denoiser, batch, *_noise(denoiser), SETTINGS, given))
