@@ -1,0 +1,172 @@
+"""Training an ensemble: the same cells and settings, another seed for each member (arXiv 1612.01474).
+
+Members are whole checkpoints in folders of their own. One that is there already, made of the same data and settings,
+is not trained again; an interrupted one goes on.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from campaigns.errors import EnsembleError, SpecError, Where
+from campaigns.training_spec import TrainSpec
+from campaigns.validation import validate
+from campaigns.yaml_source import Source
+from lingshu_core.checkpoint import CheckpointHeader, load_header
+from lingshu_core.errors import CheckpointError
+from lingshu_core.training import TrainingConfig, TrainingProgress
+from screening.ensemble_file import EnsembleMember, member_folder, write_ensemble
+from screening.features import build_features
+from screening.training_input import forget_pass
+from screening.training_run import (
+    TrainingResult,
+    check_output,
+    train_model,
+    train_spec,
+    training_cells,
+    training_identity,
+    training_of,
+)
+
+OnMember = Callable[[int, int, int], None]
+"""Hears that a member begins: its number, how many there are, its seed."""
+
+
+@dataclass(frozen=True)
+class TrainedMember:
+    """A member and what came of its training; None where it was there already."""
+
+    folder: str
+    seed: int
+    digest: str
+    result: TrainingResult | None
+
+
+@dataclass(frozen=True)
+class EnsembleResult:
+    """What came of the training of an ensemble."""
+
+    output: str
+    digest: str
+    members: tuple[TrainedMember, ...]
+
+
+def train_file(
+    path: str | os.PathLike[str],
+    on_progress: Callable[[TrainingProgress], None] | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    on_member: OnMember | None = None,
+) -> TrainingResult | EnsembleResult:
+    """Train what a ``kind: train`` file describes: a model, or an ensemble where it has ``seeds``.
+
+    ``seeds`` among the overrides stands in for the file's.
+
+    Raises
+    ------
+    CampaignError, DataError, ConfigurationError, TrainingError, ResultsError
+        When the file, the cells, the settings or what is in the output don't allow it.
+    """
+    given = dict(overrides or {})
+    seeds = given.pop("seeds", None)
+    spec, config, _ = training_of(path, given)
+    if seeds is not None:
+        spec = _with_seeds(spec, seeds)
+    if spec.training.seeds is None:
+        return train_model(path, on_progress, given)
+    if isinstance(spec.training.seeds, tuple) and given.get("seed") is not None:
+        text = "training.seeds lists the seed of every member already; leave --seed out, or give --seeds too"
+        raise SpecError([Where("command line (--seed)").problem(text)])
+    return train_ensemble(spec, config, on_progress, on_member)
+
+
+def _with_seeds(spec: TrainSpec, seeds: int) -> TrainSpec:
+    content = spec.model_dump(by_alias=True)
+    content["training"]["seeds"] = seeds
+    return validate(TrainSpec, Source("command line (--seeds)", content))
+
+
+def train_ensemble(
+    spec: TrainSpec,
+    config: TrainingConfig,
+    on_progress: Callable[[TrainingProgress], None] | None = None,
+    on_member: OnMember | None = None,
+) -> EnsembleResult:
+    """Train the members that are not there yet, one after the other, and list all in ``ensemble.json``.
+
+    Raises
+    ------
+    EnsembleError
+        If the output is the folder of a single model, or the cells changed meanwhile.
+    CampaignError, DataError, ConfigurationError, TrainingError, ResultsError
+        As for a single model.
+    """
+    check_output(spec.output)
+    _refuse_single_model(spec.output)
+    configs = [replace(config, seed=seed) for seed in member_seeds(spec, config)]
+    data_digest, identities = _identities(spec, configs)
+    members = []
+    for number, (own, identity) in enumerate(zip(configs, identities, strict=True)):
+        seed, place = own.seed, f"{spec.output.rstrip('/')}/{member_folder(number)}"
+        there = _finished(place, identity, own)
+        if there is None:
+            if on_member is not None:
+                on_member(number, len(configs), seed)
+            result = train_spec(spec.model_copy(update={"output": place}), own, on_progress)
+            members.append(TrainedMember(member_folder(number), seed, result.digest, result))
+        else:
+            members.append(TrainedMember(member_folder(number), seed, there.digest, None))
+    _check_cells(spec.output, members, data_digest)
+    forget_pass(spec.output)
+    listed = [EnsembleMember(member.folder, member.seed, member.digest) for member in members]
+    return EnsembleResult(spec.output, write_ensemble(spec.output, listed), tuple(members))
+
+
+def _identities(spec: TrainSpec, configs: Sequence[TrainingConfig]) -> tuple[str, list[str]]:
+    """Return the digest of the cells and the identity of every member; the cells are not kept beside a training."""
+    cells, _ = training_cells(spec)
+    features = build_features(spec, cells)
+    return cells.digest(), [training_identity(spec, config, cells, features) for config in configs]
+
+
+def member_seeds(spec: TrainSpec, config: TrainingConfig) -> tuple[int, ...]:
+    """Return the seed of every member: those listed, or as many as asked for from ``seed`` on."""
+    seeds = spec.training.seeds
+    return seeds if isinstance(seeds, tuple) else tuple(range(config.seed, config.seed + (seeds or 1)))
+
+
+def _refuse_single_model(output: str) -> None:
+    if _header(output) is not None:
+        text = "is the folder of a single model; give the ensemble one of its own"
+        raise EnsembleError([Where(output).problem(text)])
+
+
+def _finished(folder: str, identity: str, config: TrainingConfig) -> CheckpointHeader | None:
+    """Return a member that is there, if it was made of the same data and settings.
+
+    How long a training may take is no part of its identity, so that an interrupted one can be given more time; but a
+    finished one was ended by it.
+    """
+    header = _header(folder)
+    if header is None or header.card.get("identity") != identity:
+        return None
+    return header if header.card["training"].get("minutes") == config.minutes else None
+
+
+def _header(folder: str) -> CheckpointHeader | None:
+    """Return the header of a checkpoint; None where there is none, or only a part of one."""
+    try:
+        return load_header(folder)
+    except CheckpointError:
+        return None
+
+
+def _check_cells(output: str, members: Sequence[TrainedMember], data_digest: str) -> None:
+    """Refuse an ensemble whose cells changed while it was trained."""
+    for member in members:
+        header = _header(f"{output.rstrip('/')}/{member.folder}")
+        if header is None or header.card["data_digest"] != data_digest:
+            text = f"the cells changed while {member.folder} was trained; run the same command again"
+            raise EnsembleError([Where(output).problem(text)])
