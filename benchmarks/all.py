@@ -5,7 +5,23 @@ from __future__ import annotations
 import subprocess
 import sys
 
-NAMES = ("start", "quickstart", "papalexi", "kang", "masking", "backbone", "variance", "same_table", "s3")
+NAMES = (
+    "start",
+    "quickstart",
+    "papalexi",
+    "ensemble",
+    "kang",
+    "new_context",
+    "masking",
+    "backbone",
+    "variance",
+    "same_table",
+    "drugs",
+    "unconditional",
+    "s3",
+    "loader",
+    "paper_step",
+)
 
 if __name__ == "__main__":
     for name in NAMES:

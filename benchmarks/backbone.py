@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 import time
+from itertools import islice
 from typing import Any
 
 import anndata
@@ -18,12 +19,12 @@ from benchmarks.report import EXAMPLES, RESULTS, Figures, Silent, main, table
 from campaigns.source import load_training
 from campaigns.training_spec import ModelSpec, TrainSpec
 from lingshu_core.baselines import real_effect
-from lingshu_core.cells import Cells, read_cells
+from lingshu_core.cells import Cells
 from lingshu_core.checkpoint import load_checkpoint
 from lingshu_core.metrics import pearson_delta
 from lingshu_core.preparation import build_vocabulary, training_set
 from lingshu_core.training import TrainingConfig, validation_loss
-from screening.readouts import cell_source
+from screening.readouts import read_data
 from screening.run import run_campaign
 from screening.training_run import build_trainer, train_spec, training_cells, training_config
 
@@ -57,7 +58,7 @@ def _one(data: str, name: str) -> dict[str, float]:
     }
     spec = load_training(EXAMPLES / f"{data}/train.yaml").spec.model_copy(update=update)
     speed = _cells_per_second(spec)
-    cells = read_cells(cell_source(spec.data))
+    cells = read_data(spec.data)
     held = _held_out(cells, data)
     kept = int((~held).sum() * 0.9)
     epochs = max(1, round(speed * 60 * MINUTES[data] / kept))
@@ -83,12 +84,13 @@ def _cells_per_second(spec: TrainSpec) -> float:
     cells, _ = training_cells(spec)
     config = TrainingConfig(epochs=1, validation_share=0.0, threads=1)
     trainer = build_trainer(spec, config, cells, build_vocabulary(cells))
-    for rows in list(trainer._batches())[:3]:
-        trainer._step(rows)
-    started, batches = time.monotonic(), list(trainer._batches())[:5]
-    for rows in batches:
-        trainer._step(rows)
-    return len(batches) * config.batch_size / (time.monotonic() - started)
+    batches = list(islice(trainer._batches(), 8))
+    for batch in batches[:3]:
+        trainer._step(*batch)
+    started = time.monotonic()
+    for batch in batches[3:]:
+        trainer._step(*batch)
+    return len(batches[3:]) * config.batch_size / (time.monotonic() - started)
 
 
 def _held_out(cells: Cells, data: str) -> Any:

@@ -17,10 +17,10 @@ from benchmarks.report import EXAMPLES, RESULTS, Figures, Silent, main, table
 from campaigns.source import load_training
 from campaigns.training_spec import ModelSpec, TrainSpec
 from lingshu_core.baselines import additive_effect, context_effects, nearest_context_effect, real_effect
-from lingshu_core.cells import Cells, read_cells
+from lingshu_core.cells import Cells
 from lingshu_core.differences import matched_effect
 from lingshu_core.metrics import pearson_delta
-from screening.readouts import cell_source
+from screening.readouts import read_data
 from screening.run import run_campaign
 from screening.training_run import train_spec, training_config
 
@@ -32,7 +32,7 @@ MODELS = {"direct": {}, "tilt only": {"pooled_width": 0}}
 def measure() -> Figures:
     """Train and screen every model with every seed; all figures."""
     spec = load_training(EXAMPLES / "kang/train.yaml").spec
-    cells = read_cells(cell_source(spec.data))
+    cells = read_data(spec.data)
     real, matched = left_out_effects(cells)
     figures: dict[str, Any] = _baselines(cells, real)
     table(["baseline", "Pearson-Δ, raw"], list(figures.items()))

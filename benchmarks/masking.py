@@ -15,9 +15,8 @@ import numpy as np
 from benchmarks.kang import LEFT_OUT, SEEDS, left_out_effects
 from benchmarks.report import EXAMPLES, RESULTS, Figures, Silent, main, table
 from campaigns.source import load_training
-from lingshu_core.cells import read_cells
 from lingshu_core.metrics import pearson_delta
-from screening.readouts import cell_source
+from screening.readouts import read_data
 from screening.run import run_campaign
 from screening.training_run import train_spec, training_config
 
@@ -27,7 +26,7 @@ SHARES, STEPS = (0.0, 0.5), (3, 6)
 def measure() -> Figures:
     """Train with both kinds of masking times and every seed; all figures."""
     spec = load_training(EXAMPLES / "kang/train.yaml").spec
-    real, _ = left_out_effects(read_cells(cell_source(spec.data)))
+    real, _ = left_out_effects(read_data(spec.data))
     rows: list[list[Any]] = []
     for seed in SEEDS:
         for share in SHARES:

@@ -16,11 +16,11 @@ from benchmarks.report import EXAMPLES, RESULTS, Figures, Silent, main, table
 from campaigns.source import load_training
 from campaigns.training_spec import ModelSpec, TrainSpec
 from lingshu_core.baselines import real_effect
-from lingshu_core.cells import Cells, read_cells
+from lingshu_core.cells import Cells
 from lingshu_core.differences import matched_effect
 from lingshu_core.metrics import spearman
 from screening.campaign import load_campaign, plan_campaign
-from screening.readouts import cell_source
+from screening.readouts import read_data
 from screening.run import run_campaign
 from screening.training_run import train_spec, training_config
 
@@ -66,7 +66,7 @@ def _screen(spec: TrainSpec, seed: int, name: str) -> pl.DataFrame:
 
 def _held_out(spec: TrainSpec, seed: int, model: str) -> dict[str, float]:
     hits = _screen(spec, seed, model)
-    cells = read_cells(cell_source(spec.data))
+    cells = read_data(spec.data)
     test = cells.matching(HELD_OUT)
     predicted = {row["perturbation"]: row["effect"] for row in hits.iter_rows(named=True)}
     names = sorted(predicted)

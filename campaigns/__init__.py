@@ -16,6 +16,7 @@ from campaigns.errors import (
     BudgetError,
     CampaignError,
     EmptyGridError,
+    EnsembleError,
     GeneSetError,
     PlanError,
     PlanFileError,
@@ -26,12 +27,14 @@ from campaigns.errors import (
     YamlError,
 )
 from campaigns.gene_sets import GeneSet, PanelGenes, find_gene_set, read_gene_sets, restrict_to_panel
+from campaigns.generation_condition import resolve_condition
+from campaigns.generation_spec import GenerateSpec
 from campaigns.grid import Grid, build_grid
 from campaigns.json_schema import schema
 from campaigns.objective_genes import ObjectiveGenes, resolve_objective
 from campaigns.plan import Block, Plan, PlanInputs, PlannedCondition, make_plan
 from campaigns.screen_spec import ScreenSpec
-from campaigns.source import Loaded, dump_spec, load_any, load_screen, load_training
+from campaigns.source import Loaded, dump_spec, load_any, load_generation, load_screen, load_training
 from campaigns.training_spec import TrainSpec
 from campaigns.vocabulary import SeenContext, SeenPerturbation, Vocabulary
 from campaigns.yaml_source import Source
@@ -44,8 +47,10 @@ __all__ = [
     "Condition",
     "Context",
     "EmptyGridError",
+    "EnsembleError",
     "GeneSet",
     "GeneSetError",
+    "GenerateSpec",
     "Grid",
     "Loaded",
     "ObjectiveGenes",
@@ -74,10 +79,12 @@ __all__ = [
     "dump_spec",
     "find_gene_set",
     "load_any",
+    "load_generation",
     "load_screen",
     "load_training",
     "make_plan",
     "read_gene_sets",
+    "resolve_condition",
     "resolve_objective",
     "restrict_to_panel",
     "schema",

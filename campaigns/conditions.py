@@ -8,13 +8,20 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 CONTROL_LABEL = "control"
 CONTROL_TYPE = "none"
+METHODS = ("knockout", "CRISPRi", "CRISPRa")
+
+Support = Literal["in_vocabulary", "features_only"]
+IN_VOCABULARY: Support = "in_vocabulary"
+FEATURES_ONLY: Support = "features_only"
+"""What a prediction rests on: every part was seen in training, or one at least is known by its features alone."""
 
 # Drug names have plus signs of their own, as in (+)-JQ1: only one outside brackets joins.
 _JOIN = re.compile(r"\+(?![^()]*\))")
+_METHOD = re.compile(rf"(.+) \(({'|'.join(METHODS)})\)", re.DOTALL)
 
 
 def split_combination(label: str) -> tuple[str, ...]:
@@ -43,6 +50,15 @@ def split_combination(label: str) -> tuple[str, ...]:
     return names
 
 
+def split_method(name: str) -> tuple[str, str | None]:
+    """Split ``KLF1 (CRISPRa)`` into target and method; None where the name says no method.
+
+    A target that the data have by two methods is two perturbations, told apart by this suffix.
+    """
+    found = _METHOD.fullmatch(name)
+    return (found[1], found[2]) if found else (name, None)
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class PerturbationPart:
     """One perturbation, alone or within a combination.
@@ -50,13 +66,30 @@ class PerturbationPart:
     Parameters
     ----------
     name : str
-        Target gene, cytokine or drug.
+        Target gene, cytokine, drug or change of the environment.
     dose : float or None
         Dose in the units of the training data; None where there is none.
+    smiles : str or None
+        Structure of a drug that the model knows by nothing else; None for all others.
     """
 
     name: str
     dose: float | None = None
+    smiles: str | None = None
+
+    @property
+    def target(self) -> str:
+        """The name without a method: the gene of a genetic perturbation."""
+        return split_method(self.name)[0]
+
+    @property
+    def identity(self) -> list[str | float | None]:
+        """What a result depends on; without a structure as it was before there were any."""
+        return [self.name, self.dose, *([] if self.smiles is None else [self.smiles])]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give the part as plain data; ``smiles`` only where there is one."""
+        return {"name": self.name, "dose": self.dose, **({} if self.smiles is None else {"smiles": self.smiles})}
 
     @property
     def label(self) -> str:
@@ -77,7 +110,7 @@ class Perturbation:
     parts : tuple of PerturbationPart
         Sorted by name, each name once; empty for the control.
     type : str
-        ``genetic``, ``cytokine`` or ``drug``; ``none`` for the control.
+        ``genetic``, ``cytokine``, ``drug`` or ``environment``; ``none`` for the control.
     """
 
     parts: tuple[PerturbationPart, ...]
@@ -89,9 +122,15 @@ class Perturbation:
             raise ValueError(f"parts have to be sorted and different: {names}")
 
     @classmethod
-    def of(cls, names: Iterable[str], type: str, dose: float | None = None) -> Perturbation:
-        """Combine names into a perturbation whose parts all have the same dose; the order doesn't matter."""
-        return cls(tuple(PerturbationPart(name, dose) for name in sorted(names)), type)
+    def of(
+        cls, names: Iterable[str], type: str, dose: float | None = None, structures: Mapping[str, str] | None = None
+    ) -> Perturbation:
+        """Combine names into a perturbation whose parts all have the same dose; the order doesn't matter.
+
+        ``structures`` are the SMILES of those names that have one.
+        """
+        known = structures or {}
+        return cls(tuple(PerturbationPart(name, dose, known.get(name)) for name in sorted(names)), type)
 
     @classmethod
     def parse(cls, label: str, type: str, dose: float | None = None) -> Perturbation:
@@ -110,12 +149,13 @@ class Perturbation:
 
     def as_dict(self) -> dict[str, Any]:
         """Give the perturbation as plain data."""
-        return {"parts": [{"name": part.name, "dose": part.dose} for part in self.parts], "type": self.type}
+        return {"parts": [part.as_dict() for part in self.parts], "type": self.type}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Perturbation:
         """Read what `as_dict` gave."""
-        return cls(tuple(PerturbationPart(part["name"], part["dose"]) for part in data["parts"]), data["type"])
+        parts = (PerturbationPart(part["name"], part["dose"], part.get("smiles")) for part in data["parts"])
+        return cls(tuple(parts), data["type"])
 
 
 CONTROL = Perturbation((), CONTROL_TYPE)

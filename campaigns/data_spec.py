@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from campaigns.nearest import hint
-from campaigns.spec import Label, Location, Spec, as_items, refuse
+from campaigns.spec import Label, Location, Spec, as_items, distinct, refuse
 from campaigns.yaml_source import FieldPath
 
-NO_FACTORS = ("perturbation", "perturbation_type", "dose", "depth")
+NO_FACTORS = ("perturbation", "perturbation_type", "method", "dose", "depth")
 RESERVED_FACTORS = (
     "file",  # `contexts: {file: …}` names a file
     # Columns of the hit table. This room can't import them; a test compares.
-    *("rank", "rank_in_context", "status", "reason", "perturbation", "perturbation_type", "dose", "context"),
-    *("score", "score_se", "score_low", "score_high", "score_unit", "effect", "effect_se", "genes_used"),
+    *("rank", "rank_in_context", "status", "reason", "perturbation", "perturbation_type", "dose", "context", "support"),
+    *("score", "score_se", "score_low", "score_high", "members", "score_sd", "score_unit"),
+    *("effect", "effect_se", "genes_used"),
     *("targets_left_out", "on_target_effect", "depth_ratio", "training_cells", "training_cells_all"),
     *("top_up", "top_down", "cells", "shards", "estimator", "steps", "schedule", "guidance", "paths", "seed"),
-    *("model_digest", "run_id"),
+    *("prior_genes", "model_digest", "run_id"),
     # Further names in effects.h5ad and cells.zarr.
-    *("condition", "cell", "gene", "shard", "depth", "_index"),
+    *("condition", "cell", "gene", "shard", "member", "depth", "_index"),
     # Columns of tables in between.
     *("log_depth", "baseline"),
 )
-RESERVED_BEGINNINGS = ("effect[", "effect_se[")  # columns of marker genes
+RESERVED_BEGINNINGS = ("effect[", "effect_se[", "effect_sd[")  # columns of marker genes
 
 
 def is_reserved(factor: str) -> bool:
@@ -38,11 +39,16 @@ class ColumnsSpec(Spec):
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, str] = Field(init=False)
 
-    perturbation: str = Field(
-        description="What was done to the cell: a target, a cytokine, a drug, A+B, or the control label."
+    perturbation: str | None = Field(
+        description="What was done to the cell: a target, a cytokine, a drug, A+B, or the control label; "
+        "null for an atlas, where nothing was done to any cell."
     )
     perturbation_type: str | None = Field(
-        default=None, description="genetic, cytokine or drug; without it all count as genetic."
+        default=None, description="genetic, cytokine, drug or environment; without it all count as genetic."
+    )
+    method: str | None = Field(
+        default=None,
+        description="How genes were perturbed: knockout, CRISPRi or CRISPRa; a target with several is told apart.",
     )
     dose: str | None = Field(default=None, description="Dose, a positive number; empty for control cells.")
     cell_type: str | None = Field(default=None, description="Cell type or cell line.")
@@ -60,10 +66,32 @@ class ColumnsSpec(Spec):
         return {key: column for key, column in self.model_dump().items() if column is not None}
 
 
-class DataSpec(Spec):
-    """An ``.h5ad`` file of raw counts."""
+Paths = Annotated[
+    Annotated[Location, Tag("<text>")]
+    | Annotated[
+        tuple[Location, ...],
+        Field(min_length=1),
+        AfterValidator(distinct),
+        BeforeValidator(as_items, json_schema_input_type=list[Location]),
+        Tag("<list>"),
+    ],
+    Discriminator(lambda value: "<list>" if isinstance(value, (list, tuple)) else "<text>"),
+]
+"""One place or several; each may be a pattern with ``*``."""
 
-    path: Location = Field(description="The .h5ad file: local path, s3:// or any fsspec URL.")
+
+class DataSpec(Spec):
+    """Raw counts in one or several files."""
+
+    path: Paths = Field(
+        description="The .h5ad file or .zarr store: local path, s3:// or any fsspec URL; or a list of them, or a "
+        "pattern such as cells/*.h5ad."
+    )
+    genes: Literal["same", "intersection"] = Field(
+        default="same",
+        description="With several files: same, all have the same genes in the same order; or intersection, keep the "
+        "genes that all of them have, in the order of the first.",
+    )
     layer: str | None = Field(default=None, description="Layer with the raw counts; null for X.")
     control: Label = Field(default="control", description="Label of the control cells in the perturbation column.")
     columns: ColumnsSpec = Field(description="Names of the columns of obs.")
@@ -71,6 +99,11 @@ class DataSpec(Spec):
         default=None,
         description="Which of the columns make up a context; by default cell_type and donor where they are named.",
     )
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """All places named, patterns as they are."""
+        return (self.path,) if isinstance(self.path, str) else self.path
 
     @property
     def factors(self) -> tuple[str, ...]:
@@ -82,6 +115,12 @@ class DataSpec(Spec):
     @model_validator(mode="after")
     def _check_context(self) -> DataSpec:
         findings = self._context_findings()
+        if self.columns.perturbation is None:
+            findings += [
+                (("columns", key), "describes a perturbation, and columns.perturbation is null; leave this out")
+                for key in ("perturbation_type", "method", "dose")
+                if key in self.columns.named
+            ]
         if findings:
             refuse(*findings)
         return self
@@ -120,3 +159,16 @@ class DataSpec(Spec):
             for key in self.columns.__pydantic_extra__
             if key not in used and key not in self.factors
         ]
+
+
+class TrainingDataSpec(DataSpec):
+    """Raw counts to train on: in memory, or read from disk in blocks."""
+
+    in_memory: Literal["auto", True, False] = Field(
+        default="auto",
+        description="Whether all counts are held in memory (true) or read in blocks while training (false); "
+        "auto decides by memory_gb.",
+    )
+    memory_gb: float = Field(
+        default=8.0, gt=0, description="With in_memory auto, cells that would take more than this are read in blocks."
+    )

@@ -10,6 +10,7 @@
     └── PlanError             the campaign can't be planned as asked
         ├── EmptyGridError    no condition is left to screen
         ├── BudgetError       more conditions or cells than the campaign's budget allows
+        ├── EnsembleError     the models of an ensemble can't be screened together
         └── PlanFileError     a stored plan is damaged or was written by another version
 
 A problem is one line, ``file:line: field path: what is wrong, what is allowed, what to do``.
@@ -129,6 +130,10 @@ class EmptyGridError(PlanError):
 
 class BudgetError(PlanError):
     """The plan needs more conditions or cells than the budget allows."""
+
+
+class EnsembleError(PlanError):
+    """The models of an ensemble can't be screened together."""
 
 
 class PlanFileError(PlanError):

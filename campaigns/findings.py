@@ -25,11 +25,11 @@ class Findings:
         """Note something that is wrong."""
         self.problems.append(where.problem(text))
 
-    def unknown(self, where: Where, noun: str, name: str, names: Iterable[str]) -> None:
-        """Note a name that isn't known, with the nearest ones that are."""
+    def unknown(self, where: Where, noun: str, name: str, names: Iterable[str], more: str = "") -> None:
+        """Note a name that isn't known, with the nearest ones that are, and more advice after it."""
         # Searching alike names costs milliseconds, and nobody reads the thousandth suggestion.
         advice = f"; {hint(name, names)}" if len(self.problems) < SHOWN_PROBLEMS else ""
-        self.problem(where, f"unknown {noun} {name!r}{advice}")
+        self.problem(where, f"unknown {noun} {name!r}{advice}{more}")
 
     def notice(self, text: str) -> None:
         """Note something that is right and may surprise."""

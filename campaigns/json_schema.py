@@ -22,7 +22,7 @@ def schema(kind: str) -> dict[str, Any]:
     Parameters
     ----------
     kind : str
-        ``train`` or ``screen``.
+        ``train``, ``screen`` or ``generate``.
 
     Returns
     -------

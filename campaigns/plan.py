@@ -8,21 +8,25 @@ and its shards, so that
 - another model, seed or sampler never meets their results.
 
 A block is never cut in another way: it is the unit of commit, whoever works on it and after however many attempts.
+
+An ensemble is screened member by member: a condition has a key for each of them, the same as in a screen of that
+member alone, so that the two reuse each other's blocks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from campaigns.conditions import Condition, Context
+from campaigns.conditions import FEATURES_ONLY, IN_VOCABULARY, Condition, Context, Support
 from campaigns.digests import canonical_json, digest
 from campaigns.errors import BudgetError, PlanFileError, Problem, Where
 from campaigns.findings import Findings
 from campaigns.grid import Grid, checked_grid, collect_grid
 from campaigns.objective_genes import ObjectiveGenes, collect_objective
+from campaigns.perturbation_choice import StructureCheck
 from campaigns.screen_spec import EstimatorSpec, ScreenSpec
 from campaigns.vocabulary import Vocabulary
 from campaigns.yaml_source import NO_SOURCE, Source
@@ -34,18 +38,47 @@ ControlSetDigest = Callable[[Context], str] | Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
+class PlannedMember:
+    """A member of an ensemble.
+
+    Parameters
+    ----------
+    name : str
+        For humans; the digest names it.
+    digest : str
+        Digest of the member's weights.
+    """
+
+    name: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
 class PlannedCondition:
     """A condition and its key.
 
     Parameters
     ----------
     key : str
-        SHA-256 of all that the condition's result depends on, but for the number of shards.
+        SHA-256 of all that the condition's result depends on, but for the number of shards; in an ensemble, of the
+        keys of its members.
     condition : Condition
+    member_keys : tuple of str
+        Its key with each member of an ensemble, in the order of `Plan.members`; empty for a single model.
+    support : str
+        ``in_vocabulary``: all its parts were seen in training; ``features_only``: one at least, or the context,
+        was not.
     """
 
     key: str
     condition: Condition
+    member_keys: tuple[str, ...] = ()
+    support: Support = IN_VOCABULARY
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """What its blocks go by: a key for each model that computes it."""
+        return self.member_keys or (self.key,)
 
     @property
     def role(self) -> str:
@@ -84,13 +117,14 @@ class PlanInputs:
     Parameters
     ----------
     model_digest : str
-        Digest of the model's weights.
+        Digest of the model's weights, or of an ensemble.
     panel_digest : str
         Digest of the gene panel.
     sampler_version : str
         Version of the code that draws; another version may give other numbers.
     estimator : mapping
-        kind, steps, schedule, guidance and depth_strata: the settings that change numbers.
+        kind, steps, schedule, guidance and depth_strata, and prior where there is one: the settings that change
+        numbers.
     store_cells : bool
         Whether the blocks keep their cells.
     seed : int
@@ -104,6 +138,10 @@ class PlanInputs:
     store_cells: bool
     seed: int
 
+    def of_member(self, member: PlannedMember) -> PlanInputs:
+        """Give the inputs of a screen of one member of the ensemble alone."""
+        return replace(self, model_digest=member.digest)
+
     def condition_key(self, condition: Condition, control_set: str) -> str:
         """Name a condition by all that its result depends on."""
         return digest(
@@ -113,7 +151,7 @@ class PlanInputs:
                 "gene_panel": self.panel_digest,
                 "model": self.model_digest,
                 # The type is the model's knowledge of a name, and the model is in the key already.
-                "perturbation": [[part.name, part.dose] for part in condition.perturbation.parts],
+                "perturbation": [part.identity for part in condition.perturbation.parts],
                 "sampler": {"version": self.sampler_version, **self.estimator},
                 "seed": self.seed,
             }
@@ -160,9 +198,11 @@ class Plan:
     conditions : tuple of PlannedCondition
         Context by context, the control first, sorted by label.
     blocks : tuple of Block
-        In the order of the conditions.
+        In the order of the conditions; member by member, so that a replica seldom changes its model.
     notices : tuple of str
         What the user ought to read.
+    members : tuple of PlannedMember
+        Of an ensemble, sorted by digest; empty for a single model.
     """
 
     run_id: str
@@ -174,18 +214,38 @@ class Plan:
     conditions: tuple[PlannedCondition, ...]
     blocks: tuple[Block, ...]
     notices: tuple[str, ...] = ()
+    members: tuple[PlannedMember, ...] = ()
 
     @property
     def n_cells(self) -> int:
-        """Cells in all: conditions x shards x cells a shard."""
-        return len(self.conditions) * self.shards * int(self.inputs.estimator["depth_strata"])
+        """Cells in all: conditions x members x shards x cells a shard."""
+        return len(self.conditions) * self.n_models * self.shards * int(self.inputs.estimator["depth_strata"])
+
+    @property
+    def features_only(self) -> int:
+        """Conditions whose prediction rests on features alone, for a part at least."""
+        return sum(planned.support == FEATURES_ONLY for planned in self.conditions)
+
+    @property
+    def n_models(self) -> int:
+        """Models that compute every condition: the members of an ensemble, or 1."""
+        return len(self.members) or 1
 
     @cached_property
     def _by_key(self) -> dict[str, Condition]:
-        return {planned.key: planned.condition for planned in self.conditions}
+        return {key: planned.condition for planned in self.conditions for key in planned.keys}
+
+    @cached_property
+    def _model_of_key(self) -> dict[str, str]:
+        """Key of a condition with a member → the member's digest; empty for a single model."""
+        return {
+            key: member.digest
+            for planned in self.conditions
+            for key, member in zip(planned.member_keys, self.members, strict=True)
+        }
 
     def condition(self, key: str) -> Condition:
-        """Find a condition by its key.
+        """Find a condition by the key that its blocks go by.
 
         Raises
         ------
@@ -206,8 +266,9 @@ class Plan:
         -------
         bytes
             Keys: ``format``, ``block``, ``condition_key``, ``context`` (factor → value), ``perturbation`` (list of
-            name and dose, empty for the control), ``shards`` (first, number), ``cells_per_shard``, ``estimator``,
-            ``sampler_version``, ``store_cells``, ``seed``, ``model``, ``gene_panel``, ``control_set``.
+            name, dose and, where it has one, smiles; empty for the control), ``shards`` (first, number),
+            ``cells_per_shard``, ``estimator``, ``sampler_version``, ``store_cells``, ``seed``, ``model``,
+            ``gene_panel``, ``control_set``.
         """
         condition = self.condition(block.condition_key)
         return canonical_json(
@@ -223,7 +284,7 @@ class Plan:
                 "sampler_version": self.inputs.sampler_version,
                 "store_cells": self.inputs.store_cells,
                 "seed": self.inputs.seed,
-                "model": self.inputs.model_digest,
+                "model": self._model_of_key.get(block.condition_key, self.inputs.model_digest),
                 "gene_panel": self.inputs.panel_digest,
                 "control_set": self.control_sets[condition.context],
             }
@@ -246,16 +307,19 @@ class Plan:
             "control_sets": [
                 {"context": context.as_dict(), "digest": name} for context, name in self.control_sets.items()
             ],
-            "conditions": [
-                {"key": planned.key, "role": planned.role, "label": planned.label, **planned.condition.as_dict()}
-                for planned in self.conditions
-            ],
+            "conditions": [_condition_as_json(planned) for planned in self.conditions],
             "blocks": [
                 {"id": b.id, "condition_key": b.condition_key, "first_shard": b.first_shard, "n_shards": b.n_shards}
                 for b in self.blocks
             ],
             "notices": list(self.notices),
+            **self._members_as_json(),
         }
+
+    def _members_as_json(self) -> dict[str, Any]:
+        """Give the entry of the members; a single model has none."""
+        members = [{"name": member.name, "digest": member.digest} for member in self.members]
+        return {"members": members} if members else {}
 
     @classmethod
     def from_json(cls, data: Any, file: str = "plan.json") -> Plan:
@@ -300,6 +364,8 @@ def make_plan(
     panel_digest: str,
     sampler_version: str,
     source: Source = NO_SOURCE,
+    members: Sequence[PlannedMember] = (),
+    structure_problem: StructureCheck | None = None,
 ) -> Plan:
     """Plan a screen.
 
@@ -309,13 +375,17 @@ def make_plan(
     vocabulary : Vocabulary
         Of the model.
     model_digest, panel_digest : str
-        Digests of the model's weights and of its gene panel.
+        Digests of the model's weights (or of the ensemble) and of its gene panel.
     control_set_digest : callable or mapping
         Context → digest of its control cells; a mapping goes by the context's label.
     sampler_version : str
         Version of the code that draws.
     source : Source
         The file of the screen, for messages.
+    members : sequence of PlannedMember
+        Of an ensemble, at least two in any order; none for a single model.
+    structure_problem : callable or None
+        SMILES → what is wrong with it, None if nothing is; without it structures stay unchecked.
 
     Returns
     -------
@@ -331,21 +401,28 @@ def make_plan(
         The plan is larger than the campaign's budget.
     """
     findings = Findings()
-    grid = collect_grid(spec, vocabulary, source, findings)
+    grid = collect_grid(spec, vocabulary, source, findings, structure_problem)
     genes = collect_objective(spec.objective, vocabulary, source, findings)
     findings.raise_problems()
-    _check_budget(spec, checked_grid(grid, source), source)
+    _check_budget(spec, checked_grid(grid, source), source, len(members) or 1)
 
     digest_of = control_set_digest if callable(control_set_digest) else _by_label(control_set_digest)
     inputs = PlanInputs(
         model_digest, panel_digest, sampler_version, _settings(spec.estimator), spec.estimator.store_cells, spec.seed
     )
     control_sets = {context: digest_of(context) for context in grid.contexts}
+    ordered = tuple(sorted(members, key=lambda member: member.digest))
+    models = _models(inputs, ordered)
     conditions = tuple(
-        PlannedCondition(inputs.condition_key(condition, control_sets[condition.context]), condition)
+        _planned(condition, control_sets[condition.context], models, grid.support(condition))
         for condition in grid.conditions()
     )
-    blocks = tuple(block for c in conditions for block in inputs.blocks(c.key, spec.estimator.shards))
+    blocks = tuple(
+        block
+        for model in range(len(models))
+        for condition in conditions
+        for block in inputs.blocks(condition.keys[model], spec.estimator.shards)
+    )
     objective = _objective(spec, genes)
     return Plan(
         run_id=_run_id(blocks, objective),
@@ -357,7 +434,33 @@ def make_plan(
         conditions=conditions,
         blocks=blocks,
         notices=tuple(findings.notices),
+        members=ordered,
     )
+
+
+def ensemble_digest(members: Iterable[str]) -> str:
+    """Name an ensemble by the digests of its members, in any order."""
+    return digest({"members": sorted(members)})
+
+
+def _models(inputs: PlanInputs, members: Sequence[PlannedMember]) -> tuple[PlanInputs, ...]:
+    """Give the inputs of a screen with each model alone."""
+    return tuple(inputs.of_member(member) for member in members) or (inputs,)
+
+
+def _planned(
+    condition: Condition, control_set: str, models: Sequence[PlanInputs], support: Support
+) -> PlannedCondition:
+    keys = tuple(inputs.condition_key(condition, control_set) for inputs in models)
+    if len(keys) == 1:
+        return PlannedCondition(keys[0], condition, support=support)
+    return PlannedCondition(digest({"members": keys}), condition, keys, support)
+
+
+def _condition_as_json(planned: PlannedCondition) -> dict[str, Any]:
+    keys = {"member_keys": list(planned.member_keys)} if planned.member_keys else {}
+    names = {"key": planned.key, "role": planned.role, "label": planned.label, "support": planned.support}
+    return names | planned.condition.as_dict() | keys
 
 
 def _by_label(digests: Mapping[str, str]) -> Callable[[Context], str]:
@@ -366,13 +469,16 @@ def _by_label(digests: Mapping[str, str]) -> Callable[[Context], str]:
 
 def _settings(estimator: EstimatorSpec) -> dict[str, Any]:
     # The number of shards isn't among them: more shards extend a condition, they don't change it.
-    return {
+    # A sampler's name isn't either: it stands for values that are here, and the same values are the same screen.
+    settings: dict[str, Any] = {
         "kind": estimator.kind,
         "steps": estimator.steps,
         "schedule": estimator.schedule,
         "guidance": estimator.guidance,
         "depth_strata": estimator.depth_strata,
     }
+    # Only where there is one: keys of conditions without a prior are those of before there were priors.
+    return settings if estimator.prior == "none" else {**settings, "prior": estimator.prior}
 
 
 def _objective(spec: ScreenSpec, genes: ObjectiveGenes | None) -> dict[str, Any]:
@@ -396,14 +502,17 @@ def _identity(objective: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _check_budget(spec: ScreenSpec, grid: Grid, source: Source) -> None:
-    cells = len(grid) * spec.estimator.shards * spec.estimator.depth_strata
+def _check_budget(spec: ScreenSpec, grid: Grid, source: Source, models: int) -> None:
+    cells = len(grid) * models * spec.estimator.shards * spec.estimator.depth_strata
+    times = f" x {models} members" if models > 1 else ""
     sizes = f"{len(grid.contexts):,} contexts x ({len(grid.perturbations):,} perturbations + control)"
     problems = [
         problem
         for problem in (
             _over("conditions", len(grid), spec.budget.conditions, sizes, source),
-            _over("cells", cells, spec.budget.cells, f"{len(grid):,} conditions x shards x depth_strata", source),
+            _over(
+                "cells", cells, spec.budget.cells, f"{len(grid):,} conditions x shards x depth_strata{times}", source
+            ),
         )
         if problem is not None
     ]
@@ -436,19 +545,28 @@ def _from_json(data: Mapping[str, Any]) -> Plan:
         shards=int(data["shards"]),
         control_sets={Context.from_dict(entry["context"]): str(entry["digest"]) for entry in data["control_sets"]},
         objective=dict(data["objective"]),
-        conditions=tuple(PlannedCondition(str(c["key"]), Condition.from_dict(c)) for c in data["conditions"]),
+        conditions=tuple(
+            PlannedCondition(
+                str(c["key"]),
+                Condition.from_dict(c),
+                tuple(map(str, c.get("member_keys", ()))),
+                FEATURES_ONLY if c.get("support") == FEATURES_ONLY else IN_VOCABULARY,
+            )
+            for c in data["conditions"]
+        ),
         blocks=blocks,
         notices=tuple(map(str, data["notices"])),
+        members=tuple(PlannedMember(str(m["name"]), str(m["digest"])) for m in data.get("members", ())),
     )
 
 
 def _names_fit(plan: Plan) -> bool:
     """Whether every key and every block's name is the digest of what it names."""
-    inputs = plan.inputs
+    inputs, models = plan.inputs, _models(plan.inputs, plan.members)
+    model = not plan.members or inputs.model_digest == ensemble_digest(member.digest for member in plan.members)
     keys = all(
-        planned.key == inputs.condition_key(planned.condition, plan.control_sets[planned.condition.context])
+        planned == _planned(planned.condition, plan.control_sets[planned.condition.context], models, planned.support)
         for planned in plan.conditions
     )
-    return keys and all(
-        block == inputs.block(block.condition_key, block.first_shard, block.n_shards) for block in plan.blocks
-    )
+    blocks = all(block == inputs.block(block.condition_key, block.first_shard, block.n_shards) for block in plan.blocks)
+    return model and keys and blocks

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, StringConstraints, Tag, model_validator
 
+from campaigns.conditions import split_combination
 from campaigns.data_spec import DataSpec
 from campaigns.spec import (
+    ALL_DESCRIBED,
     ALL_SEEN,
     CampaignName,
     CellMatch,
@@ -18,6 +20,7 @@ from campaigns.spec import (
     Seed,
     Spec,
     as_items,
+    distinct,
     refuse,
     unnamed_columns,
 )
@@ -25,8 +28,33 @@ from campaigns.yaml_source import FieldPath
 
 Direction = Literal["up", "down"]
 Word = Annotated[Literal["all_seen"], Tag("<word>")]
+Words = Annotated[Literal["all_seen", "all_described"], Tag("<word>")]
 
 MIN_SHARDS = 8
+
+
+def _one_or_several(value: Any) -> str | None:
+    if isinstance(value, str):
+        return "<text>"
+    return "<list>" if isinstance(value, (list, tuple)) else None
+
+
+Models = Annotated[
+    Annotated[Location, Tag("<text>")]
+    | Annotated[
+        tuple[Location, ...],
+        Field(min_length=1),
+        AfterValidator(distinct),
+        BeforeValidator(as_items, json_schema_input_type=list[Location]),
+        Tag("<list>"),
+    ],
+    Discriminator(
+        _one_or_several,
+        custom_error_type="shape",
+        custom_error_message="must be the folder of a checkpoint or of an ensemble, or a list of checkpoints",
+    ),
+]
+"""One folder, or several checkpoints that are screened as an ensemble."""
 
 
 class ListingSpec(Spec):
@@ -37,7 +65,7 @@ class ListingSpec(Spec):
 
 def _shape(value: Any) -> str | None:
     """Name the way in which a selection is written; the tags of the unions below."""
-    if value == ALL_SEEN:
+    if value in (ALL_SEEN, ALL_DESCRIBED):
         return "<word>"
     if isinstance(value, ListingSpec) or (isinstance(value, Mapping) and "file" in value):
         return "<file>"
@@ -89,10 +117,10 @@ Contexts = Annotated[
 ]
 
 Names = Annotated[
-    Word
+    Words
     | Annotated[ListingSpec, Tag("<file>")]
     | Annotated[tuple[Label, ...], BeforeValidator(as_items, json_schema_input_type=list[str | int]), Tag("<list>")],
-    _shapes("all_seen, a list of names, or file: names.txt"),
+    _shapes("all_seen, all_described, a list of names, or file: names.txt"),
 ]
 
 
@@ -101,27 +129,81 @@ def _bare_name(value: Any) -> Any:
 
 
 Dose = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Doses = Annotated[
+    Word
+    | Annotated[
+        tuple[Dose, ...],
+        Field(min_length=1),
+        BeforeValidator(as_items, json_schema_input_type=list[Dose]),
+        Tag("<list>"),
+    ],
+    _shapes("all_seen or a list of numbers"),
+]
+
+
+def _smiles(text: str) -> str:
+    # White space would end the SMILES, and what follows would be read as a title.
+    if text.split() != [text]:
+        refuse(((), f"must be a SMILES without white space, not {text!r}"))
+    return text
+
+
+Smiles = Annotated[str, StringConstraints(max_length=10_000), AfterValidator(_smiles)]
 
 
 class DosedSpec(Spec):
     """A perturbation at given doses."""
 
     name: Label = Field(description="Name of the perturbation, or A+B; all parts get the dose.")
-    doses: Annotated[
-        Word
-        | Annotated[
-            tuple[Dose, ...],
-            Field(min_length=1),
-            BeforeValidator(as_items, json_schema_input_type=list[Dose]),
-            Tag("<list>"),
-        ],
-        _shapes("all_seen or a list of numbers"),
-    ] = Field(default="all_seen", description="Doses in the units of the training data, or all_seen.")
+    doses: Doses = Field(default="all_seen", description="Doses in the units of the training data, or all_seen.")
+
+
+class DosedListingSpec(ListingSpec):
+    """A list in a file of its own, at given doses."""
+
+    doses: Doses = Field(default="all_seen", description="Doses of all that the file lists, or all_seen.")
+
+
+class DrugSpec(DosedSpec):
+    """A drug at given doses; one that the model has never met comes with its structure."""
+
+    smiles: Smiles | None = Field(
+        default=None, description="A SMILES without white space: the structure of a drug that the model doesn't know."
+    )
+
+    @model_validator(mode="after")
+    def _check_smiles(self) -> DrugSpec:
+        if self.smiles is not None and _is_combination(self.name):
+            text = "is the structure of one drug; list each by itself with its `smiles`, and A+B without"
+            refuse((("smiles",), text))
+        return self
+
+
+def _is_combination(label: str) -> bool:
+    try:
+        return len(split_combination(label)) > 1
+    except ValueError:  # told with its place once the names are looked up
+        return False
+
+
+class LibrarySpec(DosedListingSpec):
+    """Drugs in a file: one name a line, or a table with a header."""
+
+    name: str | None = Field(
+        default=None, min_length=1, description="Column of the names, where the file is a table (.csv, .tsv, .gz)."
+    )
+    smiles: str | None = Field(default=None, min_length=1, description="Column of the structures as SMILES.")
+
+    @model_validator(mode="after")
+    def _check_columns(self) -> LibrarySpec:
+        if self.smiles is not None and self.name is None:
+            refuse((("smiles",), "is a column of a table; say which one has the names, too: `name: …`"))
+        return self
 
 
 DosedNames = Annotated[
-    Word
-    | Annotated[ListingSpec, Tag("<file>")]
+    Words
+    | Annotated[DosedListingSpec, Tag("<file>")]
     | Annotated[
         tuple[
             Annotated[DosedSpec, BeforeValidator(_bare_name, json_schema_input_type=str | int | DosedSpec)],
@@ -130,20 +212,40 @@ DosedNames = Annotated[
         BeforeValidator(as_items, json_schema_input_type=list[str | int | DosedSpec]),
         Tag("<list>"),
     ],
-    _shapes("all_seen, a list of names or {name, doses}, or file: names.txt"),
+    _shapes("all_seen, all_described, a list of names or {name, doses}, or file: names.txt"),
+]
+
+Drugs = Annotated[
+    Words
+    | Annotated[LibrarySpec, Tag("<file>")]
+    | Annotated[
+        tuple[
+            Annotated[DrugSpec, BeforeValidator(_bare_name, json_schema_input_type=str | int | DrugSpec)],
+            ...,
+        ],
+        BeforeValidator(as_items, json_schema_input_type=list[str | int | DrugSpec]),
+        Tag("<list>"),
+    ],
+    _shapes("all_seen, all_described, a list of names or {name, doses, smiles}, or file: library.tsv"),
 ]
 
 
 class PerturbationsSpec(Spec):
     """What to try. A+B is a combination; controls are added by themselves."""
 
-    genetic: Names = Field(default=(), description="Targets: all_seen, a list, or {file: targets.txt}.")
-    cytokine: DosedNames = Field(default=(), description="Cytokines: as for drugs.")
-    drug: DosedNames = Field(default=(), description="Drugs: all_seen, a list of names or {name, doses}, or {file: …}.")
+    genetic: Names = Field(default=(), description="Targets: all_seen, all_described, a list, or {file: targets.txt}.")
+    cytokine: DosedNames = Field(default=(), description="Cytokines: as for drugs, without structures.")
+    drug: Drugs = Field(
+        default=(),
+        description="Drugs: all_seen, all_described, a list of names or {name, doses, smiles}, or {file: library.tsv}.",
+    )
+    environment: DosedNames = Field(
+        default=(), description="Changes of the environment (virus, hypoxia, medium): as for cytokines."
+    )
 
     @model_validator(mode="after")
     def _check_any(self) -> PerturbationsSpec:
-        if self.genetic == self.cytokine == self.drug == ():
+        if self.genetic == self.cytokine == self.drug == self.environment == ():
             refuse(((), "selects nothing to screen; write genetic: all_seen, or name perturbations"))
         return self
 
@@ -270,9 +372,19 @@ class MarkersSpec(Spec):
 ObjectiveSpec = Annotated[SignatureSpec | TargetStateSpec | MarkersSpec, Field(discriminator="kind")]
 
 
+PAPER_SAMPLER: Mapping[str, Any] = {"kind": "sampled", "schedule": "cosine", "steps": 3}
+"""The published sampler for perturbations (arXiv 2603.25240); its guidance depends on what is screened."""
+PAPER_GUIDANCE: Mapping[str, float] = {"genetic": 2.0, "cytokine": 3.0}
+"""The published strength of guidance by type of perturbation; for other types none was published."""
+
+
 class EstimatorSpec(Spec):
     """How the effect of a condition is estimated."""
 
+    sampler: Literal["screening", "paper"] = Field(
+        default="screening",
+        description="screening: the fields as they are; paper: the published sampler stands in for fields left out.",
+    )
     kind: Literal["variance_reduced", "sampled"] = Field(
         default="variance_reduced", description="variance_reduced: expectations, few passes; sampled: draw cells."
     )
@@ -293,6 +405,28 @@ class EstimatorSpec(Spec):
         default=16, ge=1, le=65_536, description="Cells a shard, one for each stratum of the control's depths."
     )
     store_cells: bool = Field(default=False, description="Keep the drawn cells; for kind: sampled only.")
+    prior: Literal["none", "published"] = Field(
+        default="none",
+        description="published: pre-fill the target and the genes that the perturbation lowers in other contexts.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in_paper(cls, data: Any) -> Any:
+        is_paper = isinstance(data, Mapping) and data.get("sampler") == "paper"
+        return {**PAPER_SAMPLER, **data} if is_paper else data
+
+    @model_validator(mode="after")
+    def _check_paper(self) -> EstimatorSpec:
+        # Steps and guidance are settings of the published sampler; another kind or schedule is another sampler.
+        findings: list[tuple[FieldPath, str]] = [
+            ((field,), f"the published sampler has {field}: {PAPER_SAMPLER[field]}; leave `sampler: paper` or this out")
+            for field in ("kind", "schedule")
+            if self.sampler == "paper" and getattr(self, field) != PAPER_SAMPLER[field]
+        ]
+        if findings:
+            refuse(*findings)
+        return self
 
     @model_validator(mode="after")
     def _check_store(self) -> EstimatorSpec:
@@ -301,12 +435,27 @@ class EstimatorSpec(Spec):
         return self
 
 
+def _paper_guidance(perturbations: PerturbationsSpec) -> float:
+    """Return the published guidance for the types that are screened, if there is one for all of them."""
+    types = [name for name in type(perturbations).model_fields if getattr(perturbations, name) != ()]
+    if len(types) == 1 and types[0] in PAPER_GUIDANCE:
+        return PAPER_GUIDANCE[types[0]]
+    published = ", ".join(f"{strength:g} for {name}" for name, strength in PAPER_GUIDANCE.items())
+    refuse(
+        (
+            ("estimator", "sampler"),
+            f"the published guidance is {published} perturbations, and this screen has {' and '.join(types)}: set"
+            " estimator.guidance, or screen the types one by one",
+        )
+    )
+
+
 class BudgetSpec(Spec):
     """Limits above which a plan is refused."""
 
     conditions: int | None = Field(default=None, ge=1, description="Conditions, controls included; null for no limit.")
     cells: int | None = Field(
-        default=None, ge=1, description="Cells: conditions x shards x depth_strata; null for no limit."
+        default=None, ge=1, description="Cells: conditions x members x shards x depth_strata; null for no limit."
     )
 
 
@@ -347,7 +496,9 @@ class ScreenSpec(Spec):
 
     kind: Literal["screen"] = Field(description="What the file is.")
     name: CampaignName = Field(description="Name of the campaign: letters, digits, . _ -")
-    model: Location = Field(description="Folder of the checkpoint: local path or s3:// URL.")
+    model: Models = Field(
+        description="Folder of the checkpoint or the ensemble, or a list of checkpoints: local paths or s3:// URLs."
+    )
     contexts: Contexts = Field(
         description="Contexts: all_seen, a list of {factor: value}, a product, or {file: contexts.csv}."
     )
@@ -360,7 +511,20 @@ class ScreenSpec(Spec):
     compute: ComputeSpec = Field(default=ComputeSpec(), description="Where the screen runs.")
 
     @model_validator(mode="after")
+    def _fill_in_guidance(self) -> ScreenSpec:
+        if self.estimator.sampler == "paper" and "guidance" not in self.estimator.model_fields_set:
+            guided = self.estimator.model_copy(update={"guidance": _paper_guidance(self.perturbations)})
+            # Frozen is what the spec is from here on; until now it was being made.
+            object.__setattr__(self, "estimator", guided)
+        return self
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The folders that `model` names, however it was written."""
+        return (self.model,) if isinstance(self.model, str) else self.model
+
+    @model_validator(mode="after")
     def _check_output(self) -> ScreenSpec:
-        if self.output.rstrip("/") == self.model.rstrip("/"):
+        if self.output.rstrip("/") in [model.rstrip("/") for model in self.models]:
             refuse((("output",), "is the model's folder; give the results one of their own"))
         return self

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from campaigns.errors import SpecError
+from campaigns.generation_spec import GenerateSpec
 from campaigns.nearest import hint
 from campaigns.screen_spec import ScreenSpec
 from campaigns.spec import Spec
@@ -17,9 +18,13 @@ from campaigns.yaml_source import Source, dump_yaml, read_yaml
 
 SpecT = TypeVar("SpecT", bound=Spec, covariant=True)
 
-KINDS: Mapping[str, type[TrainSpec] | type[ScreenSpec]] = {"train": TrainSpec, "screen": ScreenSpec}
+KINDS: Mapping[str, type[TrainSpec] | type[ScreenSpec] | type[GenerateSpec]] = {
+    "train": TrainSpec,
+    "screen": ScreenSpec,
+    "generate": GenerateSpec,
+}
 
-_COMMANDS = {"train": "train", "screen": "run"}
+_COMMANDS = {"train": "train", "screen": "run", "generate": "generate"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +57,16 @@ def load_screen(path: str | os.PathLike[str], environment: Mapping[str, str] | N
     return Loaded(validate(ScreenSpec, source), source)
 
 
+def load_generation(path: str | os.PathLike[str], environment: Mapping[str, str] | None = None) -> Loaded[GenerateSpec]:
+    """Read a ``kind: generate`` file; parameters and errors as in `load_any`."""
+    source = read_yaml(path, environment)
+    _check_kind(source, ["generate"])
+    return Loaded(validate(GenerateSpec, source), source)
+
+
 def load_any(
     path: str | os.PathLike[str], environment: Mapping[str, str] | None = None
-) -> Loaded[TrainSpec] | Loaded[ScreenSpec]:
+) -> Loaded[TrainSpec] | Loaded[ScreenSpec] | Loaded[GenerateSpec]:
     """Read a campaign file of the kind that it says it is.
 
     Parameters
@@ -67,7 +79,7 @@ def load_any(
     Returns
     -------
     Loaded
-        With a `TrainSpec` or a `ScreenSpec`.
+        With a `TrainSpec`, a `ScreenSpec` or a `GenerateSpec`.
 
     Raises
     ------
@@ -80,6 +92,8 @@ def load_any(
     _check_kind(source, list(KINDS))
     if source.data["kind"] == "train":
         return Loaded(validate(TrainSpec, source), source)
+    if source.data["kind"] == "generate":
+        return Loaded(validate(GenerateSpec, source), source)
     return Loaded(validate(ScreenSpec, source), source)
 
 

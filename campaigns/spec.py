@@ -12,6 +12,7 @@ from pydantic_core import PydanticCustomError
 from campaigns.yaml_source import FieldPath
 
 ALL_SEEN = "all_seen"
+ALL_DESCRIBED = "all_described"
 MAX_SEED = 2**63 - 1
 
 
@@ -51,7 +52,8 @@ def _one_or_many(value: Any) -> Any:
     return as_items(value) if isinstance(value, (list, tuple)) else (value,)
 
 
-def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
+def distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Refuse a list that names something twice."""
     twice = [((index,), f"{value!r} is listed twice") for index, value in enumerate(values) if value in values[:index]]
     if twice:
         refuse(*twice)
@@ -95,7 +97,7 @@ Label = Annotated[
 Labels = Annotated[
     tuple[Label, ...],
     Field(min_length=1),
-    AfterValidator(_distinct),
+    AfterValidator(distinct),
     BeforeValidator(_one_or_many, json_schema_input_type=_LABEL_INPUT | list[_LABEL_INPUT]),
 ]
 """One name or several; always a tuple once read."""

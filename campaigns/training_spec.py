@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, PlainValidator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, PlainValidator, Tag, model_validator
 
-from campaigns.data_spec import DataSpec
-from campaigns.spec import CampaignName, CellMatch, Location, Seed, Spec, as_items, refuse, unnamed_columns
+from campaigns.data_spec import TrainingDataSpec
+from campaigns.feature_spec import FeaturesSpec
+from campaigns.spec import CampaignName, CellMatch, Location, Seed, Spec, as_items, distinct, refuse, unnamed_columns
 from campaigns.yaml_source import FieldPath
 
 
@@ -17,6 +18,30 @@ def _setting(value: Any) -> bool | int | float:
     return value
 
 
+def _number_or_list(value: Any) -> str | None:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return "<number>"
+    return "<list>" if isinstance(value, (list, tuple)) else None
+
+
+Seeds = Annotated[
+    Annotated[int, Field(ge=2, le=1000), Tag("<number>")]
+    | Annotated[
+        tuple[Seed, ...],
+        Field(min_length=2, max_length=1000),
+        AfterValidator(distinct),
+        BeforeValidator(as_items, json_schema_input_type=list[Seed]),
+        Tag("<list>"),
+    ],
+    Discriminator(
+        _number_or_list,
+        custom_error_type="shape",
+        custom_error_message="must be a number of members, at least 2, or a list of their seeds",
+    ),
+]
+"""Members of an ensemble: how many, or their seeds."""
+
+
 Setting = Annotated[bool | int | float, PlainValidator(_setting, json_schema_input_type=bool | int | float)]
 """A value of a model's setting; the model knows which names and values it takes."""
 
@@ -24,8 +49,10 @@ Setting = Annotated[bool | int | float, PlainValidator(_setting, json_schema_inp
 class ModelSpec(Spec):
     """The model's shape."""
 
-    configuration: Literal["direct", "tiny", "small", "base"] = Field(
-        default="direct", description="direct: no transformer, for a CPU; tiny, small, base: with one, for a GPU."
+    configuration: Literal["direct", "tiny", "small", "base", "paper"] = Field(
+        default="direct",
+        description="direct: no transformer, for a CPU; tiny, small, base: with one, for a GPU; paper: the published"
+        " one, without direct paths.",
     )
     overrides: dict[str, Setting] = Field(
         default_factory=dict,
@@ -66,17 +93,70 @@ class TrainingSpec(Spec):
         lt=1,
         description="How often a context factor is hidden in training, so that a screen may leave it out.",
     )
+    identity_dropout: float = Field(
+        default=0.5,
+        ge=0,
+        lt=1,
+        description="How often a perturbation with features is taught as if it had never been seen; see `features`.",
+    )
     validation_share: float = Field(
         default=0.1, ge=0, le=0.5, description="Share of the cells kept for early stopping; 0 for none."
     )
     patience: int = Field(default=8, ge=1, description="Epochs without a gain before training stops.")
     ema: float = Field(default=0.05, gt=0, lt=0.3, description="Relative width of the power-function weight average.")
     seed: Seed = Field(default=0, description="Seed of every random number of the training.")
+    seeds: Seeds | None = Field(
+        default=None,
+        description="Train an ensemble: the number of members, with the seeds seed, seed + 1, …, or a list of seeds; "
+        "null for a single model.",
+    )
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:N.")
     threads: int = Field(default=1, ge=1, le=1024, description="CPU threads of the trainer.")
     resume: bool = Field(
         default=True, description="Go on where the same training was interrupted, from the state beside `output`."
     )
+    accumulate: int = Field(
+        default=1,
+        ge=1,
+        le=4096,
+        description="Parts that a batch is cut into, one after the other: less memory, the same batch.",
+    )
+    activation_checkpointing: bool = Field(
+        default=False,
+        description="Compute the transformer's activations anew on the way back: less memory, more time, same result.",
+    )
+    workers: int = Field(
+        default=0,
+        ge=0,
+        le=1024,
+        description="Processes that share every batch, on a Ray cluster; 0 trains in this process without Ray.",
+    )
+    gpus_per_worker: int = Field(default=0, ge=0, le=1, description="GPUs of each worker: 1, or 0 for its CPU threads.")
+    address: str | None = Field(
+        default=None, description="Ray cluster of the workers; null for RAY_ADDRESS, or one started on this machine."
+    )
+    restarts: int = Field(
+        default=3, ge=0, le=1000, description="How often workers are started again after one of them was lost."
+    )
+
+    @model_validator(mode="after")
+    def _check_seeds(self) -> TrainingSpec:
+        if isinstance(self.seeds, tuple) and self.seed:
+            refuse((("seed",), "`seeds` lists the seed of every member already; leave this out"))
+        return self
+
+    @model_validator(mode="after")
+    def _check_parts(self) -> TrainingSpec:
+        parts = max(self.workers, 1) * self.accumulate
+        if parts > self.batch_size:
+            text = (
+                f"a batch of {self.batch_size} cells can't be cut into {parts} parts"
+                f" (workers {self.workers}, accumulate {self.accumulate}); raise this, or lower those"
+            )
+            refuse((("batch_size",), text))
+        if self.workers and ":" in self.device:
+            refuse((("device",), f"{self.device} is one device, and every worker takes its own; write auto or cuda"))
+        return self
 
 
 class TrainSpec(Spec):
@@ -84,7 +164,7 @@ class TrainSpec(Spec):
 
     kind: Literal["train"] = Field(description="What the file is.")
     name: CampaignName = Field(description="Name of the model: letters, digits, . _ -")
-    data: DataSpec = Field(description="The cells to learn from.")
+    data: TrainingDataSpec = Field(description="The cells to learn from.")
     hold_out: Annotated[tuple[CellMatch, ...], BeforeValidator(as_items, json_schema_input_type=list[CellMatch])] = (
         Field(
             default=(),
@@ -93,6 +173,10 @@ class TrainSpec(Spec):
         )
     )
     model: ModelSpec = Field(default=ModelSpec(), description="Which shape of model to train.")
+    features: FeaturesSpec | None = Field(
+        default=None,
+        description="What describes perturbations, so that ones without a cell can be screened; null for nothing.",
+    )
     training: TrainingSpec = Field(default=TrainingSpec(), description="How long and how to train.")
     output: Location = Field(description="Folder of the checkpoint: local path or s3:// URL.")
     licence: str = Field(default="not stated", description="Licence of the data; goes into the checkpoint.")

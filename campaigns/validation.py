@@ -73,9 +73,15 @@ def _without_tags(loc: tuple[str | int, ...]) -> FieldPath:
 def _in_file(loc: FieldPath, source: Source) -> FieldPath:
     """Drop what pydantic adds to a path and the file doesn't have: the names of a union's members."""
     path: FieldPath = ()
+    block: Any = source.data
+    member: Any = None  # of the union that the block is in, as long as it has not been dropped
     for part in loc:
-        if (*path, part) in source.lines:
-            path = (*path, part)
+        if part == member:
+            member = None
+        elif (*path, part) in source.lines or (not source.lines and isinstance(block, dict) and part in block):
+            # Options of the command line are data without lines.
+            path, block = (*path, part), block[part]
+            member = block.get("kind") if isinstance(block, dict) else None
     return path
 
 
@@ -136,11 +142,11 @@ def _models(model: type[BaseModel], loc: FieldPath) -> list[type[BaseModel]]:
     """Find the blocks that can stand at a path; several where a union isn't decided."""
     blocks = [model]
     for part in loc:
-        fields = [field for block in blocks for field in _fields(block, part)]
-        if fields:
+        members = [block for block in blocks if _is_kind(block, part)]
+        if members and len(blocks) > 1:  # a member of a union; it may have a field of the same name
+            blocks = members
+        elif fields := [field for block in blocks for field in _fields(block, part)]:
             blocks = [block for field in fields for block in _blocks_in(field.annotation)]
-        else:
-            blocks = [block for block in blocks if _is_kind(block, part)] or blocks
     return blocks
 
 

@@ -7,22 +7,36 @@
      "factors": {"cell_type": ["B cells", …], "donor": […]},
      "contexts": [{"factors": {"cell_type": "B cells", "donor": "D1"}, "control_cells": 12, "cells": 40}, …],
      "perturbations": {"STAT1": {"type": "genetic", "cells": 300, "doses": []}, …},
-     "control": "control"}
+     "control": "control",
+     "methods": {"STAT1": "knockout", …},
+     "described": {"genetic": ["STAT1", "STAT3", …], "drug": […]},
+     "structures": true}
+
+The last three are there only where the training data named a method and where the model has features.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from campaigns.conditions import Context, split_combination
+from campaigns.conditions import (
+    FEATURES_ONLY,
+    IN_VOCABULARY,
+    METHODS,
+    Context,
+    Perturbation,
+    Support,
+    split_combination,
+    split_method,
+)
 from campaigns.errors import Problem, VocabularyError, Where
 
 FORMAT = 1
-PERTURBATION_TYPES = ("genetic", "cytokine", "drug")
+PERTURBATION_TYPES = ("genetic", "cytokine", "drug", "environment")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +49,14 @@ class SeenContext:
         Factor → value, for every factor of the model.
     control_cells, cells : int
         How many control cells, and how many cells in all, were seen in it.
+    adapted : bool
+        Whether it was learned after the training, from its control cells alone.
     """
 
     factors: Mapping[str, str]
     control_cells: int
     cells: int
+    adapted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +66,7 @@ class SeenPerturbation:
     Parameters
     ----------
     type : str
-        ``genetic``, ``cytokine`` or ``drug``.
+        ``genetic``, ``cytokine``, ``drug`` or ``environment``.
     cells : int
         How many cells were seen.
     doses : tuple of float
@@ -77,6 +94,12 @@ class Vocabulary:
         Label as in the data (``A``, or ``A+B`` for a combination) → what was seen of it. The control isn't among them.
     control : str
         Label of the control cells.
+    methods : mapping
+        Single genetic perturbation → ``knockout``, ``CRISPRi`` or ``CRISPRa``, where the data name it.
+    described : mapping
+        Single perturbation that the model has features of, seen or not → its type.
+    structures : bool
+        Whether the model can read the SMILES of a drug.
     """
 
     genes: tuple[str, ...]
@@ -84,6 +107,9 @@ class Vocabulary:
     contexts: tuple[SeenContext, ...]
     perturbations: Mapping[str, SeenPerturbation]
     control: str
+    methods: Mapping[str, str] = field(default_factory=dict)
+    described: Mapping[str, str] = field(default_factory=dict)
+    structures: bool = False
 
     @cached_property
     def by_parts(self) -> dict[tuple[str, ...], SeenPerturbation]:
@@ -108,6 +134,61 @@ class Vocabulary:
             for name in names:
                 doses.setdefault(name, set()).update(seen.doses)
         return {name: tuple(sorted(values)) for name, values in doses.items()}
+
+    @cached_property
+    def type_doses(self) -> dict[str, tuple[float, ...]]:
+        """Type of perturbation → all doses at which any of it was seen, ascending."""
+        doses: dict[str, set[float]] = {}
+        for seen in self.perturbations.values():
+            doses.setdefault(seen.type, set()).update(seen.doses)
+        return {type: tuple(sorted(values)) for type, values in doses.items()}
+
+    def type_of(self, name: str) -> str | None:
+        """Tell the type of a single perturbation that was seen, or that the model has features of."""
+        return self.part_types.get(name, self.described.get(name))
+
+    def is_adapted(self, context: Context) -> bool:
+        """Tell whether all that is known of a context was learned after the training, from control cells alone."""
+        wanted = set(context.factors)
+        agreeing = [seen.adapted for seen in self.contexts if wanted <= set(seen.factors.items())]
+        return bool(agreeing) and all(agreeing)
+
+    def support(self, perturbation: Perturbation) -> Support:
+        """Tell whether every part was seen in training, alone or in combinations."""
+        seen = all(part.name in self.part_types for part in perturbation.parts)
+        return IN_VOCABULARY if seen else FEATURES_ONLY
+
+    @cached_property
+    def methods_seen(self) -> tuple[str, ...]:
+        """The methods of all genetic perturbations that were seen."""
+        return tuple(method for method in METHODS if method in self.methods.values())
+
+    @cached_property
+    def _by_target(self) -> dict[str, tuple[str, ...]]:
+        """Target → its names with a method, where there are any."""
+        names: dict[str, tuple[str, ...]] = {}
+        for name in dict.fromkeys((*self.part_types, *self.described)):
+            target, method = split_method(name)
+            if method is not None:
+                names[target] = (*names.get(target, ()), name)
+        return names
+
+    def spellings(self, name: str) -> tuple[str, ...]:
+        """Give the names under which the model knows what a user wrote; several where the method is missing.
+
+        ``KLF1 (CRISPRa)`` is ``KLF1`` where that is how it was seen, and ``KLF1`` may be ``KLF1 (CRISPRa)``.
+        """
+        if name in self.part_types:
+            return (name,)
+        target, method = split_method(name)
+        variants = self._by_target.get(target, ())
+        if method is None:
+            return variants or ((name,) if name in self.described else ())
+        if name in variants:
+            return (name,)
+        # A gene that was never seen has the one method that the model has learned.
+        learned = self.methods.get(target) if target in self.part_types else "".join(self.methods_seen)
+        return (target,) if self.type_of(target) == "genetic" and learned == method else ()
 
     @cached_property
     def gene_set(self) -> frozenset[str]:
@@ -152,13 +233,19 @@ class Vocabulary:
             genes=tuple(data["genes"]),
             factors={factor: tuple(values) for factor, values in data["factors"].items()},
             contexts=tuple(
-                SeenContext(dict(seen["factors"]), seen["control_cells"], seen["cells"]) for seen in data["contexts"]
+                SeenContext(
+                    dict(seen["factors"]), seen["control_cells"], seen["cells"], bool(seen.get("adapted", False))
+                )
+                for seen in data["contexts"]
             ),
             perturbations={
                 name: SeenPerturbation(seen["type"], seen["cells"], tuple(sorted(map(float, seen["doses"]))))
                 for name, seen in data["perturbations"].items()
             },
             control=data["control"],
+            methods=dict(data.get("methods", {})),
+            described={name: type for type, names in data.get("described", {}).items() for name in names},
+            structures=data.get("structures", False),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -168,7 +255,12 @@ class Vocabulary:
             "genes": list(self.genes),
             "factors": {factor: list(values) for factor, values in self.factors.items()},
             "contexts": [
-                {"factors": dict(seen.factors), "control_cells": seen.control_cells, "cells": seen.cells}
+                {
+                    "factors": dict(seen.factors),
+                    "control_cells": seen.control_cells,
+                    "cells": seen.cells,
+                    **({"adapted": True} if seen.adapted else {}),
+                }
                 for seen in self.contexts
             ],
             "perturbations": {
@@ -176,7 +268,15 @@ class Vocabulary:
                 for name, seen in self.perturbations.items()
             },
             "control": self.control,
+            **self._optional_json(),
         }
+
+    def _optional_json(self) -> dict[str, Any]:
+        described: dict[str, list[str]] = {}
+        for name, type in self.described.items():
+            described.setdefault(type, []).append(name)
+        parts = {"methods": dict(self.methods), "described": described, "structures": self.structures}
+        return {key: value for key, value in parts.items() if value}
 
 
 class _Shape:
@@ -201,6 +301,27 @@ class _Shape:
             yield self.problem("control", "must be the label of the control cells")
         elif isinstance(data.get("perturbations"), dict) and control in data["perturbations"]:
             yield self.problem(f'perturbations["{control}"]', "the control isn't listed among the perturbations")
+        yield from self.methods(data.get("methods", {}))
+        yield from self.described(data.get("described", {}))
+        if not isinstance(data.get("structures", False), bool):
+            yield self.problem("structures", "must be true or false")
+
+    def methods(self, methods: Any) -> Iterator[Problem]:
+        if not isinstance(methods, dict):
+            yield self.problem("methods", "must be a mapping of perturbation to method")
+            return
+        for name, method in methods.items():
+            if method not in METHODS:
+                yield self.problem(f'methods["{name}"]', f"must be one of {', '.join(METHODS)}")
+
+    def described(self, described: Any) -> Iterator[Problem]:
+        if not isinstance(described, dict):
+            yield self.problem("described", "must be a mapping of type to names")
+            return
+        for type, names in described.items():
+            if type not in PERTURBATION_TYPES:
+                yield self.problem(f"described.{type}", f"must be one of {', '.join(PERTURBATION_TYPES)}")
+            yield from self.names(names, f"described.{type}")
 
     def names(self, names: Any, field: str, at_least: int = 0) -> Iterator[Problem]:
         if not isinstance(names, list) or not all(map(_is_name, names)):

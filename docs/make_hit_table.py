@@ -21,6 +21,8 @@ UNITS = {
     "score_se": STATED,
     "score_low": STATED,
     "score_high": STATED,
+    "members": "models",
+    "score_sd": STATED,
     "effect": SCALED,
     "effect_se": SCALED,
     "genes_used": "genes",
@@ -32,6 +34,7 @@ UNITS = {
     "top_down": LOG,
     "cells": "cells",
     "shards": "shards",
+    "prior_genes": "genes",
     "steps": "steps",
 }
 

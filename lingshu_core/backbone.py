@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from lingshu_core.errors import ConfigurationError
 from lingshu_core.tokens import MASK, N_TOKENS
@@ -53,6 +54,8 @@ class Backbone(nn.Module):
     def __init__(self, config: BackboneConfig, genes: int, generator: torch.Generator) -> None:
         super().__init__()
         self.config = config
+        self.checkpointing = False
+        """Whether blocks forget their activations in training and compute them anew on the way back."""
         self.genes = genes
         self.patches = -(-genes // config.patch_size)
         order = torch.randperm(genes, generator=generator)
@@ -72,7 +75,10 @@ class Backbone(nn.Module):
         hidden = torch.cat([prefix, self._patch(tokens)], dim=1)  # (cells, prefix + patches, width)
         rotation = rotary_angles(hidden.shape[1], self.config.width // self.config.heads, hidden.device)
         for block in self.blocks:
-            hidden = block(hidden, rotation)
+            if self.checkpointing and self.training and torch.is_grad_enabled():
+                hidden = checkpoint(block, hidden, rotation, use_reentrant=False)
+            else:
+                hidden = block(hidden, rotation)
         return self._unpatch(self.norm(hidden[:, prefix.shape[1] :]))
 
     def _patch(self, tokens: Tensor) -> Tensor:

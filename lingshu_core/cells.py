@@ -7,7 +7,8 @@ refused here, with the reason and the cure, before any training starts.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,13 +18,18 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import scipy.sparse as sp
+import zarr
+from fsspec.implementations.local import LocalFileSystem
 
 from lingshu_core.errors import MissingColumn, NotCounts, UnreadableCells, UnusableCells
+from lingshu_core.methods import canonical_methods, told_apart
+from lingshu_core.token_histogram import TokenHistogram
+from lingshu_core.tokens import encode
 from lingshu_core.vocabulary import join_parts, split_label
 
-ROLES_WITHOUT_CONTEXT = ("perturbation", "perturbation_type", "dose", "depth")
+ROLES_WITHOUT_CONTEXT = ("perturbation", "perturbation_type", "method", "dose", "depth")
 DEFAULT_CONTEXT = ("cell_type", "donor")
-PERTURBATION_TYPES = ("genetic", "cytokine", "drug")
+PERTURBATION_TYPES = ("genetic", "cytokine", "drug", "environment")
 DEFAULT_TYPE = "genetic"
 
 
@@ -34,17 +40,19 @@ class CellSource:
     Parameters
     ----------
     path
-        Local path, ``s3://`` or any other fsspec URL of an ``.h5ad``.
+        Local path, ``s3://`` or any other fsspec URL of an ``.h5ad`` or a ``.zarr``.
     columns
-        Role to name of the ``obs`` column: ``perturbation`` (required), ``perturbation_type``, ``dose``,
-        ``depth`` (total UMIs over all genes, where the file holds a panel only), and any number of
-        covariates such as ``cell_type``, ``donor``, ``batch``.
+        Role to name of the ``obs`` column: ``perturbation`` (without it every cell is a control: an atlas),
+        ``perturbation_type``, ``method`` (of genetic ones), ``dose``, ``depth`` (total UMIs over all genes, where
+        the file holds a panel only), and any number of covariates such as ``cell_type``, ``donor``, ``batch``.
     context
         Roles that make up a context; by default ``cell_type`` and ``donor`` as far as they are named.
     control
         Label of the control cells in the perturbation column.
     layer
         Layer with the raw counts; ``X`` when None.
+    genes
+        Genes to keep, in this order; all of the file when None.
     """
 
     path: str
@@ -52,6 +60,7 @@ class CellSource:
     context: tuple[str, ...] | None = None
     control: str = "control"
     layer: str | None = None
+    genes: tuple[str, ...] | None = None
 
     @property
     def context_roles(self) -> tuple[str, ...]:
@@ -124,14 +133,28 @@ class Cells:
 
     def digest(self) -> str:
         """Return the sha256 of all but the file's name: two equal digests are the same training data."""
-        state = hashlib.sha256()
-        for array in (self.counts.indptr, self.counts.indices, self.counts.data):
-            state.update(np.ascontiguousarray(array).astype(np.int64).tobytes())
+        counts = CountsDigest()
+        counts.update(self.counts)
+        return self.digest_with(counts.value())
+
+    def digest_with(self, counts_digest: bytes) -> str:
+        """Return the digest, given that of the counts."""
+        state = hashlib.sha256(counts_digest)
         state.update(self.depth.astype(np.float64).tobytes())
         state.update("\n".join((self.control, *self.context_roles)).encode())
         state.update("\n".join(self.genes).encode())
         state.update(self.obs.to_csv(index=False).encode())
         return state.hexdigest()
+
+    def token_histogram(self) -> TokenHistogram:
+        """Return how often each gene shows each token."""
+        histogram = TokenHistogram.empty(len(self.genes))
+        histogram.add(self.counts.indices, encode(self.counts.data), len(self))
+        return histogram
+
+    def counted(self) -> Cells:
+        """Return cells whose counts are in memory: these, or a sample of those that are on disk."""
+        return self
 
     def log1p_per_10k(self, keep: npt.NDArray[np.bool_] | None = None) -> npt.NDArray[np.float64]:
         """Return the mean of ``log1p counts per 10k`` over (some of the) cells, (genes,)."""
@@ -140,8 +163,24 @@ class Cells:
         return np.asarray(scaled.log1p().mean(axis=0)).ravel()
 
 
+class CountsDigest:
+    """A digest of counts that come in blocks of rows: the same however they are cut."""
+
+    def __init__(self) -> None:
+        self._parts = [hashlib.sha256() for _ in range(3)]
+
+    def update(self, counts: sp.csr_matrix) -> None:
+        """Take the next rows."""
+        for state, array in zip(self._parts, (np.diff(counts.indptr), counts.indices, counts.data), strict=True):
+            state.update(np.ascontiguousarray(array).astype(np.int64).tobytes())
+
+    def value(self) -> bytes:
+        """Return the digest of all rows so far."""
+        return b"".join(state.digest() for state in self._parts)
+
+
 def read_cells(source: CellSource, *, experiment: bool = True) -> Cells:
-    """Read and check an ``.h5ad``.
+    """Read and check an ``.h5ad`` or a ``.zarr``.
 
     Parameters
     ----------
@@ -163,30 +202,55 @@ def read_cells(source: CellSource, *, experiment: bool = True) -> Cells:
     UnusableCells
         If genes repeat, cells are empty, or there are no controls.
     """
-    table = _open(source.path)
+    table = open_table(source.path)
     counts = _counts(table, source)
-    _check_genes(table.var_names, source)
-    obs = _obs(table.obs, source, experiment)
-    depth = _depth(table.obs, counts, source)
+    check_genes(table.var_names, source)
+    counts = keep_genes(counts, table.var_names, source.genes)
+    obs = checked_obs(table.obs, source, experiment)
+    depth = checked_depth(table.obs, np.asarray(counts.sum(axis=1)).ravel(), source)
     cells = Cells(
         counts=counts,
-        genes=tuple(map(str, table.var_names)),
+        genes=source.genes or tuple(map(str, table.var_names)),
         obs=obs,
         depth=depth,
         context_roles=source.context_roles,
         control=source.control,
         source=source.path,
-        uns={key: str(value) for key, value in table.uns.items() if isinstance(value, (str, int, float))},
+        uns=plain_entries(table.uns),
     )
-    for role in cells.context_roles if experiment else ():
+    for role in cells.context_roles if experiment and "perturbation" in source.columns else ():
         _check_not_aliased(cells, role)
     return cells
 
 
-def _open(path: str) -> anndata.AnnData:
-    try:
+def open_table(path: str) -> anndata.AnnData:
+    """Read a whole file; errors as in :func:`read_cells`."""
+    with readable(path):
+        if is_zarr(path):
+            return anndata.read_zarr(open_zarr(path))
         with fsspec.open(path, "rb") as handle:
             return anndata.read_h5ad(handle)
+
+
+def is_zarr(path: str) -> bool:
+    """Tell a zarr store from an ``.h5ad`` by its name."""
+    return path.rstrip("/").endswith(".zarr")
+
+
+def open_zarr(path: str) -> zarr.Group:
+    """Open a zarr store for reading, in a folder or at a URL."""
+    filesystem, root = fsspec.core.url_to_fs(path)
+    if not filesystem.exists(root):
+        raise FileNotFoundError(path)
+    local = isinstance(filesystem, LocalFileSystem)
+    return zarr.open_group(root if local else zarr.storage.FsspecStore.from_url(path, read_only=True), mode="r")
+
+
+@contextmanager
+def readable(path: str) -> Iterator[None]:
+    """Say why a file can't be read in the words of :class:`UnreadableCells`."""
+    try:
+        yield
     except FileNotFoundError as error:
         raise UnreadableCells(
             f"{path}: no such file; check the path (and LINGSHU_DATA, if the path uses it)"
@@ -195,7 +259,22 @@ def _open(path: str) -> anndata.AnnData:
         raise UnreadableCells(f"{path}: access was denied; check the credentials in the environment") from error
     except (OSError, KeyError, ValueError, RuntimeError, ImportError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UnreadableCells(f"{path}: not a readable .h5ad ({reason}); write it with AnnData.write_h5ad") from error
+        kind, method = (".zarr", "write_zarr") if is_zarr(path) else (".h5ad", "write_h5ad")
+        raise UnreadableCells(f"{path}: not a readable {kind} ({reason}); write it with AnnData.{method}") from error
+
+
+def plain_entries(uns: Mapping[str, Any]) -> dict[str, str]:
+    """Return what ``uns`` has in plain values, as text."""
+    return {key: str(value) for key, value in uns.items() if isinstance(value, (str, int, float))}
+
+
+def keep_genes(counts: sp.csr_matrix, names: pd.Index, genes: tuple[str, ...] | None) -> sp.csr_matrix:
+    """Return the columns of some genes, in their order; all of them when None."""
+    if genes is None:
+        return counts
+    kept = counts[:, names.get_indexer(list(genes))]
+    kept.sort_indices()
+    return kept
 
 
 def _counts(table: anndata.AnnData, source: CellSource) -> sp.csr_matrix:
@@ -207,11 +286,12 @@ def _counts(table: anndata.AnnData, source: CellSource) -> sp.csr_matrix:
         raise MissingColumn(f"{where} is empty; name the layer that holds raw counts with data.layer")
     counts = sp.csr_matrix(matrix)
     counts.sum_duplicates()
-    _check_values(counts.data, where, list(table.layers))
+    check_values(counts.data, where, list(table.layers))
     return counts.astype(np.int32)
 
 
-def _check_values(values: npt.NDArray[Any], where: str, layers: list[str]) -> None:
+def check_values(values: npt.NDArray[Any], where: str, layers: list[str]) -> None:
+    """Refuse stored values that are no UMI counts."""
     elsewhere = f"; layers in the file: {', '.join(layers)}" if layers else ""
     cure = f"give raw UMI counts: name the layer that holds them with data.layer{elsewhere}"
     if not np.isfinite(values).all():
@@ -224,7 +304,8 @@ def _check_values(values: npt.NDArray[Any], where: str, layers: list[str]) -> No
         raise NotCounts(f"{where} has values that are no integers (such as {example:g}; {guess}?); {cure}")
 
 
-def _check_genes(names: pd.Index, source: CellSource) -> None:
+def check_genes(names: pd.Index, source: CellSource) -> None:
+    """Refuse genes without a name, and names that occur twice."""
     nameless = sum(not isinstance(name, str) or not name.strip() for name in names)
     if nameless:
         raise UnusableCells(f"{source.path}: var_names has {nameless} genes without a name; name them or drop them")
@@ -237,7 +318,8 @@ def _check_genes(names: pd.Index, source: CellSource) -> None:
         )
 
 
-def _obs(obs: pd.DataFrame, source: CellSource, experiment: bool) -> pd.DataFrame:
+def checked_obs(obs: pd.DataFrame, source: CellSource, experiment: bool) -> pd.DataFrame:
+    """Return ``obs`` with a column a role, checked; errors as in :func:`read_cells`."""
     for role, column in source.columns.items():
         if column not in obs:
             raise MissingColumn(
@@ -246,9 +328,10 @@ def _obs(obs: pd.DataFrame, source: CellSource, experiment: bool) -> pd.DataFram
     for role in source.context_roles:
         if role not in source.columns:
             raise MissingColumn(f"{source.path}: the context needs data.columns.{role}, which is not named")
+    experiment = experiment and "perturbation" in source.columns
     if experiment:
         _check_unused_labels(obs, source)
-    labels = obs[source.columns["perturbation"]].astype(object)
+    labels = _labels(obs, source)
     unlabelled = int(_is_blank(labels).sum())
     if unlabelled:
         raise UnusableCells(f"{source.path}: {unlabelled} cells have no perturbation label; drop them or label them")
@@ -270,8 +353,17 @@ def _obs(obs: pd.DataFrame, source: CellSource, experiment: bool) -> pd.DataFram
     out["perturbation_type"] = _types(obs, source, is_control)
     if experiment:
         _check_one_type(out, source)
+    if "method" in source.columns:
+        out["method"] = _methods(obs, source, out["perturbation_type"])
+        out["perturbation"] = told_apart(out["perturbation"], out["method"])
     out["dose"] = _doses(obs, source, out["perturbation_type"])
     return out
+
+
+def _labels(obs: pd.DataFrame, source: CellSource) -> pd.Series:
+    if "perturbation" not in source.columns:
+        return pd.Series(source.control, index=obs.index, dtype=object)
+    return obs[source.columns["perturbation"]].astype(object)
 
 
 def _is_blank(column: pd.Series) -> npt.NDArray[np.bool_]:
@@ -312,7 +404,8 @@ def _check_controls(labels: pd.Series, is_control: npt.NDArray[np.bool_], source
         )
     if is_control.all():
         raise UnusableCells(
-            f"{source.path}: every cell is labelled {source.control!r}: there is no perturbation to learn"
+            f"{source.path}: every cell is labelled {source.control!r}: there is no perturbation to learn; for an"
+            " atlas, to generate and embed with, write data.columns.perturbation: null"
         )
 
 
@@ -342,6 +435,22 @@ def _check_one_type(obs: pd.DataFrame, source: CellSource) -> None:
             )
 
 
+def _methods(obs: pd.DataFrame, source: CellSource, types: pd.Series) -> pd.Series:
+    """Read the method of genetic perturbations; empty for all other cells."""
+    column = obs[source.columns["method"]].reset_index(drop=True)
+    genetic = types == "genetic"
+    missing = int(_is_blank(column[genetic]).sum())
+    where = f"{source.path}: obs[{source.columns['method']!r}]"
+    if missing:
+        raise UnusableCells(
+            f"{where} is empty for {missing} cells with a genetic perturbation; fill it in, or leave"
+            " data.columns.method out"
+        )
+    methods = pd.Series("", index=column.index, dtype=object)
+    methods[genetic] = canonical_methods(column[genetic], where)
+    return methods
+
+
 def _doses(obs: pd.DataFrame, source: CellSource, types: pd.Series) -> npt.NDArray[np.float64]:
     if "dose" not in source.columns:
         return np.full(len(obs), np.nan)
@@ -368,8 +477,9 @@ def _doses(obs: pd.DataFrame, source: CellSource, types: pd.Series) -> npt.NDArr
     return doses
 
 
-def _depth(obs: pd.DataFrame, counts: sp.csr_matrix, source: CellSource) -> npt.NDArray[np.float64]:
-    read = np.asarray(counts.sum(axis=1)).ravel().astype(float)
+def checked_depth(obs: pd.DataFrame, totals: npt.NDArray[np.integer], source: CellSource) -> npt.NDArray[np.float64]:
+    """Return the library size of each cell, (cells,), from the file's column or the sums of counts ``totals``."""
+    read = totals.astype(float)
     empty = int((read == 0).sum())
     if empty:
         raise UnusableCells(f"{source.path}: {empty} cells have no counts at all; drop them (scanpy.pp.filter_cells)")
@@ -382,6 +492,23 @@ def _depth(obs: pd.DataFrame, counts: sp.csr_matrix, source: CellSource) -> npt.
             " at least the sum of the counts in the file"
         )
     return depth
+
+
+def check_experiment(cells: Cells, source: CellSource) -> None:
+    """Refuse what is no experiment: no controls, nothing but controls, two types of a label, a factor that tells.
+
+    Raises
+    ------
+    UnusableCells
+        Naming the file or files.
+    """
+    if "perturbation" not in source.columns:
+        return
+    named = replace(source, path=cells.source)
+    _check_controls(cells.obs["perturbation"], cells.is_control, named)
+    _check_one_type(cells.obs, named)
+    for role in cells.context_roles:
+        _check_not_aliased(cells, role)
 
 
 def _check_not_aliased(cells: Cells, role: str) -> None:

@@ -7,7 +7,8 @@
     ├── controls.safetensors      depths of the control cells of each seen context
     ├── vocabulary.json           genes, context factors, perturbations (readable without torch)
     ├── model.json                configuration, training, digest of the data, licence, source, versions
-    └── manifest.json             format, size and sha256 of the other four; its digest names the model
+    ├── priors.json               what each perturbation lowers in each context; older checkpoints have none
+    └── manifest.json             format, size and sha256 of the others; its digest names the model
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from typing import Any
 
@@ -28,6 +29,9 @@ import torch
 
 from lingshu_core.denoiser import Denoiser, DenoiserConfig, GeneStatistics
 from lingshu_core.errors import CheckpointError, ConfigurationError
+from lingshu_core.neighbours import stored_bank
+from lingshu_core.perturbation_features import FeatureOrigin
+from lingshu_core.prior_genes import PriorGenes
 from lingshu_core.training import TrainingConfig
 from lingshu_core.vocabulary import Vocabulary
 
@@ -39,6 +43,7 @@ WEIGHTS, CONTROLS, VOCABULARY, CARD, MANIFEST = (
     "model.json",
     "manifest.json",
 )
+PRIORS = "priors.json"
 _FILES = (WEIGHTS, CONTROLS, VOCABULARY, CARD)
 _LIBRARIES = ("torch", "numpy", "safetensors", "anndata")
 
@@ -55,6 +60,10 @@ class Provenance:
     training: TrainingConfig
     history: tuple[Mapping[str, float], ...] = ()
     held_out: str = ""
+    identity: str = ""
+    """Digest of the data and the settings that the training was made of."""
+    features: tuple[FeatureOrigin, ...] = ()
+    """What describes perturbations, source by source."""
 
 
 @dataclass(frozen=True)
@@ -62,13 +71,14 @@ class CheckpointHeader:
     """All of a checkpoint but its weights: enough to plan a screen.
 
     ``control_depths`` has one sorted array per context of the vocabulary; ``digest`` is the sha256 of the
-    manifest and names the model.
+    manifest and names the model. ``priors`` is None for a checkpoint that was written before there were any.
     """
 
     vocabulary: Vocabulary
     control_depths: tuple[npt.NDArray[np.float64], ...]
     card: Mapping[str, Any]
     digest: str
+    priors: PriorGenes | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -84,6 +94,7 @@ def save_checkpoint(
     vocabulary: Vocabulary,
     depths: tuple[npt.NDArray[np.float64], ...],
     provenance: Provenance,
+    priors: PriorGenes | None = None,
 ) -> str:
     """Write a checkpoint to a local folder or any fsspec URL; the manifest is written last.
 
@@ -100,6 +111,18 @@ def save_checkpoint(
         "training": asdict(provenance.training),
         "versions": {name: version(name).split("+")[0] for name in _LIBRARIES},
     }
+    return write_checkpoint(folder, denoiser, vocabulary, depths, card, priors)
+
+
+def write_checkpoint(
+    folder: str,
+    denoiser: Denoiser,
+    vocabulary: Vocabulary,
+    depths: tuple[npt.NDArray[np.float64], ...],
+    card: Mapping[str, Any],
+    priors: PriorGenes | None = None,
+) -> str:
+    """Write the files of a checkpoint under a card that is made already; returns the model's digest."""
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in denoiser.state_dict().items()}
     content = {
         WEIGHTS: safetensors.torch.save(state),
@@ -107,6 +130,8 @@ def save_checkpoint(
         VOCABULARY: _to_bytes(vocabulary.to_json()),
         CARD: _to_bytes(card),
     }
+    if priors is not None:
+        content[PRIORS] = _to_bytes(priors.to_json())
     files = {name: {"size": len(data), "sha256": _sha256(data)} for name, data in content.items()}
     content[MANIFEST] = _to_bytes({"format": CHECKPOINT_FORMAT, "files": files})
     filesystem, root = fsspec.core.url_to_fs(folder)
@@ -119,14 +144,17 @@ def save_checkpoint(
 def load_header(folder: str) -> CheckpointHeader:
     """Read and check a checkpoint without its weights; errors as in :func:`load_checkpoint`."""
     digest, files = _read_manifest(folder)
-    content = {name: _read_checked(folder, name, files) for name in (CONTROLS, VOCABULARY, CARD)}
-    depths = _load_tensors(folder, content[CONTROLS])
-    return CheckpointHeader(
-        vocabulary=Vocabulary.from_json(_from_bytes(folder, VOCABULARY, content[VOCABULARY])),
-        control_depths=tuple(depths[str(i)] for i in range(len(depths))),
-        card=_from_bytes(folder, CARD, content[CARD]),
-        digest=digest,
-    )
+    present = [name for name in (CONTROLS, VOCABULARY, CARD, PRIORS) if name in files]
+    content = {name: _read_checked(folder, name, files) for name in present}
+    card = _from_bytes(folder, CARD, content[CARD])
+    _configuration(folder, card)
+    try:
+        vocabulary = Vocabulary.from_json(_from_bytes(folder, VOCABULARY, content[VOCABULARY]))
+        priors = PriorGenes.from_json(_from_bytes(folder, PRIORS, content[PRIORS])) if PRIORS in content else None
+    except CheckpointError as error:
+        raise CheckpointError(f"{folder}/{str(error).removeprefix(f'{folder}/')}") from error
+    depths = _control_depths(folder, _load_tensors(folder, CONTROLS, content[CONTROLS]), len(vocabulary.contexts))
+    return CheckpointHeader(vocabulary, depths, card, digest, priors=priors)
 
 
 def load_checkpoint(folder: str, device: torch.device | None = None) -> Checkpoint:
@@ -141,7 +169,7 @@ def load_checkpoint(folder: str, device: torch.device | None = None) -> Checkpoi
     _, files = _read_manifest(folder)
     state = {
         name: torch.from_numpy(array)
-        for name, array in _load_tensors(folder, _read_checked(folder, WEIGHTS, files)).items()
+        for name, array in _load_tensors(folder, WEIGHTS, _read_checked(folder, WEIGHTS, files)).items()
     }
     denoiser = _rebuild(folder, _configuration(folder, header.card), header.vocabulary, state)
     return Checkpoint(
@@ -150,37 +178,69 @@ def load_checkpoint(folder: str, device: torch.device | None = None) -> Checkpoi
         header.card,
         header.digest,
         denoiser.to(device or torch.device("cpu")).eval(),
+        priors=header.priors,
     )
+
+
+def _control_depths(
+    folder: str, stored: Mapping[str, npt.NDArray[Any]], contexts: int
+) -> tuple[npt.NDArray[np.float64], ...]:
+    if set(stored) != {str(i) for i in range(contexts)}:
+        raise CheckpointError(
+            f"{folder}/{CONTROLS}: has the depths of {len(stored)} contexts and {VOCABULARY} has {contexts} contexts;"
+            " they are of different models: fetch the checkpoint again"
+        )
+    return tuple(stored[str(i)] for i in range(contexts))
 
 
 def _configuration(folder: str, card: Mapping[str, Any]) -> DenoiserConfig:
     try:
+        str(card["paths"])
         return DenoiserConfig.from_json(card["configuration"])
-    except (KeyError, TypeError, ConfigurationError) as error:
+    except (KeyError, TypeError, ValueError, ConfigurationError) as error:
         raise CheckpointError(
             f"{folder}/{CARD}: this version can't read its configuration ({error}): use the version of lingshu-screen"
             " that wrote it, or train again"
         ) from error
 
 
-def _load_tensors(folder: str, data: bytes) -> dict[str, npt.NDArray[Any]]:
+def _load_tensors(folder: str, name: str, data: bytes) -> dict[str, npt.NDArray[Any]]:
     try:
         return dict(safetensors.numpy.load(data))
-    except safetensors.SafetensorError as error:
-        raise CheckpointError(f"{folder}: not a safetensors file ({error}); fetch the checkpoint again") from error
+    except (safetensors.SafetensorError, KeyError, TypeError) as error:  # the latter two: numpy has no such number type
+        raise CheckpointError(
+            f"{folder}/{name}: not a safetensors file of a model ({error}); fetch the checkpoint again"
+        ) from error
 
 
 def _rebuild(folder: str, config: DenoiserConfig, words: Vocabulary, state: dict[str, torch.Tensor]) -> Denoiser:
     """Build the denoiser in the shape of its weights and load them."""
+    _check_panel(folder, state, len(words.genes))
     try:
         statistics = _shapes(state, len(words.genes))
         factors = tuple(len(values) for values in words.factors.values())
-        denoiser = Denoiser(config, factors, len(words.parts), statistics)
+        bank = stored_bank({name.removeprefix("neighbours."): value for name, value in state.items()})
+        denoiser = Denoiser(config, factors, len(words.parts), statistics, bank=bank)
         denoiser.load_state_dict(state)
-    except (KeyError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
+    except (KeyError, RuntimeError, ValueError, IndexError, TypeError) as error:
+        reason = " ".join(str(error).split())[:200]
         raise CheckpointError(f"{folder}: weights and configuration do not fit together ({reason})") from error
     return denoiser
+
+
+def _check_panel(folder: str, state: Mapping[str, torch.Tensor], genes: int) -> None:
+    """Make sure that the weights are a cell model's, and of as many genes as the vocabulary names."""
+    order = state.get("gene_order")
+    if order is None:
+        names = ", ".join(sorted(state)[:3]) or "nothing"
+        raise CheckpointError(
+            f"{folder}/{WEIGHTS}: not the weights of a cell model (they hold {names}); fetch the checkpoint again"
+        )
+    if order.shape != (genes,) or not torch.equal(order.sort().values, torch.arange(genes)):
+        raise CheckpointError(
+            f"{folder}: wrong gene panel: the weights are of {order.numel():,} genes and {VOCABULARY} has {genes:,};"
+            " they are of different models: fetch the checkpoint again"
+        )
 
 
 def _shapes(state: Mapping[str, torch.Tensor], genes: int) -> GeneStatistics:
@@ -226,8 +286,9 @@ def _read(folder: str, name: str) -> bytes:
         filesystem, root = fsspec.core.url_to_fs(folder)
         return bytes(filesystem.cat_file(f"{root}/{name}"))
     except (FileNotFoundError, NotADirectoryError) as error:
+        what = f"{name} is missing" if isinstance(error, FileNotFoundError) else "it is a file, and a model is a folder"
         raise CheckpointError(
-            f"{folder}: no checkpoint here ({name} is missing); train one with `lingshu train`, or correct `model:`"
+            f"{folder}: no checkpoint here ({what}); train one with `lingshu train`, or correct `model:`"
         ) from error
     except (OSError, ValueError, ImportError) as error:  # ValueError, ImportError: no file system of that name
         raise CheckpointError(f"{folder}/{name}: can't be read ({error})") from error
@@ -240,7 +301,7 @@ def _to_bytes(content: Mapping[str, Any]) -> bytes:
 def _from_bytes(folder: str, name: str, data: bytes) -> dict[str, Any]:
     try:
         content = json.loads(data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{folder}/{name}: not JSON ({error}); fetch the checkpoint again") from error
     if not isinstance(content, dict):
         raise CheckpointError(f"{folder}/{name}: not a JSON object; fetch the checkpoint again")

@@ -4,12 +4,14 @@ Every factor of a context, every part of a perturbation and the depth has an emb
 "unspecified" and of the control is zero and stays zero. A combination is the sum of its parts, so it does
 not depend on their order. A drug's embedding is scaled by a Hill curve of its dose with a learned
 half-maximal dose and slope, zero at dose zero.
+
+A part without an identity of its own is a mixture of those that have one (``neighbours``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -47,28 +49,28 @@ class Condition:
 class ConditionBatch:
     """Indices of the conditions of a batch of cells.
 
-    ``factors`` (cells, factors), ``parts`` (cells, parts) with 0 for "none", ``doses`` (cells, parts) with
-    NaN for "without a dose", ``log_depth`` (cells,).
+    ``factors`` (cells, factors), ``parts`` (cells, parts) with 0 for "none", ``rows`` (cells, parts) the row of
+    each part in the model's feature bank with 0 for "no features", ``doses`` (cells, parts) with NaN for
+    "without a dose", ``log_depth`` (cells,).
     """
 
     factors: Tensor
     parts: Tensor
+    rows: Tensor
     doses: Tensor
     log_depth: Tensor
 
     def as_control(self) -> ConditionBatch:
         """Return the same cells as controls: same context and depth, no perturbation."""
-        return ConditionBatch(self.factors, torch.zeros_like(self.parts), self.doses, self.log_depth)
+        return replace(self, parts=torch.zeros_like(self.parts), rows=torch.zeros_like(self.rows))
 
     def __getitem__(self, rows: slice | Tensor) -> ConditionBatch:
         """Return some of the cells."""
-        return ConditionBatch(self.factors[rows], self.parts[rows], self.doses[rows], self.log_depth[rows])
+        return ConditionBatch(*(getattr(self, each.name)[rows] for each in fields(self)))
 
     def to(self, device: torch.device) -> ConditionBatch:
         """Return the batch on another device."""
-        return ConditionBatch(
-            self.factors.to(device), self.parts.to(device), self.doses.to(device), self.log_depth.to(device)
-        )
+        return ConditionBatch(*(getattr(self, each.name).to(device) for each in fields(self)))
 
 
 def index_conditions(
@@ -93,14 +95,15 @@ def index_conditions(
     width = max((len(c.parts) for c in conditions), default=0) or 1
     factors = np.zeros((len(conditions), len(vocabulary.factors)), dtype=np.int64)
     parts = np.zeros((len(conditions), width), dtype=np.int64)
+    rows = np.zeros((len(conditions), width), dtype=np.int64)
     doses = np.full((len(conditions), width), np.nan, dtype=np.float32)
-    for row, condition in enumerate(conditions):
-        factors[row] = _factor_indices(vocabulary, condition.context)
+    for cell, condition in enumerate(conditions):
+        factors[cell] = _factor_indices(vocabulary, condition.context)
         for slot, (name, dose) in enumerate(condition.parts):
-            parts[row, slot] = _known(vocabulary, "perturbation", name)
-            doses[row, slot] = np.nan if dose is None else dose
+            parts[cell, slot], rows[cell, slot] = _part(vocabulary, name)
+            doses[cell, slot] = np.nan if dose is None else dose
     log_depth = np.log(np.asarray(depth, dtype=np.float64)).astype(np.float32)
-    return ConditionBatch(*map(torch.from_numpy, (factors, parts, doses, log_depth)))
+    return ConditionBatch(*map(torch.from_numpy, (factors, parts, rows, doses, log_depth)))
 
 
 def _factor_indices(vocabulary: Vocabulary, context: Mapping[str, str]) -> list[int]:
@@ -114,6 +117,14 @@ def _factor_indices(vocabulary: Vocabulary, context: Mapping[str, str]) -> list[
     ]
 
 
+def _part(vocabulary: Vocabulary, name: str) -> tuple[int, int]:
+    """Return the index of a part and its row in the feature bank; seen or described, one of them at least."""
+    index, row = vocabulary.index("perturbation", name), vocabulary.feature_row(name)
+    if index is None:
+        return (vocabulary.unnamed, row) if row else (_known(vocabulary, "perturbation", name), 0)
+    return index, row
+
+
 def _known(vocabulary: Vocabulary, kind: str, value: str) -> int:
     index = vocabulary.index(kind, value)
     if index is None:
@@ -125,6 +136,25 @@ class ConditionEncoder(nn.Module):
     """Embeddings of context factors, perturbation and depth, in ``dim`` dimensions.
 
     Depth is embedded by linear interpolation between the embeddings of knots on the log scale.
+
+    Parameters
+    ----------
+    dim
+        Width of every embedding.
+    factor_sizes
+        Values of each context factor.
+    perturbations
+        Single perturbations that were seen.
+    depth_knots
+        Increasing log depths, (knots,).
+    typical_dose
+        Where the Hill curve of each perturbation starts at one half, (perturbations + 1,).
+    scale
+        Standard deviation of the embeddings at the start.
+    use_depth
+        Whether the depth is part of the latent.
+    interaction
+        Whether the context may change what a perturbation does: z_p · (1 + M z_context), M zero at the start.
     """
 
     depth_knots: Tensor
@@ -140,6 +170,7 @@ class ConditionEncoder(nn.Module):
         *,
         scale: float,
         use_depth: bool,
+        interaction: bool = False,
     ) -> None:
         super().__init__()
         self.factors = nn.ModuleList(_embedding(size, dim, scale) for size in factor_sizes)
@@ -150,23 +181,40 @@ class ConditionEncoder(nn.Module):
         nn.init.normal_(self.depth.weight, std=scale)
         # One half-maximal dose and slope per perturbation; index 0 (control) is never used.
         self.log_half_dose = nn.Parameter(torch.log(typical_dose))
-        self.log_slope = nn.Parameter(torch.zeros(perturbations + 1))
+        self.log_slope = nn.Parameter(torch.zeros(len(typical_dose)))
+        self.unnamed = perturbations + 1
+        self.mix = nn.Linear(dim, dim, bias=False) if interaction else None
+        if self.mix is not None:
+            nn.init.zeros_(self.mix.weight)
+
+    @property
+    def factor_tables(self) -> list[nn.Embedding]:
+        """The embeddings of each context factor's values."""
+        return [table for table in self.factors if isinstance(table, nn.Embedding)]
 
     def context(self, batch: ConditionBatch) -> list[Tensor]:
         """Return one embedding per factor, each (cells, dim)."""
         return [table(batch.factors[:, i]) for i, table in enumerate(self.factors)]
 
-    def perturbed(self, batch: ConditionBatch) -> Tensor:
-        """Return the summed embedding of the perturbation parts, (cells, dim); zero for controls."""
-        embedded = self.perturbation(batch.parts)  # (cells, parts, dim)
-        return (embedded * self._response(batch)[..., None]).sum(dim=1)
+    def perturbed(self, batch: ConditionBatch, mixture: Tensor | None = None) -> Tensor:
+        """Return the summed embedding of the perturbation parts, (cells, dim); zero for controls.
 
-    def _response(self, batch: ConditionBatch) -> Tensor:
-        """Hill response d^h / (d^h + k^h) of each part, (cells, parts); 1 where no dose is given."""
-        dosed = ~torch.isnan(batch.doses)
-        log_dose = torch.log(torch.where(dosed, batch.doses, 1.0))
-        hill = torch.sigmoid(torch.exp(self.log_slope[batch.parts]) * (log_dose - self.log_half_dose[batch.parts]))
-        return torch.where(dosed, hill, 1.0)
+        ``mixture`` (cells, parts, perturbations + 1) has the weights of the seen perturbations for parts that
+        have no identity of their own.
+        """
+        named = batch.parts != self.unnamed
+        identity = torch.where(named, batch.parts, CONTROL_INDEX)
+        embedded, half_dose, slope = self.perturbation(identity), self.log_half_dose[identity], self.log_slope[identity]
+        if mixture is not None:
+            # Detached: identities are learned from their own cells, whatever is borrowed from them.
+            embedded = torch.where(named[..., None], embedded, mixture @ self.perturbation.weight.detach())
+            half_dose = torch.where(named, half_dose, mixture @ self.log_half_dose.detach())
+            slope = torch.where(named, slope, mixture @ self.log_slope.detach())
+        response = _hill(batch.doses, half_dose, slope)
+        total: Tensor = (embedded * response[..., None]).sum(dim=1)
+        if self.mix is not None and len(self.factors):
+            total = total * (1.0 + self.mix(torch.stack(self.context(batch)).sum(dim=0)))
+        return total
 
     def depth_embedding(self, batch: ConditionBatch) -> Tensor:
         """Return the interpolated embedding of the depth, (cells, dim)."""
@@ -176,17 +224,24 @@ class ConditionEncoder(nn.Module):
         weight = ((batch.log_depth - low) / (high - low)).clamp(0.0, 1.0)[:, None]
         return torch.lerp(self.depth(position - 1), self.depth(position), weight)
 
-    def latent(self, batch: ConditionBatch) -> Tensor:
+    def latent(self, batch: ConditionBatch, mixture: Tensor | None = None) -> Tensor:
         """Return the sum of all embeddings, (cells, dim): the latent of the low-rank tilt."""
-        total = sum(self.context(batch), self.perturbed(batch))
+        total = sum(self.context(batch), self.perturbed(batch, mixture))
         return total + self.depth_embedding(batch) if self.use_depth else total
 
-    def prefix(self, batch: ConditionBatch) -> Tensor:
+    def prefix(self, batch: ConditionBatch, mixture: Tensor | None = None) -> Tensor:
         """Return the prefix tokens of the transformer, (cells, factors + 1 [+ 1], dim)."""
-        tokens = [*self.context(batch), self.perturbed(batch)]
+        tokens = [*self.context(batch), self.perturbed(batch, mixture)]
         if self.use_depth:
             tokens.append(self.depth_embedding(batch))
         return torch.stack(tokens, dim=1)
+
+
+def _hill(doses: Tensor, log_half_dose: Tensor, log_slope: Tensor) -> Tensor:
+    """Return d^h / (d^h + k^h), (cells, parts); 1 where no dose is given."""
+    dosed = ~torch.isnan(doses)
+    log_dose = torch.log(torch.where(dosed, doses, 1.0))
+    return torch.where(dosed, torch.sigmoid(torch.exp(log_slope) * (log_dose - log_half_dose)), 1.0)
 
 
 def _embedding(values: int, dim: int, scale: float) -> nn.Embedding:

@@ -29,8 +29,11 @@ from torch import Tensor, nn
 from lingshu_core.backbone import Backbone, BackboneConfig
 from lingshu_core.conditioning import ConditionBatch, ConditionEncoder
 from lingshu_core.errors import ConfigurationError
+from lingshu_core.neighbours import FeatureBank, Neighbours
 from lingshu_core.tokens import MASK, N_TOKENS, REPRESENTATIVE_COUNTS
 
+MOST_LOGITS = 2**24
+"""Logits that are computed at once, 64 MB of them; more come piece by piece."""
 N_STATISTICS = 2
 """Sufficient statistics φ of the tilt: presence 1[v > 0] and log(1 + v)."""
 
@@ -51,6 +54,8 @@ class DenoiserConfig:
         Dropout on the pooled path's latent.
     depth_knots
         Knots of the piecewise linear depth embedding.
+    interaction
+        Whether the context may change what a perturbation does.
     backbone
         Shape of the transformer, or None for ``direct``.
     """
@@ -62,6 +67,7 @@ class DenoiserConfig:
     depth_token: bool = True
     dropout: float = 0.1
     depth_knots: int = 16
+    interaction: bool = False
     backbone: BackboneConfig | None = None
 
     @property
@@ -72,6 +78,7 @@ class DenoiserConfig:
             "tilt": self.tilt,
             "pooled": self.tilt and self.pooled_width > 0,
             "depth": self.depth_token,
+            "interaction": self.interaction,
             "backbone": self.backbone is not None,
         }
         return "+".join(name for name, on in switches.items() if on)
@@ -102,6 +109,14 @@ CONFIGURATIONS: Mapping[str, DenoiserConfig] = {
     "tiny": DenoiserConfig(backbone=BackboneConfig(blocks=2, width=64, heads=2, feed_forward=256, patch_size=32)),
     "small": DenoiserConfig(backbone=BackboneConfig(blocks=4, width=128, heads=4, feed_forward=512, patch_size=32)),
     "base": DenoiserConfig(backbone=BackboneConfig(blocks=8, width=384, heads=6, feed_forward=1536, patch_size=32)),
+    # As published: context and perturbation reach the genes through the prefix tokens and in no other way.
+    "paper": DenoiserConfig(
+        pooled_width=0,
+        tilt=False,
+        gene_bias=False,
+        depth_token=False,
+        backbone=BackboneConfig(blocks=13, width=640, heads=10, feed_forward=2560, patch_size=32),
+    ),
 }
 """Named configurations; ``direct`` is the default on a CPU (see docs/benchmarks.md)."""
 
@@ -162,6 +177,13 @@ class Features:
     theta: Tensor
     hidden: Tensor | None = field(default=None)
 
+    def split(self, sizes: list[int]) -> list[Features]:
+        """Cut into runs of genes. (The gradient of a split is one tensor; that of a slice is one for each slice.)"""
+        thetas = torch.split(self.theta, sizes, dim=1)
+        if self.hidden is None:
+            return [Features(theta) for theta in thetas]
+        return [Features(*pair) for pair in zip(thetas, torch.split(self.hidden, sizes, dim=1), strict=True)]
+
     def guided(self, unconditional: Features, strength: float) -> Features:
         """Return features whose logits are a_u + (w + 1)(a_c − a_u); logits are linear in the features."""
         theta = torch.lerp(unconditional.theta, self.theta, strength + 1.0)
@@ -171,7 +193,23 @@ class Features:
 
 
 class Denoiser(nn.Module):
-    """Logits of every gene's tokens from visible tokens and condition; genes in the inner order."""
+    """Logits of every gene's tokens from visible tokens and condition; genes in the inner order.
+
+    Parameters
+    ----------
+    config
+        Hyper-parameters.
+    factor_sizes
+        Values of each context factor.
+    perturbations
+        Single perturbations that were seen.
+    genes
+        What is known of the training cells.
+    seed
+        Seed of the initial weights.
+    bank
+        Feature vectors of perturbations; None: there are none.
+    """
 
     statistics: Tensor
     gene_order: Tensor
@@ -184,10 +222,12 @@ class Denoiser(nn.Module):
         perturbations: int,
         genes: GeneStatistics,
         seed: int = 0,
+        bank: FeatureBank | None = None,
     ) -> None:
         super().__init__()
         self.config = config
         self.genes = len(genes.support)
+        self.neighbours = None if bank is None else Neighbours(bank)
         generator = torch.Generator().manual_seed(seed)
         order = torch.argsort(genes.support, stable=True)
         self.register_buffer("gene_order", order)
@@ -214,6 +254,7 @@ class Denoiser(nn.Module):
                 genes.typical_dose,
                 scale=rank**-0.5,
                 use_depth=config.depth_token,
+                interaction=config.interaction,
             )
             self.tilt = nn.Parameter(torch.zeros(rank, self.genes * N_STATISTICS), requires_grad=config.tilt)
             self.pooled = PooledPath(self.genes, config) if config.tilt and config.pooled_width else None
@@ -240,6 +281,7 @@ class Denoiser(nn.Module):
             genes.typical_dose,
             scale=0.02,
             use_depth=self.config.depth_token,
+            interaction=self.config.interaction,
         )
         self.head = nn.Linear(shape.width, N_TOKENS, bias=False)
         # Zero: the model starts as its direct paths, and the transformer adds to them.
@@ -260,13 +302,18 @@ class Denoiser(nn.Module):
             return Features(theta)
         device = tokens.device.type
         with torch.autocast(device_type=device, dtype=torch.bfloat16):
-            hidden = self.backbone(tokens, self.prefix.prefix(batch))
+            hidden = self.backbone(tokens, self.prefix.prefix(batch, self._mixture(batch)))
         return Features(theta, hidden)
+
+    def _mixture(self, batch: ConditionBatch) -> Tensor | None:
+        """Weights of the seen perturbations for those known by their features; None where all have identities."""
+        unnamed = batch.parts == self.conditions.unnamed
+        return self.neighbours(batch) if self.neighbours is not None and bool(unnamed.any()) else None
 
     def _theta(self, tokens: Tensor, batch: ConditionBatch) -> Tensor:
         if not self.config.tilt:
             return tokens.new_zeros((len(tokens), self.genes, N_STATISTICS), dtype=torch.float32)
-        latent = self.conditions.latent(batch)
+        latent = self.conditions.latent(batch, self._mixture(batch))
         if self.pooled is not None:
             latent = self.pooled(tokens, latent, self.statistics)
         return (latent @ self.tilt).view(len(tokens), self.genes, N_STATISTICS)  # (cells, genes · 2) → genes, 2
@@ -292,19 +339,29 @@ class Denoiser(nn.Module):
         return logits
 
     def losses(self, tokens: Tensor, masked_tokens: Tensor, batch: ConditionBatch) -> Iterator[tuple[slice, Tensor]]:
-        """Yield the cross-entropy of every place, a group at a time: (genes, (cells, genes of the group))."""
+        """Yield the cross-entropy of every place, some genes at a time: (genes, (cells, those genes)).
+
+        Genes come in their groups, and a group in pieces of ``MOST_LOGITS`` logits: of 18,080 genes and 281 tokens
+        they take 20 MB a cell, and several copies of them would be needed at once.
+        """
         features = self.features(masked_tokens, batch)
-        for group in self.groups:
-            genes = slice(group.start, group.stop)
-            # A count beyond the gene's own vocabulary is scored as the largest token that it has.
-            target = tokens[:, genes].clamp_max(group.tokens - 1)
-            logits = self.group_logits(features, group)
-            flat = nn.functional.cross_entropy(
-                logits.reshape(-1, group.tokens),  # (cells · genes, tokens)
-                target.reshape(-1),
-                reduction="none",
-            )
-            yield genes, flat.view(len(tokens), -1)  # back to (cells, genes)
+        cut = [(group, piece) for group in self.groups for piece in cut_group(group, len(tokens))]
+        parts = features.split([piece.stop - piece.start for _, piece in cut])
+        for (group, piece), part in zip(cut, parts, strict=True):
+            yield slice(piece.start, piece.stop), self._cross_entropy(part, group, piece, tokens)
+
+    def _cross_entropy(self, features: Features, group: SupportGroup, piece: SupportGroup, tokens: Tensor) -> Tensor:
+        genes = slice(piece.start, piece.stop)
+        # A count beyond the gene's own vocabulary is scored as the largest token that it has.
+        target = tokens[:, genes].clamp_max(piece.tokens - 1)
+        bias = self.bias[group.index][piece.start - group.start : piece.stop - group.start]
+        alone = replace(piece, start=0, stop=piece.stop - piece.start)  # the features are those of the piece
+        flat = nn.functional.cross_entropy(
+            self.group_logits(features, alone, bias).reshape(-1, piece.tokens),  # (cells · genes, tokens)
+            target.reshape(-1),
+            reduction="none",
+        )
+        return flat.view(len(tokens), -1)  # back to (cells, genes)
 
 
 class PooledPath(nn.Module):
@@ -345,6 +402,13 @@ def tilt_statistics() -> Tensor:
     """Return φ of every token, (2, 281): presence and log(1 + count)."""
     counts = torch.from_numpy(REPRESENTATIVE_COUNTS)
     return torch.stack([(counts > 0).float(), torch.log1p(counts)])
+
+
+def cut_group(group: SupportGroup, cells: int) -> tuple[SupportGroup, ...]:
+    """Cut a group into pieces that have at most ``MOST_LOGITS`` logits each for so many cells, or a single gene."""
+    genes = max(1, MOST_LOGITS // (cells * group.tokens))
+    starts = range(group.start, group.stop, genes)
+    return tuple(replace(group, start=start, stop=min(start + genes, group.stop)) for start in starts)
 
 
 def support_groups(sorted_support: Tensor) -> tuple[SupportGroup, ...]:

@@ -46,7 +46,7 @@ def _spread(cells: int, generator: torch.Generator) -> Tensor:
     return (offset + torch.arange(cells) / cells) % 1.0
 
 
-def mask_tokens(tokens: Tensor, times: Tensor, generator: torch.Generator) -> Tensor:
+def mask_tokens(tokens: Tensor, times: Tensor, generator: torch.Generator, share: slice = slice(None)) -> Tensor:
     """Mask every gene of a cell independently with the cell's probability t.
 
     Parameters
@@ -54,13 +54,16 @@ def mask_tokens(tokens: Tensor, times: Tensor, generator: torch.Generator) -> Te
     tokens
         Value tokens, (cells, genes).
     times
-        Masking probabilities, (cells,).
+        Masking probabilities, (cells,); of the whole batch, where ``tokens`` are a share of it.
+    share
+        Which cells of the batch ``tokens`` are. The noise of all of them is drawn, so that it doesn't depend on
+        how the batch is shared out.
 
     Returns
     -------
     Tokens with ``MASK`` in the masked places, (cells, genes).
     """
-    masked = torch.rand(tokens.shape, generator=generator) < times[:, None]
+    masked = torch.rand((len(times), tokens.shape[1]), generator=generator)[share] < times[share, None]
     return torch.where(masked, MASK, tokens)
 
 

@@ -7,7 +7,9 @@
     │   ├── UnreadableCells          not there, not an .h5ad, or not complete
     │   ├── NotCounts                values that are no UMI counts (log-normalised, scaled, negative, NaN)
     │   ├── MissingColumn            a column, layer or label that the YAML names is not in the file
-    │   └── UnusableCells            counts, but not a usable experiment (no controls, duplicate genes, …)
+    │   ├── UnusableCells            counts, but not a usable experiment (no controls, duplicate genes, …)
+    │   └── PanelError               cells that share too few genes with the model
+    ├── FeatureError                 features of perturbations that can't be read or used
     ├── ConditionError               a condition that the model has no tokens for
     ├── ConfigurationError           hyper-parameters that don't fit together
     ├── TrainingError                training could not go on
@@ -40,6 +42,14 @@ class MissingColumn(DataError):
 
 class UnusableCells(DataError):
     """The counts are fine, but they are not a usable perturbation experiment."""
+
+
+class FeatureError(LingshuCoreError):
+    """Features of perturbations can't be read or used."""
+
+
+class PanelError(DataError):
+    """The cells share too few genes with the model."""
 
 
 class ConditionError(LingshuCoreError):

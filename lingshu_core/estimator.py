@@ -28,10 +28,11 @@ from torch import Tensor
 from lingshu_core.conditioning import Condition, ConditionBatch, index_conditions
 from lingshu_core.denoiser import Denoiser
 from lingshu_core.errors import ConfigurationError
+from lingshu_core.prior_genes import INJECTED_COUNT
 from lingshu_core.randomness import RandomRoot, cell_randomness, stratified_quantiles
 from lingshu_core.reveal import Revealed, RevealSettings, reveal
 from lingshu_core.sampler import sample_tokens, to_outer_counts
-from lingshu_core.tokens import REPRESENTATIVE_COUNTS
+from lingshu_core.tokens import MASK, REPRESENTATIVE_COUNTS
 from lingshu_core.vocabulary import Vocabulary
 
 EstimatorKind = Literal["variance_reduced", "sampled"]
@@ -49,13 +50,17 @@ MOMENT_NAMES = ("log1p_mean", "log1p_square", "count_mean", "count_square")
 
 @dataclass(frozen=True)
 class ShardRequest:
-    """Everything that the result of a shard depends on, beside the weights."""
+    """Everything that the result of a shard depends on, beside the weights.
+
+    ``injected`` are genes of the vocabulary that are pre-filled with one count (``prior_genes``), ascending.
+    """
 
     condition: Condition
     root: RandomRoot
     shard: int
     cells: int
     settings: RevealSettings
+    injected: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -113,10 +118,11 @@ def estimate_shard(
         cells = slice(first, first + CELLS_PER_BATCH)
         part = depth[cells]
         batch, rank, uniforms = shard_inputs(denoiser, vocabulary, part, request, first)
+        given = injected_tokens(denoiser, request.injected, len(part))
         if counts is None:
-            moments = expected_moments(denoiser, batch, rank, uniforms, part, request.settings)
+            moments = expected_moments(denoiser, batch, rank, uniforms, part, request.settings, given)
         else:
-            tokens = sample_tokens(denoiser, batch, rank, uniforms, request.settings)
+            tokens = sample_tokens(denoiser, batch, rank, uniforms, request.settings, given)
             counts[cells] = to_outer_counts(denoiser, tokens)
             moments = sampled_moments(counts[cells], part)
         # Exact for a single batch: a float32 times at most 64 has room in a float64.
@@ -146,17 +152,42 @@ def expected_moments(
     uniforms: Tensor,
     depth: npt.NDArray[np.float64],
     settings: RevealSettings,
+    given: Tensor | None = None,
 ) -> Moments:
-    """Average each gene's expected value and square at the step that reveals it, over cells, (4, genes)."""
+    """Average each gene's expected value and square at the step that reveals it, over cells, (4, genes).
+
+    A gene that is ``given`` (see :func:`lingshu_core.reveal.reveal`) is its own expectation.
+    """
     total = torch.zeros(4, denoiser.genes, dtype=torch.float64, device=rank.device)
     values = token_values(torch.from_numpy(depth).to(rank.device))
     squares = values.square()
-    for piece in reveal(denoiser, batch, rank, uniforms, settings):
+    if given is not None:
+        _add_given(total, given, values)
+    for piece in reveal(denoiser, batch, rank, uniforms, settings, given):
         for row, expected in enumerate(_expectations(piece, values, squares)):
             total[row].index_add_(0, piece.gene, expected.double())
     moments = np.empty((4, denoiser.genes), dtype=np.float32)
     moments[:, denoiser.gene_order.cpu().numpy()] = (total / len(depth)).cpu().numpy()
     return moments
+
+
+def injected_tokens(denoiser: Denoiser, genes: tuple[int, ...], cells: int) -> Tensor | None:
+    """Return tokens with the injected genes at one count and all others masked, (cells, genes), inner gene order."""
+    if not genes:
+        return None
+    order = denoiser.gene_order
+    is_injected = torch.isin(order, torch.tensor(genes, device=order.device))
+    return torch.where(is_injected, INJECTED_COUNT, MASK).repeat(cells, 1)
+
+
+def _add_given(total: Tensor, given: Tensor, values: Tensor) -> None:
+    """Add the moments of given tokens to the sums over cells, (4, genes)."""
+    cell, gene = torch.nonzero(given != MASK, as_tuple=True)
+    token = given[cell, gene]
+    scaled = values[cell, token].double()
+    counts = torch.from_numpy(REPRESENTATIVE_COUNTS).to(values.device)[token].double()
+    for row, found in enumerate((scaled, scaled.square(), counts, counts.square())):
+        total[row].index_add_(0, gene, found)
 
 
 def token_values(depth: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,12 +15,20 @@ from torch import Tensor
 from lingshu_core.cells import Cells
 from lingshu_core.conditioning import Condition, ConditionBatch, index_conditions
 from lingshu_core.denoiser import DenoiserConfig, GeneStatistics
+from lingshu_core.epoch_order import balanced_order
 from lingshu_core.errors import UnusableCells
-from lingshu_core.tokens import N_TOKENS, encode, support_sizes
+from lingshu_core.feature_bank import described_names
+from lingshu_core.methods import part_methods
+from lingshu_core.perturbation_features import PerturbationFeatures
+from lingshu_core.token_histogram import TokenHistogram
+from lingshu_core.tokens import N_TOKENS, REPRESENTATIVE_COUNTS, encode, support_sizes
 from lingshu_core.vocabulary import SeenContext, SeenPerturbation, Vocabulary, split_label
 
 _SMOOTHING = 0.05
 """Pseudo-cells per token: an unseen count is unlikely at the start, not impossible."""
+_FADE = 4.0
+"""A count of twice the largest seen starts e^4 times less likely than one within what was seen."""
+_SMALLEST = 1e-9
 
 
 @dataclass(frozen=True)
@@ -45,9 +53,18 @@ class TrainingSet:
         dense = torch.from_numpy(self.tokens[rows].toarray()).long()
         return dense, self.conditions[torch.from_numpy(rows)]
 
+    def order(self, balance: float, seed: list[int]) -> npt.NDArray[np.int64]:
+        """Draw the positions of one epoch, with weights size^−balance."""
+        return balanced_order(self.condition_cells, balance, seed)
 
-def build_vocabulary(cells: Cells) -> Vocabulary:
-    """List what occurs in the cells: genes, context factors, contexts, single perturbations."""
+    def token_batches(self, batches: Sequence[npt.NDArray[np.int64]]) -> Generator[Tensor, None, None]:
+        """Yield the dense tokens of batches of positions, each (cells, genes)."""
+        for rows in batches:
+            yield torch.from_numpy(self.tokens[rows].toarray()).long()
+
+
+def build_vocabulary(cells: Cells, features: PerturbationFeatures | None = None) -> Vocabulary:
+    """List what occurs in the cells: genes, context factors, contexts, perturbations; and what features describe."""
     roles = list(cells.context_roles)
     contexts = [
         SeenContext(
@@ -58,14 +75,18 @@ def build_vocabulary(cells: Cells) -> Vocabulary:
         )
         for values, rows in (cells.obs.groupby(roles, sort=True) if roles else [((), cells.obs)])
     ]
-    perturbations = _perturbations(cells)
+    perturbations, methods = _perturbations(cells), part_methods(cells.obs)
+    types = {part: seen.type for label, seen in perturbations.items() for part in split_label(label)}
     return Vocabulary(
         genes=cells.genes,
         factors={role: tuple(sorted(set(cells.obs[role]))) for role in roles},
         contexts=tuple(contexts),
         perturbations=perturbations,
-        parts=tuple(sorted({part for label in perturbations for part in split_label(label)})),
+        parts=tuple(sorted(types)),
         control=cells.control,
+        described={} if features is None else described_names(features, types, methods),
+        structures=features is not None and any(origin.kind == "smiles" for origin in features.origins),
+        methods=methods,
     )
 
 
@@ -112,13 +133,13 @@ def _control_mean(frame: pd.DataFrame, roles: list[str], control: str) -> pd.Ser
 
 def gene_statistics(cells: Cells, vocabulary: Vocabulary, config: DenoiserConfig) -> GeneStatistics:
     """Measure token frequencies, supports and depth knots on the training cells."""
-    tokens = token_matrix(cells.counts)
-    largest = np.asarray(tokens.max(axis=0).todense()).ravel()
+    histogram = cells.token_histogram()
+    largest = histogram.largest()
     support = support_sizes(largest) if config.gene_bias else np.full(len(largest), N_TOKENS)
     knots = np.quantile(np.log(cells.depth), np.linspace(0.0, 1.0, config.depth_knots))
     return GeneStatistics(
         support=torch.from_numpy(support.astype(np.int64)),
-        log_marginals=torch.from_numpy(_log_marginals(tokens)),
+        log_marginals=torch.from_numpy(_log_marginals(histogram)),
         depth_knots=torch.from_numpy(_strictly_increasing(knots).astype(np.float32)),
         typical_dose=_typical_doses(vocabulary),
     )
@@ -131,14 +152,22 @@ def token_matrix(counts: sp.csr_matrix) -> sp.csr_matrix:
     return tokens
 
 
-def _log_marginals(tokens: sp.csr_matrix) -> npt.NDArray[np.float32]:
-    cells, genes = tokens.shape
-    columns = tokens.tocoo()
-    histogram = np.zeros((genes, N_TOKENS))
-    np.add.at(histogram, (columns.col, columns.data), 1.0)
-    histogram[:, 0] = cells - histogram[:, 1:].sum(axis=1)
-    smoothed = histogram + _SMOOTHING
+def _log_marginals(histogram: TokenHistogram) -> npt.NDArray[np.float32]:
+    complete = histogram.complete()
+    smoothed = complete + pseudo_cells(complete)
     return np.log(smoothed / smoothed.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def pseudo_cells(histogram: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return the pseudo-cells of every token, (genes, tokens): equal up to the largest count seen, then fading.
+
+    Large tokens stand for large counts: a twentieth of a cell on each of 281 tokens, most of them beyond what the gene
+    ever showed, adds some ten molecules of every abundant gene to every cell, and the tilt multiplies them.
+    """
+    counts = REPRESENTATIVE_COUNTS.astype(float)
+    seen = np.where(histogram > 0, counts, 0.0).max(axis=1, keepdims=True)
+    beyond = np.maximum(counts - seen, 0.0) / (seen + 1.0)
+    return np.maximum(_SMOOTHING * np.exp(-_FADE * beyond), _SMALLEST)
 
 
 def _strictly_increasing(knots: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -151,8 +180,14 @@ def _typical_doses(vocabulary: Vocabulary) -> Tensor:
     for label, seen in vocabulary.perturbations.items():
         for part in split_label(label):
             doses[part].update(seen.doses)
-    typical = [float(np.exp(np.mean(np.log(sorted(found))))) if found else 1.0 for found in doses.values()]
+    typical = [_typical(found) for found in doses.values()]
     return torch.tensor([1.0, *typical], dtype=torch.float32)
+
+
+def _typical(doses: Iterable[float]) -> float:
+    """Return the geometric mean; 1 where there are no doses."""
+    logs = np.log(sorted(doses))
+    return float(np.exp(np.mean(logs))) if len(logs) else 1.0
 
 
 def training_set(cells: Cells, vocabulary: Vocabulary, gene_order: Tensor) -> TrainingSet:
@@ -169,11 +204,12 @@ def training_set(cells: Cells, vocabulary: Vocabulary, gene_order: Tensor) -> Tr
     return TrainingSet(
         tokens=token_matrix(cells.counts)[:, gene_order.numpy()].tocsr(),
         conditions=index_conditions(vocabulary, conditions, cells.depth),
-        condition_cells=_condition_sizes(cells),
+        condition_cells=condition_sizes(cells),
     )
 
 
-def _condition_sizes(cells: Cells) -> npt.NDArray[np.int64]:
+def condition_sizes(cells: Cells) -> npt.NDArray[np.int64]:
+    """Return how many cells share the context and the perturbation of each cell, (cells,)."""
     frame = cells.obs[[*cells.context_roles, "perturbation"]]
     return frame.groupby(list(frame.columns))["perturbation"].transform("size").to_numpy(dtype=np.int64)
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator
+from contextlib import closing
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -22,8 +23,10 @@ from lingshu_core.conditioning import UNSPECIFIED_INDEX, ConditionBatch
 from lingshu_core.denoiser import Denoiser
 from lingshu_core.diffusion import draw_times, mask_tokens
 from lingshu_core.errors import TrainingError
-from lingshu_core.preparation import TrainingSet
+from lingshu_core.prefetch import prefetched
+from lingshu_core.replicas import Alone, Replicas, current_replicas
 from lingshu_core.tokens import MASK
+from lingshu_core.training_data import TrainingData
 
 SAVE_SECONDS = 300.0
 """An epoch that is longer than this is saved in between, so that an interruption costs minutes at most."""
@@ -52,12 +55,20 @@ class TrainingConfig:
     factor_dropout
         Probability that a context factor of a training cell is replaced by "unspecified", so that a
         campaign may leave a factor out. The perturbation is never dropped.
+    identity_dropout
+        Probability that the identities of a training cell's perturbations are dropped where there are features
+        of them, so that features alone can describe perturbations that were never seen.
     validation_share
         Share of cells kept for validation; 0 switches early stopping off.
     patience
         Epochs without a better validation loss after which training stops.
     ema
         Relative width of the power-function EMA (arXiv 2312.02696, equation 127); published value .05.
+    accumulate
+        Parts that a batch is cut into, one after the other, before the weights move: less memory, same batch.
+    activation_checkpointing
+        Whether the transformer's blocks compute their activations anew on the way back: less memory, more time,
+        same result.
     """
 
     epochs: int = 30
@@ -70,12 +81,15 @@ class TrainingConfig:
     balance: float = 0.5
     few_visible: float = 0.5
     factor_dropout: float = 0.1
+    identity_dropout: float = 0.5
     validation_share: float = 0.1
     patience: int = 8
     ema: float = 0.05
     seed: int = 0
     device: str = "auto"
     threads: int | None = None
+    accumulate: int = 1
+    activation_checkpointing: bool = False
 
 
 @dataclass(frozen=True)
@@ -144,21 +158,37 @@ class Trainer:
         Cells to learn from, and to stop by (may be empty).
     config
         How to train.
+    replicas
+        The processes that train together; by default those of torch's process group, if there is one. Each takes its
+        share of every batch, and all of them take the same steps.
+
+    Raises
+    ------
+    TrainingError
+        If there is no such device, a batch has fewer cells than parts, or there is no transformer whose
+        activations could be computed anew.
     """
 
     def __init__(
         self,
         denoiser: Denoiser,
-        training: TrainingSet,
-        validation: TrainingSet | None,
+        training: TrainingData,
+        validation: TrainingData | None,
         config: TrainingConfig,
+        replicas: Replicas | None = None,
     ) -> None:
         self.config = config
+        self.replicas = replicas or current_replicas()
         self.device = pick_device(config.device)
         self.denoiser = denoiser.to(self.device)
         self.averaged = copy.deepcopy(self.denoiser).eval()
         self.best = copy.deepcopy(self.averaged.state_dict())
         self.training, self.validation = training, validation
+        self._check_parts()
+        self._loss = self.replicas.wrap(MaskedLoss(self.denoiser))
+        if config.activation_checkpointing:
+            self._checkpoint_activations()
+        self._started, self._base = 0.0, 0.0
         self.steps_per_epoch = max(1, len(training) // config.batch_size)
         self.steps = self.steps_per_epoch * config.epochs
         self.state = TrainingState()
@@ -194,6 +224,21 @@ class Trainer:
         self.averaged.load_state_dict(self.best)
         return self.averaged
 
+    def _check_parts(self) -> None:
+        cells, parts = min(self.config.batch_size, len(self.training)), self.replicas.size * self.config.accumulate
+        if cells < parts:
+            raise TrainingError(
+                f"a batch of {cells} cells can't be cut into {parts} parts ({self.replicas.size} workers, accumulate:"
+                f" {self.config.accumulate}); raise training.batch_size, or lower training.workers or accumulate"
+            )
+
+    def _checkpoint_activations(self) -> None:
+        if self.denoiser.backbone is None:
+            raise TrainingError(
+                "training.activation_checkpointing is for a transformer, and this configuration has none; leave it out"
+            )
+        self.denoiser.backbone.checkpointing = True
+
     def resume(self, state: TrainingState) -> None:
         """Go on from a state; a training that a time limit stopped is given the time anew."""
         self.state = state
@@ -206,51 +251,79 @@ class Trainer:
         on_progress: Callable[[TrainingProgress], None] | None,
         on_epoch: Callable[[Trainer], None] | None,
     ) -> None:
-        started = saved = time.monotonic()
-        base = self.state.seconds
+        self._started = saved = time.monotonic()
+        self._base = self.state.seconds
         self.denoiser.train()
-        for seen, rows in enumerate(self._batches(), start=1):
-            self.state.epoch_loss += self._step(rows)
-            self.state.epoch_steps += 1
-            self.state.seconds = base + time.monotonic() - started
-            if on_progress is not None:
-                rate = seen * self.config.batch_size / max(self.state.seconds - base, 1e-9)
-                on_progress(self._progress(self.state.epoch_loss / self.state.epoch_steps, rate))
-            if self._out_of_time():
-                break
-            # Not after the last step: the end of the epoch is saved under the same step.
-            if on_epoch is not None and self.state.step % self.steps_per_epoch and _is_due(saved):
-                on_epoch(self)
-                saved = time.monotonic()
+        with closing(self._batches()) as batches:
+            for seen, (rows, tokens) in enumerate(batches, start=1):
+                self.state.epoch_loss += self._step(rows, tokens)
+                self.state.epoch_steps += 1
+                if on_progress is not None:
+                    rate = seen * self.config.batch_size / max(self.state.seconds - self._base, 1e-9)
+                    on_progress(self._progress(self.state.epoch_loss / self.state.epoch_steps, rate))
+                if self._out_of_time():
+                    break
+                # Not after the last step: the end of the epoch is saved under the same step.
+                if on_epoch is not None and self.state.step % self.steps_per_epoch and _is_due(saved):
+                    on_epoch(self)
+                    saved = time.monotonic()
         self.state.history.append({"loss": self.state.epoch_loss / max(self.state.epoch_steps, 1)})
         self.state.epoch_loss, self.state.epoch_steps = 0.0, 0
 
-    def _batches(self) -> Iterator[npt.NDArray[np.int64]]:
+    def _batches(self) -> Generator[tuple[npt.NDArray[np.int64], Tensor], None, None]:
+        """Yield what is left of the epoch: the rows of each batch, and the tokens of this replica's share."""
         epoch, done = divmod(self.state.step, self.steps_per_epoch)
-        order = balanced_order(self.training.condition_cells, self.config.balance, [self.config.seed, epoch])
-        for i in range(done, self.steps_per_epoch):
-            yield order[i * self.config.batch_size : (i + 1) * self.config.batch_size]
+        size = self.config.batch_size
+        order = self.training.order(self.config.balance, [self.config.seed, epoch])
+        batches = [order[i * size : (i + 1) * size] for i in range(done, self.steps_per_epoch)]
+        tokens = self.training.token_batches([rows[share_of(len(rows), self.replicas)] for rows in batches])
+        # One thread reads and encodes what comes next; who takes the steps never waits for more than that.
+        with closing(tokens), closing(prefetched(lambda rows: (rows, next(tokens)), batches)) as ahead:
+            yield from ahead
 
-    def _step(self, rows: npt.NDArray[np.int64]) -> float:
+    def _step(self, rows: npt.NDArray[np.int64], tokens: Tensor) -> float:
         generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + self.state.step)
-        tokens, batch = self.training.batch(rows)
+        batch = self.training.conditions[torch.from_numpy(rows)]
         batch = drop_factors(batch, self.config.factor_dropout, generator)
+        if self.denoiser.neighbours is not None:
+            unnamed = self.denoiser.conditions.unnamed
+            batch = drop_identities(batch, self.config.identity_dropout, unnamed, generator)
         # Dropout draws from torch's own generator: seeded by the step, a resumed run repeats it.
-        torch.manual_seed(self.config.seed * 1_000_003 + self.state.step)
+        torch.manual_seed((self.config.seed * 1_000_003 + self.state.step) ^ (self.replicas.rank << 40))
         self._set_rate()
         self.optimiser.zero_grad(set_to_none=True)
-        loss = diffusion_loss(self.denoiser, tokens, batch, generator, self.device, self.config.few_visible)
-        if not torch.isfinite(loss):
+        own = self._backward(tokens, batch, generator)
+        loss, self.state.seconds = self.replicas.agree(own, self._base + time.monotonic() - self._started, self.device)
+        if not math.isfinite(loss):
             raise TrainingError(
-                f"the loss is {loss.item()} at step {self.state.step}; lower training.learning_rate"
+                f"the loss is {loss} at step {self.state.step}; lower training.learning_rate"
                 f" (now {self.config.learning_rate:g})"
             )
-        loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.denoiser.parameters(), 1.0)
         self.optimiser.step()
         self.state.step += 1
         self._average()
-        return loss.item()
+        return loss
+
+    def _backward(self, tokens: Tensor, batch: ConditionBatch, generator: torch.Generator) -> float:
+        """Add up the gradients of this replica's share, a part after the other; returns its part of the loss."""
+        cells = len(batch.parts)
+        # All replicas draw the noise of the whole batch: their number changes who computes, not what.
+        times = draw_times(cells, generator, tokens.shape[1], self.config.few_visible)
+        share = share_of(cells, self.replicas)
+        masked_tokens = mask_tokens(tokens, times, generator, share)
+        times, batch = times[share], batch[share]
+        parts = np.array_split(np.arange(len(tokens)), self.config.accumulate)
+        total = 0.0
+        for part in parts:
+            here = slice(int(part[0]), int(part[-1]) + 1)
+            weight = len(part) / cells
+            with self.replicas.gathering(self._loss, last=part is parts[-1]):
+                loss = self._loss(tokens[here], masked_tokens[here], times[here], batch[here], self.device)
+                # Gradients are averaged over replicas: each one's sum has to count as often as there are replicas.
+                (loss * (weight * self.replicas.size)).backward()
+            total += loss.item() * weight
+        return total
 
     def _set_rate(self) -> None:
         step, warmup = self.state.step, self.config.warmup_steps
@@ -270,7 +343,7 @@ class Trainer:
         if self.validation is None or not len(self.validation):
             self.best = copy.deepcopy(self.averaged.state_dict())
         else:
-            loss = validation_loss(self.averaged, self.validation, self.device)
+            loss = validation_loss(self.averaged, self.validation, self.device, self.replicas)
             self.state.history[-1]["validation_loss"] = loss
             if loss < self.state.best_loss:
                 self.state.best_loss, self.state.best_epoch = loss, epoch
@@ -298,7 +371,7 @@ class Trainer:
         network: list[tuple[str, nn.Parameter]] = []
         for name, parameter in self.denoiser.named_parameters():
             if parameter.requires_grad:
-                is_direct = name.split(".")[0] in ("bias", "tilt", "pooled", "conditions")
+                is_direct = name.split(".")[0] in ("bias", "tilt", "pooled", "conditions", "neighbours")
                 (direct if is_direct else network).append((name, parameter))
         groups = []
         for members, factor in ((direct, self.config.direct_rate), (network, 1.0)):
@@ -321,45 +394,83 @@ def diffusion_loss(
     device: torch.device,
     few_visible: float = 0.0,
 ) -> Tensor:
-    """Return the masked cross-entropy weighted by 1/t, nats per gene."""
+    """Mask cells at random and return the masked cross-entropy weighted by 1/t, nats per gene."""
     times = draw_times(len(tokens), generator, tokens.shape[1], few_visible)
-    masked_tokens = mask_tokens(tokens, times, generator).to(device)
-    tokens, weight = tokens.to(device), (1.0 / times).to(device)[:, None]
-    batch = batch.to(device)
-    total = torch.zeros((), device=device)
-    for genes, loss in denoiser.losses(tokens, masked_tokens, batch):
-        total = total + (loss * (masked_tokens[:, genes] == MASK) * weight).sum()
-    return total / tokens.numel()
+    masked_tokens = mask_tokens(tokens, times, generator)
+    loss: Tensor = MaskedLoss(denoiser)(tokens, masked_tokens, times, batch, device)
+    return loss
+
+
+class MaskedLoss(nn.Module):
+    """The loss as a module of its own: what replicas wrap has to be called as one."""
+
+    def __init__(self, denoiser: Denoiser) -> None:
+        super().__init__()
+        self.denoiser = denoiser
+
+    def forward(
+        self, tokens: Tensor, masked_tokens: Tensor, times: Tensor, batch: ConditionBatch, device: torch.device
+    ) -> Tensor:
+        """Return the cross-entropy of the masked places weighted by 1/t, nats per gene, mean over the cells."""
+        masked_tokens = masked_tokens.to(device)
+        tokens, weight = tokens.to(device), (1.0 / times).to(device)[:, None]
+        batch = batch.to(device)
+        total = torch.zeros((), device=device)
+        for genes, loss in self.denoiser.losses(tokens, masked_tokens, batch):
+            total = total + (loss * (masked_tokens[:, genes] == MASK) * weight).sum()
+        return total / tokens.numel()
+
+
+def share_of(cells: int, replicas: Replicas) -> slice:
+    """Return which of the cells of a batch are this replica's: shares follow one another and differ by one at most."""
+    start, stop = (cells * rank // replicas.size for rank in (replicas.rank, replicas.rank + 1))
+    return slice(start, stop)
 
 
 @torch.no_grad()
-def validation_loss(denoiser: Denoiser, data: TrainingSet, device: torch.device, batch_size: int = 128) -> float:
-    """Return the loss on cells with masks that are the same at every call, nats per gene."""
+def validation_loss(
+    denoiser: Denoiser,
+    data: TrainingData,
+    device: torch.device,
+    replicas: Replicas | None = None,
+    batch_size: int = 128,
+) -> float:
+    """Return the loss on cells with masks that are the same at every call, nats per gene.
+
+    Replicas take a share of every batch each, and all of them get the same number.
+    """
     denoiser.eval()
+    replicas = replicas or Alone()
     generator = torch.Generator().manual_seed(20_260_325)
-    total = 0.0
-    for start in range(0, len(data), batch_size):
-        tokens, batch = data.batch(np.arange(start, min(start + batch_size, len(data))))
-        total += diffusion_loss(denoiser, tokens, batch, generator, device).item() * len(tokens)
-    return total / len(data)
+    batches = [np.arange(start, min(start + batch_size, len(data))) for start in range(0, len(data), batch_size)]
+    shares = [share_of(len(rows), replicas) for rows in batches]
+    loss, total = MaskedLoss(denoiser), 0.0
+    token_batches = data.token_batches([rows[share] for rows, share in zip(batches, shares, strict=True)])
+    for rows, share, tokens in zip(batches, shares, token_batches, strict=True):
+        times = draw_times(len(rows), generator, tokens.shape[1])
+        masked_tokens = mask_tokens(tokens, times, generator, share)
+        if len(tokens):
+            batch = data.conditions[torch.from_numpy(rows[share])]
+            total += loss(tokens, masked_tokens, times[share], batch, device).item() * len(tokens)
+    return replicas.total(total, device) / len(data)
 
 
 def drop_factors(batch: ConditionBatch, probability: float, generator: torch.Generator) -> ConditionBatch:
     """Replace context factors by "unspecified" at random; perturbation and depth stay."""
     kept = torch.rand(batch.factors.shape, generator=generator) >= probability
     factors = torch.where(kept, batch.factors, UNSPECIFIED_INDEX)
-    return ConditionBatch(factors, batch.parts, batch.doses, batch.log_depth)
+    return replace(batch, factors=factors)
 
 
-def balanced_order(sizes: npt.NDArray[np.int64], balance: float, seed: list[int]) -> npt.NDArray[np.int64]:
-    """Draw one epoch of positions with weights size^−balance, evenly (systematic resampling), and shuffle them.
+def drop_identities(
+    batch: ConditionBatch, probability: float, unnamed: int, generator: torch.Generator
+) -> ConditionBatch:
+    """Replace described parts by "unnamed" at random, all parts of a cell at once: features have to do alone.
 
-    With ``balance`` 0 it is a permutation: every cell once.
+    Parts without features keep their identity; nothing else would be left of them.
     """
-    rng = np.random.default_rng(seed)
-    reached = np.cumsum(sizes.astype(float) ** -balance)
-    levels = (np.arange(len(sizes)) + rng.random()) / len(sizes) * reached[-1]
-    return rng.permutation(np.minimum(np.searchsorted(reached, levels, side="right"), len(sizes) - 1))
+    dropped = torch.rand((len(batch.parts), 1), generator=generator) < probability
+    return replace(batch, parts=torch.where(dropped & (batch.rows > 0), unnamed, batch.parts))
 
 
 def split_validation(

@@ -14,6 +14,7 @@ from typing import Any
 from lingshu_core.errors import CheckpointError
 
 VOCABULARY_FORMAT = 1
+_ROWS = " rows of the feature bank"  # the blank keeps it apart from every factor's name
 _JOIN = re.compile(r"\+(?![^()]*\))")  # drugs have plus signs of their own, as in (+)-JQ1
 
 
@@ -26,6 +27,8 @@ class SeenContext:
     control_cells: int
     perturbed_cells: Mapping[str, int] = field(default_factory=dict)
     """Cells of each perturbation label in this context."""
+    adapted: bool = False
+    """Whether the context was learned later, from control cells alone (``adaptation``)."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,9 @@ class Vocabulary:
 
     ``perturbations`` are the labels of the data; the model has an embedding for each of their single ``parts``.
     Index 0 of every factor and of the parts means *unspecified* and *control*; the first named value has index 1.
+    ``methods`` tells how single genetic perturbations were done, where the data do (see `lingshu_core.methods`);
+    ``described`` are the perturbations of which the model has features, seen or not, name → type, in the order of
+    its feature bank; ``structures`` tells whether drugs can be described by their SMILES.
     """
 
     genes: tuple[str, ...]
@@ -53,17 +59,30 @@ class Vocabulary:
     perturbations: Mapping[str, SeenPerturbation]
     parts: tuple[str, ...]
     control: str
+    described: Mapping[str, str] = field(default_factory=dict)
+    structures: bool = False
+    methods: Mapping[str, str] = field(default_factory=dict)
     _index: dict[str, dict[str, int]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Build the look-up tables once."""
         tables = {name: {value: i + 1 for i, value in enumerate(values)} for name, values in self.factors.items()}
         tables["perturbation"] = {name: i + 1 for i, name in enumerate(self.parts)}
+        tables[_ROWS] = {name: i + 1 for i, name in enumerate(self.described)}
         object.__setattr__(self, "_index", tables)
 
     def index(self, factor: str, value: str) -> int | None:
         """Return the index of a factor's value (or of a ``perturbation``); None when it was never seen."""
         return self._index[factor].get(value)
+
+    def feature_row(self, name: str) -> int:
+        """Return the row of a perturbation in the feature bank; 0 where there are no features of it."""
+        return self._index[_ROWS].get(name, 0)
+
+    @property
+    def unnamed(self) -> int:
+        """The index of a part that was never seen and is known by its features alone."""
+        return len(self.parts) + 1
 
     def to_json(self) -> dict[str, Any]:
         """Return the content of ``vocabulary.json``."""
@@ -77,6 +96,7 @@ class Vocabulary:
                     "cells": c.cells,
                     "control_cells": c.control_cells,
                     "perturbed_cells": dict(c.perturbed_cells),
+                    **({"adapted": True} if c.adapted else {}),
                 }
                 for c in self.contexts
             ],
@@ -91,7 +111,16 @@ class Vocabulary:
             },
             "parts": list(self.parts),
             "control": self.control,
+            **({"methods": dict(self.methods)} if self.methods else {}),
+            **self._described_json(),
         }
+
+    def _described_json(self) -> dict[str, Any]:
+        """Return names by type, types and names in the order of the bank's rows; nothing where there is no bank."""
+        names: dict[str, list[str]] = {}
+        for name, kind in self.described.items():
+            names.setdefault(kind, []).append(name)
+        return {"described": names, "structures": self.structures} if names else {}
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Vocabulary:
@@ -118,9 +147,17 @@ class Vocabulary:
                 },
                 parts=tuple(content["parts"]),
                 control=content["control"],
+                described=_described(content.get("described", {})),
+                structures=bool(content.get("structures", False)),
+                methods=dict(content.get("methods", {})),
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise CheckpointError(f"vocabulary.json is damaged: {error!r}; fetch the checkpoint again") from error
+
+
+def _described(names: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """Read names by type; types are sorted as in the file that was written with sorted keys."""
+    return {name: kind for kind in sorted(names) for name in names[kind]}
 
 
 def split_label(label: str) -> tuple[str, ...]:

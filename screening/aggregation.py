@@ -12,7 +12,7 @@ from typing import Protocol
 
 from campaigns.conditions import Context
 from campaigns.plan import Block, Plan, PlannedCondition
-from screening.effects import Moments, merge_blocks
+from screening.effects import Moments, merge_blocks, pool_members
 from screening.store import BlockResult, decode_block
 
 
@@ -30,12 +30,17 @@ class CommittedBlocks(Protocol):
 
 @dataclass(frozen=True)
 class Folded:
-    """One condition after the fold: its moments and its control's, or the reason why there are none."""
+    """One condition after the fold: its moments and its control's, or the reason why there are none.
+
+    In an ensemble ``moments`` and ``control`` are means over its members (:func:`screening.effects.pool_members`), and
+    ``members`` has the condition and the control of each; for a single model it is empty.
+    """
 
     planned: PlannedCondition
     moments: Moments | None
     control: Moments | None
     reason: str = ""
+    members: tuple[tuple[Moments, Moments], ...] = ()
 
 
 def fold(plan: Plan, ledger: CommittedBlocks, failures: Mapping[str, str]) -> Iterator[Folded]:
@@ -52,22 +57,37 @@ def fold(plan: Plan, ledger: CommittedBlocks, failures: Mapping[str, str]) -> It
 
     Yields
     ------
-    One :class:`Folded` for each perturbation; only one condition and one control are in memory at a time.
+    One :class:`Folded` for each perturbation; only one condition and one control are in memory at a time. A condition
+    that one member of an ensemble lacks has failed: a mean over fewer members would be another ensemble's.
     """
     committed = ledger.committed()
     blocks = blocks_by_condition(plan)
-    controls: dict[Context, tuple[Moments | None, str]] = {}
+    controls: dict[Context, _Models] = {}
     for planned in plan.conditions:
         context = planned.condition.context
+        found = _models(plan, [blocks[key] for key in planned.keys], ledger, committed, failures)
         if planned.role == "control":
-            controls = {context: _moments(blocks[planned.key], ledger, committed, failures)}
-            continue
-        control, control_reason = controls[context]
-        moments, reason = _moments(blocks[planned.key], ledger, committed, failures)
-        if moments is not None and control is None:
-            reason = f"control of the context: {control_reason}"
-        complete = moments is not None and control is not None
-        yield Folded(planned, moments if complete else None, control if complete else None, reason)
+            controls = {context: found}
+        else:
+            yield _folded(planned, found, controls[context])
+
+
+@dataclass(frozen=True)
+class _Models:
+    """Moments of one condition with every model, and their mean; or the reason why there are none."""
+
+    each: tuple[Moments, ...] = ()
+    pooled: Moments | None = None
+    reason: str = ""
+
+
+def _folded(planned: PlannedCondition, found: _Models, control: _Models) -> Folded:
+    if found.pooled is None:
+        return Folded(planned, None, None, found.reason)
+    if control.pooled is None:
+        return Folded(planned, None, None, f"control of the context: {control.reason}")
+    pairs = tuple(zip(found.each, control.each, strict=True))
+    return Folded(planned, found.pooled, control.pooled, "", pairs if len(pairs) > 1 else ())
 
 
 def blocks_by_condition(plan: Plan) -> dict[str, list[Block]]:
@@ -83,11 +103,19 @@ def read_blocks(blocks: list[Block], ledger: CommittedBlocks) -> list[BlockResul
     return [decode_block(ledger.read(block.id)) for block in blocks]
 
 
-def _moments(
-    blocks: list[Block], ledger: CommittedBlocks, committed: frozenset[str], failures: Mapping[str, str]
-) -> tuple[Moments | None, str]:
-    missing = [block for block in blocks if block.id not in committed]
+def _models(
+    plan: Plan,
+    blocks: list[list[Block]],
+    ledger: CommittedBlocks,
+    committed: frozenset[str],
+    failures: Mapping[str, str],
+) -> _Models:
+    """Read one condition with every model; ``blocks`` has a list for each."""
+    names = [f"member {member.name}: " for member in plan.members] or [""]
+    missing = [(name, block.id) for name, own in zip(names, blocks, strict=True) for block in own]
+    missing = [(name, block) for name, block in missing if block not in committed]
     if missing:
-        reasons = [failures[block.id] for block in missing if block.id in failures]
-        return None, reasons[0] if reasons else "not computed yet"
-    return merge_blocks(read_blocks(blocks, ledger)), ""
+        reasons = [f"{name}{failures[block]}" for name, block in missing if block in failures]
+        return _Models(reason=reasons[0] if reasons else f"{missing[0][0]}not computed yet")
+    each = tuple(merge_blocks(read_blocks(own, ledger)) for own in blocks)
+    return _Models(each, pool_members(each))

@@ -6,30 +6,56 @@ import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from campaigns.conditions import Context
-from campaigns.plan import Plan, make_plan
+from campaigns.errors import VocabularyError
+from campaigns.plan import Plan, ensemble_digest, make_plan
 from campaigns.screen_spec import ScreenSpec
 from campaigns.source import load_screen
 from campaigns.validation import validate
 from campaigns.vocabulary import Vocabulary as PlainVocabulary
 from campaigns.yaml_source import Source
-from lingshu_core.checkpoint import CheckpointHeader, load_header
+from lingshu_core.checkpoint import PRIORS, CheckpointHeader
 from lingshu_core.depths import pooled_depths
 from lingshu_core.estimator import SAMPLER_VERSION
+from lingshu_core.prior_genes import PriorInjection
 from screening.hits import RunFacts
+from screening.members import Member, load_members
 from screening.objectives import Readout
 from screening.readouts import build_readouts
+from screening.structures import structure_problem
 
 
 @dataclass(frozen=True)
 class Campaign:
-    """A campaign file beside the header of its model."""
+    """A campaign file beside its models: one, or the members of an ensemble in the order of the file."""
 
     spec: ScreenSpec
     source: Source
-    model: CheckpointHeader
+    members: tuple[Member, ...]
+
+    @property
+    def model(self) -> CheckpointHeader:
+        """The model; of an ensemble the first, whose genes, vocabulary and controls are those of all."""
+        return self.members[0].header
+
+    @property
+    def is_ensemble(self) -> bool:
+        """Whether there is more than one model."""
+        return len(self.members) > 1
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 that names the model or the ensemble."""
+        digests = [member.header.digest for member in self.members]
+        return ensemble_digest(digests) if self.is_ensemble else digests[0]
+
+    @property
+    def paths(self) -> str:
+        """Paths that are on; of members that differ in them, each once."""
+        return ", ".join(dict.fromkeys(str(member.header.card["paths"]) for member in self.members))
 
 
 @dataclass(frozen=True)
@@ -43,21 +69,29 @@ class PlannedCampaign:
     @property
     def facts(self) -> RunFacts:
         """What all rows of the hit table share."""
-        spec, model = self.campaign.spec, self.campaign.model
+        spec = self.campaign.spec
         return RunFacts(
             run_id=self.plan.run_id,
-            model_digest=model.digest,
+            model_digest=self.campaign.digest,
             estimator=spec.estimator.kind,
             steps=spec.estimator.steps,
             schedule=spec.estimator.schedule,
             guidance=spec.estimator.guidance,
-            paths=str(model.card["paths"]),
+            paths=self.campaign.paths,
             seed=spec.seed,
         )
 
+    @cached_property
+    def injection(self) -> PriorInjection | None:
+        """What the published prior pre-fills; None where the campaign has no prior."""
+        model = self.campaign.model
+        if self.campaign.spec.estimator.prior == "none" or model.priors is None:
+            return None
+        return PriorInjection(model.vocabulary, model.priors)
+
 
 def load_campaign(path: str | os.PathLike[str], overrides: Mapping[str, Any] | None = None) -> Campaign:
-    """Read a campaign file and the header of the model that it names.
+    """Read a campaign file and the headers of the models that it names.
 
     Parameters
     ----------
@@ -71,11 +105,11 @@ def load_campaign(path: str | os.PathLike[str], overrides: Mapping[str, Any] | N
     CampaignError
         If the file is not a valid campaign.
     CheckpointError
-        If its model can't be used.
+        If a model can't be used.
     """
     loaded = load_screen(path)
     spec = override(loaded.spec, overrides or {})
-    return Campaign(spec, loaded.source, load_header(spec.model))
+    return Campaign(spec, loaded.source, load_members(spec, loaded.source))
 
 
 def override(spec: ScreenSpec, values: Mapping[str, Any]) -> ScreenSpec:
@@ -100,26 +134,39 @@ def plan_campaign(campaign: Campaign) -> PlannedCampaign:
     Raises
     ------
     VocabularyError
-        With everything that the model doesn't know.
+        With everything that the model doesn't know, or if it has no priors and the campaign asks for them.
     PlanError
         If nothing is left to screen or the budget is too small.
     ObjectiveError, DataError
         If the objective can't be made of the cells that it names.
     """
     model = campaign.model
+    _check_priors(campaign)
     plan = make_plan(
         campaign.spec,
         PlainVocabulary.from_json(model.vocabulary.to_json()),
-        model_digest=model.digest,
+        model_digest=campaign.digest,
         control_set_digest=lambda context: _depth_digest(model, context),
         panel_digest=hashlib.sha256("\n".join(model.vocabulary.genes).encode()).hexdigest(),
         sampler_version=str(SAMPLER_VERSION),
         source=campaign.source,
+        structure_problem=structure_problem,
+        members=[member.planned for member in campaign.members] if campaign.is_ensemble else (),
     )
     readouts = build_readouts(
         campaign.spec.objective, plan.objective["resolved"], model.vocabulary.genes, tuple(plan.control_sets)
     )
     return PlannedCampaign(campaign, plan, readouts)
+
+
+def _check_priors(campaign: Campaign) -> None:
+    without = [member.name for member in campaign.members if member.header.priors is None]
+    if campaign.spec.estimator.prior != "none" and without:
+        text = (
+            f"{', '.join(without)} was written before checkpoints had priors (there is no {PRIORS}): train again, or"
+            " set prior: none"
+        )
+        raise VocabularyError([campaign.source.where(("estimator", "prior")).problem(text)])
 
 
 def _depth_digest(model: CheckpointHeader, context: Context) -> str:

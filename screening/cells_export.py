@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import anndata
@@ -18,6 +19,7 @@ from screening.aggregation import CommittedBlocks, blocks_by_condition, read_blo
 from screening.campaign import PlannedCampaign
 from screening.errors import ResultsError
 from screening.publication import location
+from screening.store import DrawnCells
 
 CELLS = "cells.zarr"
 
@@ -36,14 +38,16 @@ def export_cells(planned: PlannedCampaign, ledger: CommittedBlocks, committed: f
     """
     blocks = blocks_by_condition(planned.plan)
     parts, frames = [], []
+    members = [{"member": member.name} for member in planned.plan.members] or [{}]
     for condition in planned.plan.conditions:
-        wanted = blocks[condition.key]
-        if any(block.id not in committed for block in wanted):
+        if any(block.id not in committed for key in condition.keys for block in blocks[key]):
             continue
-        for block, result in zip(wanted, read_blocks(wanted, ledger), strict=True):
-            if result.cells is not None:
-                parts.append(result.cells.counts)
-                frames.append(_obs(condition, result.cells.depth, block.first_shard, result.cells_per_shard))
+        for key, member in zip(condition.keys, members, strict=True):
+            for block, result in zip(blocks[key], read_blocks(blocks[key], ledger), strict=True):
+                if result.cells is not None:
+                    parts.append(result.cells.counts)
+                    first, per_shard = block.first_shard, result.cells_per_shard
+                    frames.append(_obs(condition, key, member, result.cells, first, per_shard))
     if not parts:
         raise ResultsError(f"{output}: no block holds cells; set estimator.kind: sampled and store_cells: true")
     # The middle of a bin may be no integer; counts have to be.
@@ -73,16 +77,19 @@ def _write(cells: AnnData, blobs: Blobs) -> None:
         blobs.delete(key)
 
 
-def _obs(planned: PlannedCondition, depth: np.ndarray, first_shard: int, cells_per_shard: int) -> pd.DataFrame:
-    condition, cells = planned.condition, np.arange(len(depth))
-    shard = first_shard + cells // cells_per_shard
+def _obs(
+    planned: PlannedCondition, key: str, member: Mapping[str, str], drawn: DrawnCells, first_shard: int, per_shard: int
+) -> pd.DataFrame:
+    condition, cells = planned.condition, np.arange(len(drawn.depth))
+    shard = first_shard + cells // per_shard
     return pd.DataFrame(
         {
-            "cell": [f"{planned.key[:12]}-{s}-{c % cells_per_shard}" for s, c in zip(shard, cells, strict=True)],
+            "cell": [f"{key[:12]}-{s}-{c % per_shard}" for s, c in zip(shard, cells, strict=True)],
             "perturbation": condition.perturbation.label,
             "perturbation_type": condition.perturbation.type,
             **condition.context.as_dict(),
             "shard": shard,
-            "depth": depth,
+            "depth": drawn.depth,
+            **member,
         }
     )

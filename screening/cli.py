@@ -9,9 +9,10 @@ import json
 import os
 import sys
 import traceback
+from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -35,6 +36,20 @@ class Backend(StrEnum):
 
     ray = "ray"
     in_process = "in_process"
+
+
+class Contexts(StrEnum):
+    """What becomes of context factors that are left out of a request for cells."""
+
+    proportional = "proportional"
+    unspecified = "unspecified"
+
+
+class Representation(StrEnum):
+    """How a model represents a cell."""
+
+    tilt = "tilt"
+    hidden = "hidden"
 
 
 class TableFormat(StrEnum):
@@ -73,13 +88,20 @@ def train(
     campaign: CampaignFile,
     output: Output = None,
     seed: Annotated[int | None, typer.Option(help="Seed instead of the file's.")] = None,
+    seeds: Annotated[
+        int | None, typer.Option(help="Train an ensemble of so many members, with the seeds seed, seed + 1, …")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=0, help="Processes that share every batch, on a Ray cluster; 0 for none.")
+    ] = None,
 ) -> None:
-    """Train a model on the cells of an .h5ad file."""
+    """Train a model, or an ensemble, on the cells of .h5ad or .zarr files."""
     from screening.console import TrainingDisplay, console, describe_training
-    from screening.training_run import train_model
+    from screening.ensemble_training import train_file
 
     with TrainingDisplay() as display:
-        result = train_model(campaign, display.update, {"output": output, "seed": seed})
+        overrides = {"output": output, "seed": seed, "seeds": seeds, "workers": workers}
+        result = train_file(campaign, display.update, overrides, display.member)
     console.print(describe_training(result))
 
 
@@ -165,6 +187,169 @@ def hits(
         sys.stdout.buffer.write(hits_to_parquet(table))
 
 
+@app.command(epilog="Example: lingshu describe results/papalexi/model")
+def describe(
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="A configuration (direct, tiny, small, base, paper), or a checkpoint's folder or URL.",
+            show_default=False,
+        ),
+    ],
+    genes: Annotated[int | None, typer.Option(min=1, help="Genes of a configuration; 18,080 by default.")] = None,
+    patch_size: Annotated[int | None, typer.Option(min=1, help="Genes per patch of a configuration.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+) -> None:
+    """Tell the shape and the parameters of a configuration, or what a trained model is and comes from."""
+    from screening.description import describe_model, render_description
+
+    description = describe_model(model, genes, patch_size)
+    print(json.dumps(description, indent=1) if as_json else render_description(description))
+
+
+@app.command(epilog="Example: lingshu generate results/kang/model --perturbation IFNB1 --output cells.h5ad")
+def generate(
+    request: Annotated[
+        str,
+        typer.Argument(help="A checkpoint (folder or URL), or a `kind: generate` file (.yaml).", show_default=False),
+    ],
+    output: Annotated[str | None, typer.Option("--output", "-o", help="The .h5ad file to write.")] = None,
+    cells: Annotated[int | None, typer.Option(min=1, help="How many cells [1000, or one per start cell].")] = None,
+    context: Annotated[
+        list[str] | None, typer.Option(help="FACTOR=VALUE, such as cell_type=B; again for more.")
+    ] = None,
+    contexts: Annotated[
+        Contexts | None, typer.Option(help="What becomes of factors left out [proportional; with --from unspecified].")
+    ] = None,
+    perturbation: Annotated[str | None, typer.Option(help="What is done to them: A, A+B or drug@dose.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Steps in which genes are revealed.")] = None,
+    schedule: Annotated[str | None, typer.Option(help="geometric, uniform or cosine.")] = None,
+    guidance: Annotated[float | None, typer.Option(min=0, help="Guidance against the control label.")] = None,
+    start: Annotated[str | None, typer.Option("--from", help="An .h5ad with real cells to start from.")] = None,
+    where: Annotated[list[str] | None, typer.Option(help="COLUMN=VALUE: which of them; again for more.")] = None,
+    keep: Annotated[float | None, typer.Option(help="Share of their genes that is kept.")] = None,
+    layer: Annotated[str | None, typer.Option(help="Their layer with raw counts, instead of X.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of every random number.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")] = None,
+) -> None:
+    """Draw cells from a model: of any context, under any condition, or starting from real cells."""
+    from screening.console import CellDisplay, console, describe_generation
+    from screening.generate import generate as generate_cells
+    from screening.generate import read_request
+
+    is_file = request.endswith((".yaml", ".yml"))
+    given: dict[tuple[str, ...], Any] = {
+        ("model",): None if is_file else request,
+        ("output",): output,
+        ("cells",): cells,
+        ("contexts",): contexts.value if contexts else None,
+        ("perturbation",): perturbation,
+        ("sampler", "steps"): steps,
+        ("sampler", "schedule"): schedule,
+        ("sampler", "guidance"): guidance,
+        ("start", "path"): start,
+        ("start", "keep"): keep,
+        ("start", "layer"): layer,
+        ("seed",): seed,
+        ("compute", "device"): device,
+        **{("context", factor): value for factor, value in _pairs("--context", context)},
+    }
+    columns = list(_pairs("--where", where))
+    given |= {("start", "where", name): [value for key, value in columns if key == name] for name in dict(columns)}
+    options = {path: value for path, value in given.items() if value is not None}
+    spec, source = read_request(request if is_file else None, options)
+    with CellDisplay("cells drawn") as display:
+        result = generate_cells(spec, source, " ".join(["lingshu", *sys.argv[1:]]), display.update)
+    console.print(describe_generation(result))
+
+
+@app.command(
+    epilog="Example: lingshu adapt results/kang/model donor9.h5ad --where label=ctrl --output results/kang/model-donor9"
+)
+def adapt(
+    model: Annotated[str, typer.Argument(help="Folder or URL of the checkpoint.", show_default=False)],
+    data: Annotated[
+        str, typer.Argument(help="The .h5ad with the new contexts' cells: raw counts.", show_default=False)
+    ],
+    output: Annotated[
+        str, typer.Option("--output", "-o", help="Folder or URL of the new checkpoint.", show_default=False)
+    ],
+    factor: Annotated[
+        list[str] | None, typer.Option(help="FACTOR=COLUMN of obs, where it has another name; again for more.")
+    ] = None,
+    where: Annotated[list[str] | None, typer.Option(help="COLUMN=VALUE: which cells are controls [all].")] = None,
+    depth: Annotated[str | None, typer.Option(help="Column with the cells' total UMIs [the sum of counts].")] = None,
+    layer: Annotated[str | None, typer.Option(help="Layer with raw counts, instead of X.")] = None,
+    steps: Annotated[int, typer.Option(min=1, help="Steps of the fit.")] = 400,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
+) -> None:
+    """Teach a model contexts that it never saw (donors, lines, cell types) from their control cells alone."""
+    from lingshu_core.adaptation import AdaptationConfig
+    from screening.adapt import AdaptationRequest, adapt_model
+    from screening.console import CellDisplay, console, describe_adaptation
+
+    columns = list(_pairs("--where", where))
+    request = AdaptationRequest(
+        model,
+        data,
+        output,
+        columns=dict(_pairs("--factor", factor)),
+        where={name: [value for key, value in columns if key == name] for name in dict(columns)},
+        depth=depth,
+        layer=layer,
+        device=device,
+        threads=threads,
+        config=AdaptationConfig(steps=steps),
+    )
+    with CellDisplay("steps of the fit") as display:
+        result = adapt_model(request, display.update)
+    console.print(describe_adaptation(result))
+
+
+@app.command(epilog="Example: lingshu embed cells.h5ad results/kang/model --output embedded.h5ad")
+def embed(
+    data: Annotated[str, typer.Argument(help="The .h5ad with the cells: raw counts.", show_default=False)],
+    model: Annotated[str, typer.Argument(help="Folder or URL of the checkpoint.", show_default=False)],
+    output: Annotated[str, typer.Option("--output", "-o", help="The .h5ad file to write.", show_default=False)],
+    layer: Annotated[str | None, typer.Option(help="Layer with raw counts, instead of X.")] = None,
+    kind: Annotated[
+        Representation | None, typer.Option(help="Which representation [tilt, where the model has a pooled path].")
+    ] = None,
+    orthologs: Annotated[
+        str | None, typer.Option(help="Table of orthologs, where species differ (.csv, .tsv).")
+    ] = None,
+    cells_column: Annotated[str | None, typer.Option(help="Its column with the genes of the cells.")] = None,
+    model_column: Annotated[str | None, typer.Option(help="Its column with the genes of the model.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
+) -> None:
+    """Write a copy of an .h5ad with the model's representation of each cell in obsm["X_lingshu"]."""
+    from lingshu_core.gene_panel import read_orthologs
+    from screening.console import CellDisplay, console, describe_embedding
+    from screening.embed import EmbeddingRequest
+    from screening.embed import embed as embed_cells
+
+    table = None
+    if orthologs:
+        if not (cells_column and model_column):
+            raise typer.BadParameter("--orthologs needs --cells-column and --model-column, two columns of the table")
+        table = read_orthologs(orthologs, cells_column, model_column)
+    with CellDisplay("cells represented") as display:
+        asked = EmbeddingRequest(data, model, output, layer, kind.value if kind else None, table, device, threads)
+        result = embed_cells(asked, display.update)
+    console.print(describe_embedding(result))
+
+
+def _pairs(option: str, values: list[str] | None) -> Iterator[tuple[str, str]]:
+    """Read NAME=VALUE of an option that may be repeated."""
+    for text in values or ():
+        name, equals, value = text.partition("=")
+        if not (name and equals and value):
+            raise typer.BadParameter(f"{option} {text!r} must be NAME=VALUE")
+        yield name, value
+
+
 @app.command(epilog="Example: lingshu doctor campaigns/examples/papalexi/screen.yaml")
 def doctor(
     campaign: Annotated[Path | None, typer.Argument(help="A campaign file to check against this machine.")] = None,
@@ -181,11 +366,8 @@ def doctor(
 
 def main() -> None:
     """Run the command line; every error becomes one message and an exit code."""
-    from actors.errors import ActorsError
-    from campaigns.errors import CampaignError
-    from screening.errors import ScreeningError, is_storage_error
+    from screening.errors import is_storage_error
 
-    known: tuple[type[Exception], ...] = (ActorsError, CampaignError, ScreeningError)
     try:
         app()
     except SystemExit as ended:
@@ -199,7 +381,7 @@ def main() -> None:
         # A full disk, a folder that can't be written: the machine's own words are the clearest.
         _report(error, f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error))
     except Exception as error:
-        expected = isinstance(error, (*known, *_core_errors())) or is_storage_error(error)
+        expected = isinstance(error, _known_errors()) or is_storage_error(error)
         _report(error, str(error) if expected else None)
 
 
@@ -216,10 +398,14 @@ def _reader_left(ended: SystemExit) -> bool:
     return closed
 
 
-def _core_errors() -> tuple[type[Exception], ...]:
+def _known_errors() -> tuple[type[Exception], ...]:
+    # Not before there is an error: the specs behind `campaigns` take longer to build than the help to print.
+    from actors.errors import ActorsError
+    from campaigns.errors import CampaignError
     from lingshu_core.errors import LingshuCoreError
+    from screening.errors import ScreeningError
 
-    return (LingshuCoreError,)
+    return ActorsError, CampaignError, LingshuCoreError, ScreeningError
 
 
 def _report(error: Exception, message: str | None) -> None:

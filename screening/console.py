@@ -15,12 +15,18 @@ from rich.table import Table
 from rich.text import Text
 
 from actors.progress import Progress as RunProgress
+from campaigns.conditions import FEATURES_ONLY
 from lingshu_core.simulator import Simulation, SimulationFiles
 from lingshu_core.training import TrainingProgress
+from screening.adapt import AdaptationResult
 from screening.campaign import PlannedCampaign
 from screening.doctor import Check
+from screening.embed import EmbeddingResult
+from screening.ensemble_training import EnsembleResult
+from screening.generate import GenerationResult
 from screening.run import STAGES, RunResult
 from screening.status import CampaignStatus
+from screening.support import describe_support
 from screening.training_run import TrainingResult
 
 # A pipe or a log has no width of its own: wide enough for every column.
@@ -70,6 +76,14 @@ class TrainingDisplay:
             self._line_due = time.monotonic() + _LINE_SECONDS
             console.print(f"{text}  step {progress.step}/{progress.steps}  {progress.seconds_left:.0f} s left")
 
+    def member(self, number: int, members: int, seed: int) -> None:
+        """Show that a member of an ensemble begins."""
+        console.print(f"member {number + 1} of {members}, seed {seed}")
+        if self._task is not None:
+            self._bar.remove_task(self._task)
+            self._task = None
+        self._line_due = 0.0
+
 
 class RunDisplay:
     """Shows the stages of a run and how far the prediction is."""
@@ -113,28 +127,98 @@ class RunDisplay:
             console.print(f"  {progress.done}/{progress.total} blocks  {text}  {left:.0f} s left")
 
 
+class CellDisplay:
+    """Shows how many cells are done."""
+
+    def __init__(self, what: str) -> None:
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+        )
+        self._bar = Progress(*columns, console=console, disable=not console.is_terminal, transient=True)
+        self._what, self._task = what, TaskID(0)
+        self._line_due = time.monotonic() + _LINE_SECONDS
+
+    def __enter__(self) -> CellDisplay:
+        """Start the display."""
+        self._bar.start()
+        self._task = self._bar.add_task(self._what, total=None)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop the display."""
+        self._bar.stop()
+
+    def update(self, done: int, total: int) -> None:
+        """Show how many are done."""
+        self._bar.update(self._task, completed=done, total=total)
+        if not console.is_terminal and time.monotonic() >= self._line_due:
+            self._line_due = time.monotonic() + _LINE_SECONDS
+            console.print(f"{done:,}/{total:,} {self._what}")
+
+
+def describe_generation(result: GenerationResult) -> str:
+    """Say what was drawn and where it is."""
+    lines = (f"{result.cells:,} cells × {result.genes:,} genes: {result.condition}", *result.notices)
+    return "\n".join((*lines, f"{result.output} (model {result.model_digest[:12]})"))
+
+
+def describe_embedding(result: EmbeddingResult) -> str:
+    """Say what was represented and where it is."""
+    return (
+        f"{result.cells:,} cells in {result.dimensions} dimensions ({result.kind}): obsm['X_lingshu']\n{result.genes}\n"
+        f"{result.output} (model {result.model_digest[:12]})"
+    )
+
+
+def describe_adaptation(result: AdaptationResult) -> str:
+    """Say what the model has learned and where it is."""
+    values = "; ".join(f"{factor} {', '.join(new)}" for factor, new in result.new_values.items() if new)
+    shown = ", ".join(f"({name})" for name in result.contexts[:5]) + (" …" if len(result.contexts) > 5 else "")
+    return (
+        f"{len(result.contexts)} new contexts from {result.cells:,} control cells: {shown}\n"
+        f"new values: {values or 'none, only combinations'}\n"
+        f"loss on these cells {result.loss_before:.4f} → {result.loss_after:.4f} nats per gene\n{result.genes}\n"
+        f"{result.output} (model {result.digest[:12]})"
+    )
+
+
 def hit_view(hits: pl.DataFrame) -> Table:
     """Show the columns that a person reads first; the file has all of them."""
     table = Table(header_style="bold", box=None, pad_edge=False)
-    names = ("rank", "perturbation", "context", "score", "±", "trained on", "rises most", "falls most")
-    shown = len(names) if console.width >= _WIDTH_WITH_GENES else len(names) - 2
-    for name in names[:shown]:
-        right = name in ("rank", "score", "±", "trained on")
+    names = ["rank", "perturbation", "context", "score", "±", "members ±", "trained on", "rises most", "falls most"]
+    shown = names if console.width >= _WIDTH_WITH_GENES else names[:-2]
+    if "score_sd" not in hits.columns or hits["score_sd"].is_null().all():
+        shown = [name for name in shown if name != "members ±"]
+    for name in shown:
+        right = name in ("rank", "score", "±", "members ±", "trained on")
         table.add_column(name, justify="right" if right else "left", no_wrap=True)
     for row in hits.iter_rows(named=True):
-        table.add_row(*map(Text, _hit_row(row)[:shown]))
+        cells = dict(zip(names, _hit_row(row), strict=True))
+        table.add_row(*(Text(cells[name]) for name in shown))
     return table
 
 
 def _hit_row(row: Mapping[str, Any]) -> tuple[str, ...]:
     context = ", ".join(part.split("=", 1)[-1] for part in row["context"].split(", "))
     if row["status"] != "done":
-        return ("–", row["perturbation"], context, row["status"], "", "", "", "")
+        return ("–", row["perturbation"], context, row["status"], "", "", "", "", "")
     seen = row["training_cells"]
-    trained = f"{seen} cells" if seen else ("elsewhere" if row["training_cells_all"] else "parts")
+    trained = f"{seen} cells" if seen else _without_cells(row)
     rises, falls = row["top_up"].split(", ")[0], row["top_down"].split(", ")[0]
     score, error = f"{row['score']:+.3f}", f"{row['score_se']:.3f}"
-    return str(row["rank"]), row["perturbation"], context, score, error, trained, rises, falls
+    spread = "" if row.get("score_sd") is None else f"{row['score_sd']:.3f}"
+    return str(row["rank"]), row["perturbation"], context, score, error, spread, trained, rises, falls
+
+
+def _without_cells(row: Mapping[str, Any]) -> str:
+    if row["support"] == FEATURES_ONLY:
+        return "features"
+    return "elsewhere" if row["training_cells_all"] else "parts"
 
 
 def describe_simulation(simulation: Simulation, files: SimulationFiles) -> str:
@@ -148,8 +232,17 @@ def describe_simulation(simulation: Simulation, files: SimulationFiles) -> str:
     )
 
 
-def describe_training(result: TrainingResult) -> str:
+def describe_training(result: TrainingResult | EnsembleResult) -> str:
     """Say what was trained, for how long, and why it stopped."""
+    if isinstance(result, TrainingResult):
+        return _describe_model(result)
+    trained = [f"{m.folder}, seed {m.seed}: {_describe_model(m.result)}" for m in result.members if m.result]
+    there = [f"{m.folder}, seed {m.seed}: was there already ({m.digest[:12]})" for m in result.members if not m.result]
+    made = f"ensemble of {len(result.members)} members {result.output} ({result.digest[:12]})"
+    return "\n".join((*there, *trained, made))
+
+
+def _describe_model(result: TrainingResult) -> str:
     held = f", {result.held_out:,} held out" if result.held_out else ""
     resumed = f" (resumed at step {result.resumed_at})" if result.resumed_at else ""
     return (
@@ -165,13 +258,15 @@ def describe_plan(planned: PlannedCampaign, status: CampaignStatus) -> str:
     plan, estimator = planned.plan, planned.campaign.spec.estimator
     passes = plan.n_cells * estimator.steps * (2 if estimator.guidance else 1)
     question = next(iter(planned.readouts.values())).question
+    members = f"{plan.n_models} members × " if plan.members else ""
     lines = [
         f"{plan.name}: {question}",
         f"{status.conditions:,} conditions in {len(planned.readouts):,} contexts, controls included",
-        f"{plan.shards} shards × {estimator.depth_strata} depth strata a condition: {plan.n_cells:,} cells,"
+        f"{members}{plan.shards} shards × {estimator.depth_strata} depth strata a condition: {plan.n_cells:,} cells,"
         f" {passes:,} passes ({estimator.kind}, {estimator.steps} {estimator.schedule} steps,"
         f" guidance {estimator.guidance:g})",
         f"{status.blocks:,} blocks, {status.committed:,} of them in {status.output} already",
+        describe_support(plan),
         f"run {plan.run_id[:16]}",
         *plan.notices,
     ]
@@ -182,10 +277,12 @@ def describe_status(planned: PlannedCampaign, status: CampaignStatus) -> str:
     """Say how far a campaign is."""
     share = 100 * status.committed / status.blocks
     state = "all computed" if status.done else "run the campaign to go on"
+    members = f", {planned.plan.n_models} members" if planned.plan.members else ""
     return (
-        f"{planned.plan.name} (run {planned.plan.run_id[:16]}): {status.committed:,} of {status.blocks:,} blocks"
-        f" committed ({share:.0f} %), {status.complete_conditions:,} of {status.conditions:,} conditions complete;"
-        f" {state}"
+        f"{planned.plan.name} (run {planned.plan.run_id[:16]}{members}):"
+        f" {status.committed:,} of {status.blocks:,} blocks committed ({share:.0f} %),"
+        f" {status.complete_conditions:,} of {status.conditions:,} conditions complete;"
+        f" {state}\n{describe_support(planned.plan)}"
     )
 
 
@@ -204,7 +301,8 @@ def describe_run(result: RunResult, top: int) -> str:
     failed = result.hits.filter(pl.col("status") != "done")
     print_hits(pl.concat([result.hits.filter(pl.col("status") == "done").head(top), failed]))
     return (
-        "trained on: cells of this condition; elsewhere: only in other contexts; parts: only its parts\n"
+        "trained on: cells of this condition; elsewhere: only in other contexts; parts: only its parts;"
+        " features: a part never seen\n"
         f"{result.computed} blocks computed, {result.reused} reused, {result.failed} conditions failed\n"
         f"results in {result.output}: {', '.join(result.files)}"
     )

@@ -11,19 +11,23 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from actors.blobs import open_blobs, probe_conditional_writes
 from actors.errors import ActorsError
 from campaigns.errors import CampaignError
+from campaigns.generation_spec import GenerateSpec
+from campaigns.plan import ensemble_digest
 from campaigns.screen_spec import ScreenSpec
 from campaigns.source import load_any
 from campaigns.training_spec import TrainSpec
-from lingshu_core.cells import read_cells
 from lingshu_core.checkpoint import load_checkpoint
 from lingshu_core.devices import gpu_names
 from lingshu_core.errors import LingshuCoreError
 from screening.errors import ScreeningError, is_storage_error
+from screening.members import Member, load_members
 from screening.publication import ledger_url
-from screening.readouts import cell_source
+from screening.training_input import read_input
 
 Verdict = Literal["good", "note", "bad"]
 _PACKAGES = ("ray", "torch", "anndata", "polars", "obstore", "s3fs", "safetensors")
@@ -66,16 +70,34 @@ def _machine() -> Iterator[Check]:
 
 
 def _campaign(path: Path) -> Iterator[Check]:
-    loaded: list[TrainSpec | ScreenSpec] = []
+    loaded: list[TrainSpec | ScreenSpec | GenerateSpec] = []
     yield _attempt("campaign", lambda: _load(path, loaded))
     for spec in loaded:
         if isinstance(spec, ScreenSpec):
-            yield _attempt("model", lambda spec=spec: _model(spec.model))  # type: ignore[misc]
+            yield from _models(spec, path)
             yield _attempt("output", lambda spec=spec: _store(spec.output))  # type: ignore[misc]
             if spec.compute.gpus_per_replica and not spec.compute.address and not gpu_names():
                 yield Check("compute", "bad", "gpus_per_replica is set, but this machine has no GPU; set it to 0")
+        elif isinstance(spec, GenerateSpec):
+            yield _attempt("model", lambda spec=spec: _model(spec.model))  # type: ignore[misc]
         else:
             yield _attempt("data", lambda spec=spec: _data(spec))  # type: ignore[misc]
+
+
+def _models(spec: ScreenSpec, path: Path) -> Iterator[Check]:
+    members: list[Member] = []
+    together = _attempt("model", lambda: _headers(spec, path, members))
+    if together.verdict == "bad" or len(members) > 1:
+        yield together
+    for member in members:
+        name = "model" if len(members) == 1 else f"model {member.name}"
+        yield _attempt(name, lambda member=member: _model(member.location))  # type: ignore[misc]
+
+
+def _headers(spec: ScreenSpec, path: Path, members: list[Member]) -> str:
+    members += load_members(spec, load_any(path).source)
+    digest = ensemble_digest(member.header.digest for member in members)
+    return f"{digest[:12]}: an ensemble of {len(members)} members, of the same genes, vocabulary and cells"
 
 
 def _attempt(name: str, look: Callable[[], str]) -> Check:
@@ -89,7 +111,7 @@ def _attempt(name: str, look: Callable[[], str]) -> Check:
         return Check(name, "bad", str(error))
 
 
-def _load(path: Path, loaded: list[TrainSpec | ScreenSpec]) -> str:
+def _load(path: Path, loaded: list[TrainSpec | ScreenSpec | GenerateSpec]) -> str:
     spec = load_any(path).spec
     loaded.append(spec)
     return f"{spec.name}, kind: {spec.kind}"
@@ -108,7 +130,7 @@ def _store(url: str) -> str:
 
 
 def _data(spec: TrainSpec) -> str:
-    cells = read_cells(cell_source(spec.data))
+    cells, _ = read_input(spec.data, lambda cells: np.zeros(len(cells), dtype=bool))
     labels = cells.obs["perturbation"].nunique() - 1
     controls = int(cells.is_control.sum())
     return f"{len(cells):,} cells ({controls:,} controls), {len(cells.genes):,} genes, {labels} perturbations"

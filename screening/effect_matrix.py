@@ -103,4 +103,6 @@ def _layers(scored: Scored) -> Layers | None:
         "control_mean": control.log1p.mean(axis=0),
         "control_mean_counts": control.counts.mean(axis=0),
     }
+    if effect.log1p_sd is not None:
+        layers["effect_sd"] = effect.log1p_sd
     return {name: values.astype(np.float32) for name, values in layers.items()}

@@ -6,6 +6,7 @@ paired differences over shards, and their standard errors come from the spread o
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,12 +44,17 @@ class Moments:
 
 @dataclass(frozen=True)
 class Effect:
-    """Difference between a condition and its control, with one standard error, each (genes,)."""
+    """Difference between a condition and its control, with one standard error, each (genes,).
+
+    ``log1p_sd`` is the standard deviation between the members of an ensemble, the model's own uncertainty; None for a
+    single model.
+    """
 
     log1p: Array
     log1p_se: Array
     counts: Array
     counts_se: Array
+    log1p_sd: Array | None = None
 
 
 def merge_blocks(blocks: list[BlockResult]) -> Moments:
@@ -73,6 +79,34 @@ def merge_blocks(blocks: list[BlockResult]) -> Moments:
         counts_square=np.average([block.count_square.astype(np.float64) for block in ordered], axis=0, weights=weights),
         cells=sum(block.shards * block.cells_per_shard for block in ordered),
     )
+
+
+def pool_members(members: Sequence[Moments]) -> Moments:
+    """Average the members of an ensemble, shard by shard; a single model is itself.
+
+    Members draw the same random numbers, so their errors are correlated. The mean over members of one shard is one
+    replicate all the same, and a standard error over such shards is right whatever the correlation.
+    """
+    if len(members) == 1:
+        return members[0]
+    return Moments(
+        log1p=np.mean([member.log1p for member in members], axis=0),
+        counts=np.mean([member.counts for member in members], axis=0),
+        log1p_square=np.mean([member.log1p_square for member in members], axis=0),
+        counts_square=np.mean([member.counts_square for member in members], axis=0),
+        cells=sum(member.cells for member in members),
+    )
+
+
+def member_spread(members: Sequence[tuple[Moments, Moments]]) -> Array | None:
+    """Return the standard deviation of the effect between members, log1p counts per 10k, (genes,); None for one.
+
+    ``members`` has the condition and the control of each.
+    """
+    if len(members) == 1:
+        return None
+    effects = [(condition.log1p - control.log1p).mean(axis=0) for condition, control in members]
+    return np.asarray(np.std(effects, axis=0, ddof=1))
 
 
 def paired_effect(condition: Moments, control: Moments) -> Effect:

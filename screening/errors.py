@@ -6,6 +6,7 @@
     ├── ObjectiveError           an objective that can't be scored in these contexts
     ├── ResultsError             results that are not there or can't be read
     ├── BlockError               bytes of a committed block that are not what the plan asked for
+    ├── TrainingLost             workers of a training were lost more often than they may be started again
     └── NonFiniteResult          the model gave NaN or infinity; the replica is not used again
 """
 
@@ -28,6 +29,10 @@ class ResultsError(ScreeningError):
 
 class BlockError(ScreeningError):
     """The bytes of a committed block are not what the plan asked for."""
+
+
+class TrainingLost(ScreeningError):
+    """Workers of a training were lost more often than they may be started again."""
 
 
 class NonFiniteResult(ScreeningError):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -17,11 +17,12 @@ import polars as pl
 from scipy import stats
 
 from campaigns.conditions import Condition, Perturbation
+from lingshu_core.prior_genes import PriorInjection
 from lingshu_core.vocabulary import Vocabulary
 from screening.aggregation import Folded
-from screening.effects import Effect, paired_effect
+from screening.effects import Effect, member_spread, paired_effect
 from screening.errors import ObjectiveError
-from screening.objectives import UNITS, Readout, Score, score_condition
+from screening.objectives import UNITS, Readout, Score, score_members
 
 TOP_GENES = 5
 INTERVAL = 0.9
@@ -31,14 +32,27 @@ COLUMNS: Mapping[str, tuple[Any, str]] = {
     "rank_in_context": (pl.Int64, "rank by score within the context"),
     "status": (pl.String, "done or failed"),
     "reason": (pl.String, "why a condition failed"),
-    "perturbation": (pl.String, "target, cytokine or drug; combinations as A+B, doses as A@0.1"),
-    "perturbation_type": (pl.String, "genetic, cytokine or drug"),
+    "perturbation": (
+        pl.String,
+        "target, cytokine, drug or change of the environment; combinations as A+B, doses as A@0.1",
+    ),
+    "perturbation_type": (pl.String, "genetic, cytokine, drug or environment"),
+    "support": (
+        pl.String,
+        "in_vocabulary: every part was seen in training; features_only: one at least is known by features alone, or"
+        " the context by its control cells alone",
+    ),
     "dose": (pl.Float64, "dose in the units of the training data, where there is one"),
     "context": (pl.String, "factors of the context"),
     "score": (pl.Float64, "how far toward the objective, in `score_unit`; the table is ranked by it"),
     "score_se": (pl.Float64, "Monte Carlo standard error of score, from paired shards"),
     "score_low": (pl.Float64, "lower end of the 90 % Monte Carlo interval of score (Student t)"),
     "score_high": (pl.Float64, "upper end of the 90 % Monte Carlo interval of score"),
+    "members": (pl.Int64, "models behind the score: members of the ensemble, 1 for a single model"),
+    "score_sd": (
+        pl.Float64,
+        "spread of the score between members (standard deviation), model uncertainty; empty for one member",
+    ),
     "score_unit": (pl.String, "unit of score"),
     "effect": (
         pl.Float64,
@@ -59,9 +73,10 @@ COLUMNS: Mapping[str, tuple[Any, str]] = {
     "steps": (pl.Int64, "denoising steps"),
     "schedule": (pl.String, "schedule of the steps"),
     "guidance": (pl.Float64, "guidance w against the control label; 0: none"),
+    "prior_genes": (pl.Int64, "genes pre-filled with one count by the published prior; 0: no prior"),
     "paths": (pl.String, "paths of the model that were on"),
     "seed": (pl.Int64, "root seed"),
-    "model_digest": (pl.String, "sha256 of the model"),
+    "model_digest": (pl.String, "sha256 of the model, or of the ensemble"),
     "run_id": (pl.String, "digest of plan and objective"),
 }
 
@@ -95,25 +110,39 @@ class Scored:
 
 
 def score_folded(
-    folded: Folded, readout: Readout, vocabulary: Vocabulary, facts: RunFacts, *, exclude_own_targets: bool
+    folded: Folded,
+    readout: Readout,
+    vocabulary: Vocabulary,
+    facts: RunFacts,
+    *,
+    exclude_own_targets: bool,
+    injection: PriorInjection | None = None,
 ) -> Scored:
     """Score one condition and describe it in a row.
 
     A condition whose own targets are all that the objective has can't be scored: it failed, with the reason.
     """
     condition = folded.planned.condition
-    row = facts.as_row() | _identity(condition, vocabulary)
+    row = facts.as_row() | _identity(condition, vocabulary) | {"support": folded.planned.support}
+    row["prior_genes"] = _prior_genes(condition, injection)
     if folded.moments is None or folded.control is None:
         return Scored(row | {"status": "failed", "reason": folded.reason}, folded, None, None)
-    effect = paired_effect(folded.moments, folded.control)
+    members = folded.members or ((folded.moments, folded.control),)
+    effect = replace(paired_effect(folded.moments, folded.control), log1p_sd=member_spread(members))
     targets = own_targets(condition.perturbation, vocabulary)
     left_out = targets if exclude_own_targets else targets[:0]
     try:
-        score = score_condition(folded.moments, folded.control, readout, left_out, vocabulary.genes)
+        score = score_members(members, readout, left_out, vocabulary.genes)
     except ObjectiveError as error:
         return Scored(row | {"status": "failed", "reason": str(error)}, folded, None, None)
     row |= _numbers(score, effect, targets, folded, readout, vocabulary)
     return Scored(row, folded, effect, score)
+
+
+def _prior_genes(condition: Condition, injection: PriorInjection | None) -> int:
+    if injection is None:
+        return 0
+    return len(injection.genes([part.name for part in condition.perturbation.parts], condition.context.as_dict()))
 
 
 def own_targets(perturbation: Perturbation, vocabulary: Vocabulary) -> npt.NDArray[np.int64]:
@@ -121,7 +150,8 @@ def own_targets(perturbation: Perturbation, vocabulary: Vocabulary) -> npt.NDArr
     if perturbation.type != "genetic":
         return np.empty(0, dtype=np.int64)
     index = _gene_index(vocabulary.genes)
-    return np.array(sorted(index[part.name] for part in perturbation.parts if part.name in index), dtype=np.int64)
+    found = {index[part.target] for part in perturbation.parts if part.target in index}
+    return np.array(sorted(found), dtype=np.int64)
 
 
 @lru_cache(maxsize=4)
@@ -146,10 +176,10 @@ def hit_table(scored: Iterable[Mapping[str, Any]], extra_columns: Mapping[str, A
 
 
 def extra_columns(factors: Iterable[str], markers: Iterable[str]) -> dict[str, Any]:
-    """Return the columns that depend on the campaign: one per context factor, two per marker gene."""
+    """Return the columns that depend on the campaign: one per context factor, three per marker gene."""
     columns: dict[str, Any] = dict.fromkeys(factors, pl.String)
     for gene in markers:
-        columns |= {f"effect[{gene}]": pl.Float64, f"effect_se[{gene}]": pl.Float64}
+        columns |= dict.fromkeys((f"effect[{gene}]", f"effect_se[{gene}]", f"effect_sd[{gene}]"), pl.Float64)
     return columns
 
 
@@ -159,6 +189,8 @@ def _identity(condition: Condition, vocabulary: Vocabulary) -> dict[str, Any]:
     doses = {part.dose for part in perturbation.parts}
     seen = vocabulary.perturbations.get(plain_label)
     here = [c for c in vocabulary.contexts if set(context.factors) <= set(c.factors.items())]
+    # By how much a part that was never seen shifts the depth, nobody knows.
+    known = all(part.name in vocabulary.parts for part in perturbation.parts)
     ratios = [
         vocabulary.perturbations[p.name].depth_log_ratio
         for p in perturbation.parts
@@ -172,7 +204,7 @@ def _identity(condition: Condition, vocabulary: Vocabulary) -> dict[str, Any]:
         **context.as_dict(),
         "training_cells": sum(c.perturbed_cells.get(plain_label, 0) for c in here),
         "training_cells_all": seen.cells if seen else 0,
-        "depth_ratio": math.exp(seen.depth_log_ratio if seen else sum(ratios)),
+        "depth_ratio": math.exp(seen.depth_log_ratio if seen else sum(ratios)) if known else None,
     }
 
 
@@ -193,6 +225,8 @@ def _numbers(
         "score_se": score.score_se,
         "score_low": score.score - margin,
         "score_high": score.score + margin,
+        "members": score.members,
+        "score_sd": score.score_sd,
         "score_unit": UNITS[readout.normalisation],
         "effect": score.effect,
         "effect_se": score.effect_se,
@@ -207,12 +241,13 @@ def _numbers(
     }
 
 
-def _marker_columns(effect: Effect, readout: Readout, vocabulary: Vocabulary) -> dict[str, float]:
-    columns: dict[str, float] = {}
+def _marker_columns(effect: Effect, readout: Readout, vocabulary: Vocabulary) -> dict[str, float | None]:
+    columns: dict[str, float | None] = {}
     for gene in readout.marker_genes:
         index = _gene_index(vocabulary.genes)[gene]
         columns[f"effect[{gene}]"] = float(effect.log1p[index])
         columns[f"effect_se[{gene}]"] = float(effect.log1p_se[index])
+        columns[f"effect_sd[{gene}]"] = None if effect.log1p_sd is None else float(effect.log1p_sd[index])
     return columns
 
 

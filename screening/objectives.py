@@ -13,13 +13,14 @@ left out):
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from screening.effects import Moments
+from screening.effects import Moments, standard_error
 from screening.errors import ObjectiveError
 
 Array = npt.NDArray[np.float64]
@@ -59,6 +60,9 @@ class Score:
     effect_se: float
     genes_used: int
     targets_left_out: tuple[str, ...]
+    members: int = 1
+    score_sd: float | None = None
+    """Standard deviation of the score between the members of an ensemble; None for a single model."""
 
 
 def signed_readout(genes: tuple[str, ...], directions: dict[str, int], question: str) -> Readout:
@@ -117,6 +121,65 @@ def score_condition(
     ObjectiveError
         If no gene is left.
     """
+    return score_members([(condition, control)], readout, left_out, genes)
+
+
+def score_members(
+    members: Sequence[tuple[Moments, Moments]],
+    readout: Readout,
+    left_out: npt.NDArray[np.int64],
+    genes: tuple[str, ...],
+) -> Score:
+    """Score one condition by the members of an ensemble, each in units of its own control cells.
+
+    The score is the mean over members. Shard r of all members shares its random numbers, so their mean is one
+    replicate, and the standard error is over shards. Between members it is the standard deviation: it doesn't shrink
+    with more shards, and more members only make it better known.
+
+    Parameters
+    ----------
+    members
+        Moments of the condition and of its control, for each member.
+    readout, left_out, genes
+        As in :func:`score_condition`.
+
+    Raises
+    ------
+    ObjectiveError
+        If no gene is left.
+    """
+    found = [_by_shard(condition, control, readout, left_out, genes) for condition, control in members]
+    first = found[0]
+    if len(found) == 1:
+        mean, error = float(first.effects.mean()), float(standard_error(first.effects))
+        return Score(mean / first.scale, error / first.scale, mean, error, first.genes_used, first.targets_left_out)
+    effects = np.stack([each.effects for each in found])  # (members, shards)
+    scores = np.stack([each.effects / each.scale for each in found])
+    return Score(
+        score=float(scores.mean()),
+        score_se=float(standard_error(scores.mean(axis=0))),
+        effect=float(effects.mean()),
+        effect_se=float(standard_error(effects.mean(axis=0))),
+        genes_used=first.genes_used,
+        targets_left_out=first.targets_left_out,
+        members=len(found),
+        score_sd=float(scores.mean(axis=1).std(ddof=1)),
+    )
+
+
+@dataclass(frozen=True)
+class _ByShard:
+    """Effect of a condition in every shard, (shards,), and what divides it to make a score."""
+
+    effects: Array
+    scale: float
+    genes_used: int
+    targets_left_out: tuple[str, ...]
+
+
+def _by_shard(
+    condition: Moments, control: Moments, readout: Readout, left_out: npt.NDArray[np.int64], genes: tuple[str, ...]
+) -> _ByShard:
     weights = readout.weights.copy()
     dropped = tuple(genes[i] for i in left_out if weights[i] != 0)
     weights[left_out] = 0.0
@@ -125,9 +188,7 @@ def score_condition(
         raise ObjectiveError(f"no gene is left to score by once the own targets ({', '.join(dropped)}) are left out")
     effects = (condition.log1p[:, used] - control.log1p[:, used]) @ weights[used] / _size(weights[used], readout)
     scale = 1.0 if readout.normalisation == "share" else float(np.sqrt(control.log1p_variance[used].mean()))
-    scale = max(scale, 1e-6)
-    mean, error = float(effects.mean()), float(effects.std(ddof=1) / np.sqrt(len(effects)))
-    return Score(mean / scale, error / scale, mean, error, int(used.sum()), dropped)
+    return _ByShard(effects, max(scale, 1e-6), int(used.sum()), dropped)
 
 
 def _size(weights: Array, readout: Readout) -> float:

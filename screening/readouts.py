@@ -11,7 +11,8 @@ import numpy.typing as npt
 from campaigns.conditions import Context
 from campaigns.data_spec import DataSpec
 from campaigns.screen_spec import MarkersSpec, ObjectiveSpec, ReferenceSpec, SignatureSpec, TargetStateSpec
-from lingshu_core.cells import Cells, CellSource, read_cells
+from lingshu_core.cell_files import find_files, read_all
+from lingshu_core.cells import Cells, CellSource
 from lingshu_core.differences import GroupDifference, group_difference
 from screening.errors import ObjectiveError
 from screening.objectives import Readout, difference_readout, signed_readout
@@ -19,9 +20,22 @@ from screening.objectives import Readout, difference_readout, signed_readout
 Mask = npt.NDArray[np.bool_]
 
 
-def cell_source(data: DataSpec) -> CellSource:
-    """Translate the ``data`` block of a YAML file for the reader of cells."""
-    return CellSource(data.path, data.columns.named, data.factors, data.control, data.layer)
+def cell_sources(data: DataSpec) -> tuple[CellSource, ...]:
+    """Translate the ``data`` block of a YAML file for the readers of cells, a source a file.
+
+    Raises
+    ------
+    UnreadableCells
+        If a pattern fits no file.
+    """
+    return tuple(
+        CellSource(path, data.columns.named, data.factors, data.control, data.layer) for path in find_files(data.paths)
+    )
+
+
+def read_data(data: DataSpec, *, experiment: bool = True) -> Cells:
+    """Read the cells of a ``data`` block into memory; errors as in :func:`lingshu_core.cells.read_cells`."""
+    return read_all(cell_sources(data), data.genes, experiment=experiment)
 
 
 def build_readouts(
@@ -67,17 +81,17 @@ def _signed_question(objective: ObjectiveSpec, directions: Mapping[str, int]) ->
 
 
 def _along_reference(reference: ReferenceSpec, genes: tuple[str, ...]) -> Readout:
-    cells = read_cells(cell_source(reference.data), experiment=False)
+    cells = read_data(reference.data, experiment=False)
     found = group_difference(cells, cells.matching(reference.start), cells.matching(reference.to))
     sign = 1.0 if reference.mode == "mimic" else -1.0
     question = f"{reference.mode} the change from {_words(reference.start)} to {_words(reference.to)}"
-    return _readout(found, sign, cells, genes, question, f"{reference.data.path}")
+    return _readout(found, sign, cells, genes, question, cells.source)
 
 
 def _toward_state(
     objective: TargetStateSpec, genes: tuple[str, ...], contexts: Sequence[Context]
 ) -> dict[Context, Readout]:
-    cells = read_cells(cell_source(objective.data), experiment=False)
+    cells = read_data(objective.data, experiment=False)
     target = cells.matching(objective.group)
     question = f"toward {_words(objective.group)}"
     readouts = {}

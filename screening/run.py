@@ -78,7 +78,7 @@ def run_campaign(
     """
     listener.stage("load", str(path))
     campaign = load_campaign(path, overrides)
-    listener.stage("plan", campaign.spec.model)
+    listener.stage("plan", ", ".join(campaign.spec.models))
     planned = plan_campaign(campaign)
     with ExitStack() as resources:
         listener.stage("open", campaign.spec.output)
@@ -137,15 +137,7 @@ def open_cluster(campaign: Campaign, resources: ExitStack) -> str:
 def open_pool(campaign: Campaign, resources: ExitStack) -> Pool:
     """Open the replicas: Ray actors on the cluster that is open, or this process."""
     spec = campaign.spec
-    worker = WorkerSpec(
-        "screening.worker:open_worker",
-        {
-            "model": location(spec.model),
-            "digest": campaign.model.digest,
-            "device": "cuda" if spec.compute.gpus_per_replica else "cpu",
-            "threads": spec.compute.threads,
-        },
-    )
+    worker = worker_spec(campaign)
     if spec.compute.backend == "in_process":
         pool: Pool = InProcessPool(worker, ledger_url(spec.output))
     else:
@@ -155,6 +147,17 @@ def open_pool(campaign: Campaign, resources: ExitStack) -> Pool:
         pool = RayPool(spec.compute.replicas, worker, ledger_url(spec.output), shape)
     resources.callback(pool.close)
     return pool
+
+
+def worker_spec(campaign: Campaign) -> WorkerSpec:
+    """Say how a replica opens the model, or the members of an ensemble."""
+    compute = campaign.spec.compute
+    options = {"device": "cuda" if compute.gpus_per_replica else "cpu", "threads": compute.threads}
+    places = {member.header.digest: location(member.location) for member in campaign.members}
+    if campaign.is_ensemble:
+        return WorkerSpec("screening.ensemble_worker:open_ensemble_worker", {"members": places, **options})
+    ((digest, place),) = places.items()
+    return WorkerSpec("screening.worker:open_worker", {"model": place, "digest": digest, **options})
 
 
 def predict(
@@ -190,6 +193,7 @@ def _scored(planned: PlannedCampaign, folded: Folded) -> Scored:
         planned.campaign.model.vocabulary,
         planned.facts,
         exclude_own_targets=planned.campaign.spec.objective.exclude_own_targets,
+        injection=planned.injection,
     )
 
 
@@ -212,8 +216,9 @@ def publish_run(planned: PlannedCampaign, blobs: Blobs, hits: pl.DataFrame, effe
                 "campaign": planned.campaign.spec.name,
                 "question": next(iter(planned.readouts.values())).question,
                 "model": planned.campaign.spec.model,
-                "model_digest": planned.campaign.model.digest,
-                "paths": planned.campaign.model.card["paths"],
+                "model_digest": planned.campaign.digest,
+                **_members(planned),
+                "paths": planned.campaign.paths,
                 "conditions": hits.height,
                 "failed": hits.filter(pl.col("status") != "done").height,
                 "conditions_in_effects": len(kept),
@@ -222,6 +227,12 @@ def publish_run(planned: PlannedCampaign, blobs: Blobs, hits: pl.DataFrame, effe
             },
         ),
     )
+
+
+def _members(planned: PlannedCampaign) -> dict[str, Any]:
+    """List the members of an ensemble; a single model has no such entry."""
+    members = [{"name": member.name, "digest": member.digest} for member in planned.plan.members]
+    return {"members": members} if members else {}
 
 
 def _row_key(row: Mapping[str, Any]) -> tuple[str, str]:

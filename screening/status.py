@@ -37,9 +37,10 @@ def campaign_status(planned: PlannedCampaign) -> CampaignStatus:
     output = planned.campaign.spec.output
     committed = _committed(output)
     missing = {block.condition_key for block in planned.plan.blocks if block.id not in committed}
+    incomplete = sum(not missing.isdisjoint(condition.keys) for condition in planned.plan.conditions)
     done = sum(block.id in committed for block in planned.plan.blocks)
     conditions = len(planned.plan.conditions)
-    return CampaignStatus(len(planned.plan.blocks), done, conditions, conditions - len(missing), output)
+    return CampaignStatus(len(planned.plan.blocks), done, conditions, conditions - incomplete, output)
 
 
 def _committed(output: str) -> frozenset[str]:

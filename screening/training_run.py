@@ -11,20 +11,31 @@ from typing import Any
 
 import fsspec
 import numpy as np
+import numpy.typing as npt
 
+from campaigns.errors import EnsembleError, Where
 from campaigns.source import load_training
 from campaigns.training_spec import TrainSpec
-from lingshu_core.cells import Cells, read_cells
+from campaigns.validation import validate
+from campaigns.yaml_source import Source
+from lingshu_core.cell_store import StoredCells
+from lingshu_core.cells import Cells
 from lingshu_core.checkpoint import Provenance, save_checkpoint
 from lingshu_core.denoiser import Denoiser, configuration
 from lingshu_core.depths import control_depths
 from lingshu_core.errors import UnusableCells
-from lingshu_core.preparation import build_vocabulary, gene_statistics, training_set
+from lingshu_core.feature_bank import build_bank
+from lingshu_core.perturbation_features import PerturbationFeatures
+from lingshu_core.preparation import TrainingSet, build_vocabulary, gene_statistics, training_set
+from lingshu_core.prior_genes import measure_priors
 from lingshu_core.resume import load_state, remove_state, save_state
+from lingshu_core.streamed_set import StreamedSet, streamed_set
 from lingshu_core.training import Trainer, TrainingConfig, TrainingProgress, split_validation
 from lingshu_core.vocabulary import Vocabulary
+from screening.ensemble_file import read_ensemble
 from screening.errors import ResultsError
-from screening.readouts import cell_source
+from screening.features import build_features
+from screening.training_input import forget_pass, read_input
 
 SCARCE_CELLS = 20
 """A perturbation with fewer cells keeps all of them for training, none for validation."""
@@ -59,10 +70,23 @@ def train_model(
     CampaignError, DataError, ConfigurationError, TrainingError
         When the file, the cells or the settings don't allow it.
     """
-    spec = load_training(path).spec
-    given = {name: value for name, value in (overrides or {}).items() if value is not None}
-    spec = spec.model_copy(update={"output": given.pop("output", spec.output)})
-    return train_spec(spec, training_config(spec, given), on_progress)
+    spec, config, source = training_of(path, overrides or {})
+    if spec.training.seeds is not None:
+        text = "describes an ensemble; train it with screening.ensemble_training.train_file, or leave this out"
+        raise EnsembleError([source.where(("training", "seeds")).problem(text)])
+    return train_spec(spec, config, on_progress)
+
+
+def training_of(path: str | os.PathLike[str], overrides: Mapping[str, Any]) -> tuple[TrainSpec, TrainingConfig, Source]:
+    """Read a ``kind: train`` file; ``output``, ``seed`` and other settings that are given stand in for its own."""
+    loaded = load_training(path)
+    given = {name: value for name, value in overrides.items() if value is not None}
+    spec = loaded.spec.model_copy(update={"output": given.pop("output", loaded.spec.output)})
+    if "workers" in given:
+        content = spec.model_dump(by_alias=True)
+        content["training"]["workers"] = given.pop("workers")
+        spec = validate(TrainSpec, Source("command line (--workers)", content))
+    return spec, training_config(spec, given), loaded.source
 
 
 def train_spec(
@@ -70,19 +94,88 @@ def train_spec(
 ) -> TrainingResult:
     """Train from a spec that is read already; errors as in :func:`train_model`."""
     check_output(spec.output)
-    cells, held_out = training_cells(spec)
-    vocabulary = build_vocabulary(cells)
-    trainer = build_trainer(spec, config, cells, vocabulary)
-    identity = _identity(spec, config, cells)
+    if read_ensemble(spec.output) is not None:
+        text = "is the folder of an ensemble; give the model one of its own"
+        raise EnsembleError([Where(spec.output).problem(text)])
+    if spec.training.workers:
+        from screening.training_launch import train_on_cluster  # Ray, which nothing else here needs
+
+        return train_on_cluster(spec, config, on_progress)
+    return train_here(spec, config, on_progress)
+
+
+def train_here(
+    spec: TrainSpec, config: TrainingConfig, on_progress: Callable[[TrainingProgress], None] | None = None
+) -> TrainingResult:
+    """Train in this process, alone or as one of the replicas of a process group; rank 0 writes.
+
+    Errors as in :func:`train_model`.
+    """
+    return finish(spec, config, prepare(spec, config), on_progress)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """All that stands before the first step."""
+
+    cells: Cells
+    held_out: int
+    vocabulary: Vocabulary
+    trainer: Trainer
+    identity: str
+    resumed_at: int
+    features: PerturbationFeatures | None = None
+
+
+def prepare(spec: TrainSpec, config: TrainingConfig, read: tuple[Cells, int] | None = None) -> Prepared:
+    """Read the cells, build the model, and go to where the same training stopped; errors as in :func:`train_model`.
+
+    ``read`` are the cells and the number held out, where they are read already.
+    """
+    cells, held_out = read or training_cells(spec)
+    features = build_features(spec, cells.counted()) if spec.features else None
+    vocabulary = build_vocabulary(cells, features)
+    trainer = build_trainer(spec, config, cells, vocabulary, features)
+    identity = training_identity(spec, config, cells, features)
     resumed_at = load_state(spec.output, identity, trainer) if spec.training.resume else 0
-    best = trainer.run(on_progress, lambda running: save_state(spec.output, identity, running))
+    return Prepared(cells, held_out, vocabulary, trainer, identity, resumed_at, features)
+
+
+def finish(
+    spec: TrainSpec,
+    config: TrainingConfig,
+    prepared: Prepared,
+    on_progress: Callable[[TrainingProgress], None] | None = None,
+) -> TrainingResult:
+    """Train, and write the checkpoint if this is rank 0; errors as in :func:`train_model`."""
+    trainer, identity = prepared.trainer, prepared.identity
+    writes = trainer.replicas.rank == 0
+    best = trainer.run(on_progress, (lambda running: save_state(spec.output, identity, running)) if writes else None)
+    digest = _write(spec, config, prepared, best) if writes else ""
+    return TrainingResult(
+        output=spec.output,
+        digest=digest,
+        cells=len(prepared.cells),
+        held_out=prepared.held_out,
+        epochs=len(trainer.state.history),
+        seconds=trainer.state.seconds,
+        validation_loss=trainer.state.best_loss,
+        stopped_by=trainer.state.finished,
+        resumed_at=prepared.resumed_at,
+        parameters=sum(parameter.numel() for parameter in best.parameters()),
+        paths=best.config.paths,
+    )
+
+
+def _write(spec: TrainSpec, config: TrainingConfig, prepared: Prepared, best: Denoiser) -> str:
+    cells, vocabulary, trainer = prepared.cells, prepared.vocabulary, prepared.trainer
     digest = save_checkpoint(
         spec.output,
         best,
         vocabulary,
         control_depths(cells, vocabulary),
         Provenance(
-            data=spec.data.path,
+            data=", ".join(spec.data.paths),
             data_digest=cells.digest(),
             cells=len(cells),
             licence=spec.licence,
@@ -90,22 +183,14 @@ def train_spec(
             training=config,
             history=tuple(trainer.state.history),
             held_out=json.dumps([dict(match) for match in spec.hold_out]),
+            identity=prepared.identity,
+            features=prepared.features.origins if prepared.features else (),
         ),
+        measure_priors(cells.counted(), vocabulary),
     )
     remove_state(spec.output)
-    return TrainingResult(
-        output=spec.output,
-        digest=digest,
-        cells=len(cells),
-        held_out=held_out,
-        epochs=len(trainer.state.history),
-        seconds=trainer.state.seconds,
-        validation_loss=trainer.state.best_loss,
-        stopped_by=trainer.state.finished,
-        resumed_at=resumed_at,
-        parameters=sum(parameter.numel() for parameter in best.parameters()),
-        paths=best.config.paths,
-    )
+    forget_pass(spec.output)
+    return digest
 
 
 def check_output(folder: str) -> None:
@@ -136,18 +221,28 @@ def training_cells(spec: TrainSpec) -> tuple[Cells, int]:
     DataError
         If the cells can't be used, or nothing is left to learn from.
     """
-    cells = read_cells(cell_source(spec.data))
+    kept, held = read_input(spec.data, lambda cells: _held_out(spec, cells), spec.output)
+    atlas = spec.data.columns.perturbation is None
+    if not kept.is_control.any() or (kept.is_control.all() and not atlas):
+        what = "control" if not kept.is_control.any() else "perturbed"
+        raise UnusableCells(f"hold_out leaves no {what} cells to train on; hold out less")
+    return kept, held
+
+
+def _held_out(spec: TrainSpec, cells: Cells) -> npt.NDArray[np.bool_]:
     held = np.zeros(len(cells), dtype=bool)
     for match in spec.hold_out:
         held |= cells.matching(match)
-    kept = cells.select(~held)
-    if not kept.is_control.any() or kept.is_control.all():
-        what = "control" if not kept.is_control.any() else "perturbed"
-        raise UnusableCells(f"hold_out leaves no {what} cells to train on; hold out less")
-    return kept, int(held.sum())
+    return held
 
 
-def build_trainer(spec: TrainSpec, config: TrainingConfig, cells: Cells, vocabulary: Vocabulary) -> Trainer:
+def build_trainer(
+    spec: TrainSpec,
+    config: TrainingConfig,
+    cells: Cells,
+    vocabulary: Vocabulary,
+    features: PerturbationFeatures | None = None,
+) -> Trainer:
     """Build the model in the shape of its data, and the trainer around it."""
     shape = configuration(spec.model.configuration, spec.model.overrides)
     denoiser = Denoiser(
@@ -156,15 +251,20 @@ def build_trainer(spec: TrainSpec, config: TrainingConfig, cells: Cells, vocabul
         len(vocabulary.parts),
         gene_statistics(cells, vocabulary, shape),
         seed=config.seed,
+        bank=build_bank(features, vocabulary),
     )
-    data = training_set(cells, vocabulary, denoiser.gene_order)
+    data: TrainingSet | StreamedSet
+    if isinstance(cells, StoredCells):
+        data = streamed_set(cells, vocabulary, denoiser.gene_order)
+    else:
+        data = training_set(cells, vocabulary, denoiser.gene_order)
     training, validation = split_validation(len(cells), config.validation_share, config.seed, _scarce(cells))
     return Trainer(denoiser, data.select(training), data.select(validation), config)
 
 
 def training_config(spec: TrainSpec, overrides: Mapping[str, Any]) -> TrainingConfig:
     """Translate the ``training`` block for the trainer."""
-    content = spec.training.model_dump(exclude={"resume"})
+    content = spec.training.model_dump(exclude={"resume", "seeds", "workers", "gpus_per_worker", "address", "restarts"})
     return TrainingConfig(**{**content, **overrides})
 
 
@@ -174,11 +274,18 @@ def _scarce(cells: Cells) -> np.ndarray:
     return (sizes < SCARCE_CELLS).to_numpy()
 
 
-def _identity(spec: TrainSpec, config: TrainingConfig, cells: Cells) -> str:
+def training_identity(
+    spec: TrainSpec, config: TrainingConfig, cells: Cells, features: PerturbationFeatures | None = None
+) -> str:
     """Name a training by all that its result depends on: only the same training is resumed."""
+    free = ("minutes", "threads", "activation_checkpointing")
     content = {
         "data": cells.digest(),
         "model": spec.model.model_dump(mode="json"),
-        "training": {name: value for name, value in asdict(config).items() if name not in ("minutes", "threads")},
+        "training": {name: value for name, value in asdict(config).items() if name not in free},
     }
+    if features is not None:
+        content["features"] = hashlib.sha256(features.matrix.tobytes()).hexdigest()
+    if isinstance(cells, StoredCells):
+        content["order"] = "blocks"  # cells on disk are drawn in another order
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -14,8 +14,10 @@ from lingshu_core.checkpoint import Checkpoint, load_checkpoint
 from lingshu_core.conditioning import Condition
 from lingshu_core.depths import pooled_depths
 from lingshu_core.estimator import SAMPLER_VERSION, EstimatorKind, ShardRequest, ShardResult, estimate_shard
+from lingshu_core.prior_genes import PriorInjection
 from lingshu_core.randomness import RandomRoot
 from lingshu_core.reveal import RevealSettings
+from lingshu_core.structures import with_structures
 from lingshu_core.training import pick_device
 from screening.errors import BlockError, NonFiniteResult
 from screening.store import BlockResult, DrawnCells, encode_block
@@ -56,6 +58,7 @@ class ShardWorker:
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         self.checkpoint = checkpoint
+        self._injection = PriorInjection(checkpoint.vocabulary, checkpoint.priors) if checkpoint.priors else None
 
     def run(self, payload: bytes) -> bytes:
         """Compute one block: payload is the plan's JSON, the result the bytes of a :class:`BlockResult`.
@@ -74,7 +77,9 @@ class ShardWorker:
                 f" replica has {SAMPLER_VERSION} ({FORMAT}): install one version of lingshu-screen on all nodes"
             )
         first, shards = map(int, request["shards"])
-        results = [self._shard(request, shard) for shard in range(first, first + shards)]
+        structures = {part["name"]: part["smiles"] for part in request["perturbation"] if "smiles" in part}
+        checkpoint = with_structures(self.checkpoint, structures)
+        results = [self._shard(checkpoint, request, shard) for shard in range(first, first + shards)]
         block = _collect(results, first, int(request["cells_per_shard"]), bool(request["store_cells"]), self._origin())
         if not all(np.isfinite(part).all() for part in (block.log1p_square, block.count_square)):
             raise NonFiniteResult(
@@ -87,15 +92,15 @@ class ShardWorker:
         device = self.checkpoint.denoiser.gene_order.device.type
         return f"{device}, {torch.get_num_threads()} threads, torch {torch.__version__}"
 
-    def _shard(self, request: dict[str, Any], shard: int) -> ShardResult:
+    def _shard(self, checkpoint: Checkpoint, request: dict[str, Any], shard: int) -> ShardResult:
         context = dict(request["context"])
         parts = tuple((part["name"], part["dose"]) for part in request["perturbation"])
         estimator = request["estimator"]
-        depths = pooled_depths(self.checkpoint.vocabulary, self.checkpoint.control_depths, context)
+        depths = pooled_depths(checkpoint.vocabulary, checkpoint.control_depths, context)
         kind: EstimatorKind = estimator["kind"]
         return estimate_shard(
-            self.checkpoint.denoiser,
-            self.checkpoint.vocabulary,
+            checkpoint.denoiser,
+            checkpoint.vocabulary,
             depths,
             ShardRequest(
                 condition=Condition(context, parts),
@@ -103,9 +108,16 @@ class ShardWorker:
                 shard=shard,
                 cells=int(request["cells_per_shard"]),
                 settings=RevealSettings(estimator["steps"], estimator["schedule"], estimator["guidance"]),
+                injected=self._injected([name for name, _ in parts], context) if "prior" in estimator else (),
             ),
             kind,
         )
+
+    def _injected(self, parts: list[str], context: dict[str, str]) -> tuple[int, ...]:
+        """Return the genes that the published prior pre-fills; none for a control."""
+        if self._injection is None:
+            raise BlockError("estimator.prior: the checkpoint has no priors.json; train it again, or set prior: none")
+        return self._injection.genes(parts, context)
 
 
 def _label(request: dict[str, Any]) -> str:

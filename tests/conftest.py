@@ -88,6 +88,16 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def tiny_ensemble(tiny: Path) -> Path:
+    """The folder of an ensemble of two, trained on the small simulation for seconds."""
+    from screening.ensemble_training import train_file
+
+    folder = tiny / "ensemble"
+    train_file(tiny / "train.yaml", overrides={"output": str(folder), "seeds": 2})
+    return folder
+
+
 @pytest.fixture
 def write_train(tiny: Path, tmp_path: Path) -> Callable[..., Path]:
     """Write a training of the small simulation, `write_train(output=…)`; its output is below the test's folder."""

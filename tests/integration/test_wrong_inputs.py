@@ -1,7 +1,10 @@
 """What people get wrong: each ends with exit code 2 and one message that says where and what."""
 
 import json
+import os
+import pickle
 import shutil
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +12,7 @@ from typing import Any
 import anndata
 import numpy as np
 import pytest
+import safetensors.numpy
 
 Lingshu = Callable[..., tuple[int, str, str]]
 WriteYaml = Callable[..., Path]
@@ -204,7 +208,6 @@ def test_a_checkpoint_with_a_pickle_in_it_is_not_opened(
     lingshu: Lingshu, write_screen: WriteYaml, tiny: Path, tmp_path: Path
 ) -> None:
     import hashlib
-    import pickle
 
     folder = tmp_path / "model"
     shutil.copytree(tiny / "model", folder)
@@ -214,6 +217,110 @@ def test_a_checkpoint_with_a_pickle_in_it_is_not_opened(
     manifest["files"]["weights.safetensors"] = {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
     (folder / "manifest.json").write_text(json.dumps(manifest))
     refused(lingshu("run", write_screen(model=str(folder))), "not a safetensors file")
+
+
+class Bomb:
+    """A pickle that makes a folder when it is opened."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.mkdir, (str(self.folder),)
+
+
+def a_pickle(folder: Path, bomb: bytes, tiny: Path) -> Path:
+    (folder / "model.pkl").write_bytes(bomb)
+    return folder / "model.pkl"
+
+
+def a_torch_file(folder: Path, bomb: bytes, tiny: Path) -> Path:
+    with zipfile.ZipFile(folder / "model.pt", "w") as archive:
+        archive.writestr("archive/data.pkl", bomb)
+        archive.writestr("archive/version", "3")
+    return folder / "model.pt"
+
+
+def cells(folder: Path, bomb: bytes, tiny: Path) -> Path:
+    return tiny / "cells.h5ad"
+
+
+def weights_alone(folder: Path, bomb: bytes, tiny: Path) -> Path:
+    return tiny / "model" / "weights.safetensors"
+
+
+def a_folder_of_something_else(folder: Path, bomb: bytes, tiny: Path) -> Path:
+    for name in ("pytorch_model.bin", "weights.safetensors", "data.pkl", "model.json"):
+        (folder / name).write_bytes(bomb)
+    return folder
+
+
+def a_bomb_for_a_manifest(folder: Path, bomb: bytes, tiny: Path) -> Path:
+    shutil.copytree(tiny / "model", folder / "model")
+    (folder / "model" / "manifest.json").write_bytes(bomb)
+    return folder / "model"
+
+
+def a_bomb_for_weights(folder: Path, bomb: bytes, tiny: Path) -> Path:
+    shutil.copytree(tiny / "model", folder / "model")
+    (folder / "model" / "weights.safetensors").write_bytes(bomb)
+    return folder / "model"
+
+
+def weights_of_another_model(folder: Path, bomb: bytes, tiny: Path) -> Path:
+    shutil.copytree(tiny / "model", folder / "model")
+    safetensors.numpy.save_file({"encoder": np.ones((2, 3))}, folder / "model" / "weights.safetensors")
+    return folder / "model"
+
+
+@pytest.mark.parametrize("command", ["describe", "run"])
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (a_pickle, "no checkpoint here (it is a file, and a model is a folder)"),
+        (a_torch_file, "no checkpoint here (it is a file, and a model is a folder)"),
+        (cells, "no checkpoint here (it is a file, and a model is a folder)"),
+        (weights_alone, "no checkpoint here (it is a file, and a model is a folder)"),
+        (a_folder_of_something_else, "no checkpoint here (manifest.json is missing)"),
+        (a_bomb_for_a_manifest, "manifest.json: not JSON"),
+        (a_bomb_for_weights, "do not match the manifest"),
+        (weights_of_another_model, "do not match the manifest"),
+    ],
+)
+def test_what_is_no_checkpoint_is_refused_in_one_line_and_never_unpickled(
+    lingshu: Lingshu,
+    write_screen: WriteYaml,
+    tiny: Path,
+    tmp_path: Path,
+    command: str,
+    make: Callable[[Path, bytes, Path], Path],
+    said: str,
+) -> None:
+    folder = tmp_path / "given"
+    folder.mkdir()
+    model = make(folder, pickle.dumps(Bomb(tmp_path / "sprung")), tiny)
+    answer = lingshu(command, model if command == "describe" else write_screen(model=str(model)))
+    err = refused(answer, said, str(model))
+    assert err.count("\n") == 1
+    assert not (tmp_path / "sprung").exists()
+
+
+def test_a_bomb_does_spring_when_it_is_unpickled(tmp_path: Path) -> None:
+    """The test above would pass with a pickle that does nothing."""
+    pickle.loads(pickle.dumps(Bomb(tmp_path / "sprung")))
+    assert (tmp_path / "sprung").exists()
+
+
+def test_a_prior_asked_of_a_checkpoint_without_priors(
+    lingshu: Lingshu, write_screen: WriteYaml, tiny: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(tiny / "model", folder)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    del manifest["files"]["priors.json"]
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    campaign = write_screen(model=str(folder), estimator={"prior": "published"})
+    refused(lingshu("plan", campaign), f"{line_of(campaign, 'prior:')}: estimator.prior:", "there is no priors.json")
 
 
 def test_an_output_that_cannot_be_written(

@@ -64,3 +64,19 @@ def test_labels_of_contexts_and_conditions() -> None:
 def test_the_control_has_no_parts() -> None:
     assert CONTROL.is_control
     assert not Perturbation.parse("A", "genetic").is_control
+
+
+def test_a_structure_travels_with_its_part() -> None:
+    perturbation = Perturbation.of(["B", "A"], "drug", 1.0, {"B": "CCO", "C": "CCN"})
+    assert perturbation.as_dict()["parts"] == [
+        {"name": "A", "dose": 1.0},
+        {"name": "B", "dose": 1.0, "smiles": "CCO"},
+    ]
+    assert [part.identity for part in perturbation.parts] == [["A", 1.0], ["B", 1.0, "CCO"]]
+    assert perturbation.label == "A@1+B@1"
+    assert Perturbation.from_dict(perturbation.as_dict()) == perturbation
+
+
+def test_the_target_is_the_name_without_its_method() -> None:
+    assert PerturbationPart("KLF1 (CRISPRa)").target == "KLF1"
+    assert PerturbationPart("KLF1").target == "KLF1"

@@ -57,3 +57,12 @@ def test_free_columns_that_nothing_uses_are_found() -> None:
     assert [path for path, _ in data_spec().unused_columns(set())] == [("columns", "tissue")]
     assert data_spec().unused_columns({"tissue"}) == []
     assert data_spec(context=["tissue"]).unused_columns(set()) == []
+
+
+def test_an_atlas_names_no_perturbation() -> None:
+    atlas = {"path": "a.h5ad", "columns": {"perturbation": None, "cell_type": "type"}}
+    assert DataSpec.model_validate(atlas).columns.named == {"cell_type": "type"}
+    with pytest.raises(ValidationError, match=r"columns\.perturbation is null"):
+        DataSpec.model_validate(atlas | {"columns": {"perturbation": None, "dose": "dose"}})
+    with pytest.raises(ValidationError, match="perturbation"):
+        DataSpec.model_validate(atlas | {"columns": {"cell_type": "type"}})  # forgotten is not the same as null

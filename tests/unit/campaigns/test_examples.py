@@ -5,24 +5,28 @@ from pathlib import Path
 import pytest
 
 import campaigns
-from campaigns import ScreenSpec, TrainSpec, load_any, load_screen, load_training
+from campaigns import GenerateSpec, ScreenSpec, TrainSpec, load_any, load_generation, load_screen, load_training
 
 EXAMPLES = Path(campaigns.__file__).parent / "examples"
 FOLDERS = sorted(path for path in EXAMPLES.iterdir() if path.is_dir())
 
 
-def test_there_are_three_examples() -> None:
-    assert [folder.name for folder in FOLDERS] == ["kang", "papalexi", "quickstart"]
+def test_there_are_four_examples() -> None:
+    assert [folder.name for folder in FOLDERS] == ["kang", "papalexi", "pbmc3k", "quickstart"]
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.rglob("*.yaml")), ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_every_yaml_file_is_a_campaign(path: Path) -> None:
-    assert isinstance(load_any(path, {}).spec, (TrainSpec, ScreenSpec))
+    assert isinstance(load_any(path, {}).spec, (TrainSpec, ScreenSpec, GenerateSpec))
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
-def test_the_screen_uses_the_model_that_the_training_writes(folder: Path) -> None:
-    assert load_screen(folder / "screen.yaml", {}).spec.model == load_training(folder / "train.yaml", {}).spec.output
+def test_the_model_is_the_one_that_the_training_writes(folder: Path) -> None:
+    trained = load_training(folder / "train.yaml", {}).spec.output
+    if (folder / "generate.yaml").exists():
+        assert load_generation(folder / "generate.yaml", {}).spec.model == trained
+    else:
+        assert load_screen(folder / "screen.yaml", {}).spec.model == trained
 
 
 def test_the_kang_batch_is_no_part_of_the_context() -> None:

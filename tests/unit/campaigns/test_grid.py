@@ -284,3 +284,9 @@ def test_a_model_without_factors_has_one_context(screen: Screen, vocabulary_json
     data["factors"] = {}
     data["contexts"] = [{"factors": {}, "control_cells": 20, "cells": 300}]
     assert contexts(screen(), Vocabulary.from_json(data)) == ["all cells"]
+
+
+def test_a_model_of_an_atlas_is_no_model_to_screen(screen: Screen, vocabulary_json: dict[str, Any]) -> None:
+    vocabulary = Vocabulary.from_json({**vocabulary_json, "perturbations": {}})
+    with pytest.raises(VocabularyError, match="trained on cells without perturbations"):
+        build_grid(screen().spec, vocabulary)

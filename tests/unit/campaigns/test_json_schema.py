@@ -26,13 +26,17 @@ def test_unknown_keys_are_refused_and_fields_described(kind: str) -> None:
 def test_short_forms_are_in_the_schema() -> None:
     listed = json.dumps(schema("screen")["$defs"]["PerturbationsSpec"]["properties"]["drug"])
     assert '"integer"' in listed
-    assert "DosedSpec" in listed
+    assert "DrugSpec" in listed
     assert "from" in schema("screen")["$defs"]["ReferenceSpec"]["properties"]
 
 
 def test_schemas_are_written_for_every_kind(tmp_path: Path) -> None:
     write_schemas(tmp_path / "schemas")
-    assert sorted(path.name for path in (tmp_path / "schemas").iterdir()) == ["screen.json", "train.json"]
+    assert sorted(path.name for path in (tmp_path / "schemas").iterdir()) == [
+        "generate.json",
+        "screen.json",
+        "train.json",
+    ]
 
 
 def test_there_is_no_schema_of_another_kind() -> None:

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import pytest
 
 from campaigns.errors import VocabularyError, Where
-from campaigns.listing import read_names, read_table
+from campaigns.listing import read_columns, read_names, read_table
 
 AT = Where("screen.yaml", 6, "perturbations.genetic.file")
 
@@ -55,3 +56,23 @@ def test_what_is_no_utf8_is_told_with_its_line(tmp_path: Path) -> None:
     path.write_bytes(b"STAT1\n\xff\n")
     with pytest.raises(VocabularyError, match=r"targets.txt:2: isn't UTF-8"):
         list(read_names(str(path), AT))
+
+
+@pytest.mark.parametrize("comma", [",", "\t"])
+def test_columns_are_found_by_name(tmp_path: Path, comma: str) -> None:
+    path = tmp_path / "library"
+    path.write_bytes(
+        b"\xef\xbb\xbf" + comma.join([" smiles ", "id"]).encode() + f"\r\nCCO{comma} A \r\n\r\nCCN\r\n".encode()
+    )
+    found = read_columns(str(path), {"name": ("id", AT), "smiles": ("smiles", AT)}, AT)
+    assert [(row, where.line) for row, where in found] == [
+        ({"name": "A", "smiles": "CCO"}, 2),
+        ({"name": "", "smiles": "CCN"}, 4),
+    ]
+
+
+def test_damaged_gzip_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "library.tsv.gz"
+    path.write_bytes(gzip.compress(b"id\tsmiles\nA\tCCO\n")[:-9])
+    with pytest.raises(VocabularyError, match=r"screen.yaml:6: .*library.tsv.gz is damaged gzip"):
+        list(read_columns(str(path), {"name": ("id", AT)}, AT))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from campaigns import BudgetError, Loaded, Plan, PlanFileError, ScreenSpec, Vocabulary, VocabularyError, make_plan
 from campaigns.digests import canonical_json, digest
-from campaigns.plan import PlanInputs
+from campaigns.plan import PlanInputs, PlannedMember, ensemble_digest
 from campaigns.validation import validate
 from campaigns.yaml_source import Source
 
@@ -31,7 +31,13 @@ SMALL = Vocabulary.from_json(
 
 
 def plan_of(
-    targets: list[str], donors: list[str], *, vocabulary: Vocabulary = SMALL, model: str = "m", **changes: Any
+    targets: list[str],
+    donors: list[str],
+    *,
+    vocabulary: Vocabulary = SMALL,
+    model: str = "m",
+    members: Any = (),
+    **changes: Any,
 ) -> Plan:
     data: dict[str, Any] = {
         "kind": "screen",
@@ -51,6 +57,7 @@ def plan_of(
         control_set_digest=lambda context: digest(context.as_dict()),
         panel_digest="p",
         sampler_version="1",
+        members=members,
     )
 
 
@@ -159,6 +166,21 @@ def test_the_key_is_the_digest_of_all_that_the_result_depends_on() -> None:
             "seed": 0,
         }
     )
+
+
+def test_the_published_sampler_has_the_keys_of_its_values() -> None:
+    named = plan_of(["G1"], ["D1"], estimator={"sampler": "paper"})
+    written = {"kind": "sampled", "schedule": "cosine", "steps": 3, "guidance": 2.0}
+    assert named.run_id == plan_of(["G1"], ["D1"], estimator=written).run_id
+    assert named.inputs.estimator == {**written, "depth_strata": 16}
+
+
+def test_a_prior_is_in_the_keys_only_where_there_is_one() -> None:
+    none, with_prior = (plan_of(["G1"], ["D1"], estimator={"prior": prior}) for prior in ("none", "published"))
+    assert none == plan_of(["G1"], ["D1"])
+    assert "prior" not in none.inputs.estimator
+    assert with_prior.inputs.estimator == {**none.inputs.estimator, "prior": "published"}
+    assert with_prior.conditions[1].key != none.conditions[1].key
 
 
 def test_conditions_have_roles_and_labels() -> None:
@@ -302,3 +324,116 @@ def test_control_sets_can_come_by_label(screen: Screen, vocabulary: Vocabulary) 
 def test_the_last_block_is_the_only_short_one() -> None:
     inputs = PlanInputs("m", "p", "1", {"depth_strata": 16}, False, 0)
     assert [(b.first_shard, b.n_shards) for b in inputs.blocks("key", 19)] == [(0, 8), (8, 8), (16, 3)]
+
+
+DESCRIBED = Vocabulary.from_json(
+    {
+        **SMALL.to_json(),
+        "perturbations": {**SMALL.to_json()["perturbations"], "D": {"type": "drug", "cells": 9, "doses": []}},
+        "described": {"genetic": ["G1", "NEW"]},
+        "structures": True,
+    }
+)
+BY_STRUCTURE: dict[str, Any] = {"perturbations": {"drug": [{"name": "X", "smiles": "CCO"}]}}
+
+
+def test_keys_do_not_depend_on_what_else_the_model_could_be_asked() -> None:
+    assert plan_of(["G1"], ["D1"], vocabulary=DESCRIBED).blocks == plan_of(["G1"], ["D1"]).blocks
+
+
+def test_the_plan_says_what_each_condition_rests_on() -> None:
+    plan = plan_of(["G1", "NEW"], ["D1"], vocabulary=DESCRIBED)
+    found = {planned.condition.perturbation.label: planned.support for planned in plan.conditions}
+    assert found == {"control": "in_vocabulary", "G1": "in_vocabulary", "NEW": "features_only"}
+    assert plan.features_only == 1
+    stored = json.loads(json.dumps(plan.as_json()))
+    assert [each["support"] for each in stored["conditions"]] == list(found.values())
+    assert Plan.from_json(stored) == plan
+
+
+def test_a_plan_of_before_support_was_told_still_reads() -> None:
+    plan = plan_of(["G1"], ["D1"])
+    stored = json.loads(json.dumps(plan.as_json()))
+    for each in stored["conditions"]:
+        del each["support"]
+    assert Plan.from_json(stored) == plan
+
+
+def test_a_structure_is_in_the_key_and_goes_to_the_worker() -> None:
+    plan = plan_of([], ["D1"], vocabulary=DESCRIBED, **BY_STRUCTURE)
+    other = plan_of([], ["D1"], vocabulary=DESCRIBED, perturbations={"drug": [{"name": "X", "smiles": "CCN"}]})
+    assert plan.conditions[0] == other.conditions[0]
+    assert plan.conditions[1].key != other.conditions[1].key
+    assert Plan.from_json(json.loads(json.dumps(plan.as_json()))) == plan
+    payload = json.loads(plan.payload(plan.blocks[1]))
+    assert payload["perturbation"] == [{"name": "X", "dose": None, "smiles": "CCO"}]
+    assert json.loads(plan.payload(plan.blocks[0]))["perturbation"] == []
+
+
+def test_a_structure_that_was_changed_in_a_stored_plan_is_found_out() -> None:
+    stored = json.loads(json.dumps(plan_of([], ["D1"], vocabulary=DESCRIBED, **BY_STRUCTURE).as_json()))
+    stored["conditions"][1]["perturbation"]["parts"][0]["smiles"] = "CCN"
+    with pytest.raises(PlanFileError, match="it was changed after it was planned"):
+        Plan.from_json(stored)
+
+
+def ensemble_of(names: str, targets: list[str], **changes: Any) -> Plan:
+    members = [PlannedMember(name, digest(name)) for name in names]
+    model = ensemble_digest(member.digest for member in members)
+    return plan_of(targets, ["D1"], model=model, members=members, **changes)
+
+
+def test_an_ensembles_blocks_are_those_of_its_members() -> None:
+    plan = ensemble_of("abc", ["G0", "G1"])
+    alone = [plan_of(["G0", "G1"], ["D1"], model=digest(name)) for name in "abc"]
+    assert ids(plan) == ids(alone[0]) | ids(alone[1]) | ids(alone[2])
+    assert len(plan.blocks) == 3 * len(alone[0].blocks)
+    assert len(plan.conditions) == len(alone[0].conditions)
+    assert plan.n_cells == 3 * alone[0].n_cells
+    payloads = {block.id: single.payload(block) for single in alone for block in single.blocks}
+    assert {block.id: plan.payload(block) for block in plan.blocks} == payloads
+
+
+def test_blocks_come_member_by_member() -> None:
+    plan = ensemble_of("abc", ["G0", "G1", "G2"])
+    models = [json.loads(plan.payload(block))["model"] for block in plan.blocks]
+    assert models == sorted(models)
+    assert len(set(models)) == 3
+
+
+def test_the_order_of_the_members_changes_nothing() -> None:
+    plan = ensemble_of("abc", ["G0"])
+    again = ensemble_of("cab", ["G0"])
+    assert (again.run_id, again.blocks, again.conditions) == (plan.run_id, plan.blocks, plan.conditions)
+    assert len({ensemble_of("ab", ["G0"]).run_id, plan.run_id, plan_of(["G0"], ["D1"]).run_id}) == 3
+
+
+def test_a_condition_of_an_ensemble_has_a_key_for_each_member() -> None:
+    plan = ensemble_of("abc", ["G0"])
+    for planned in plan.conditions:
+        assert len({planned.key, *planned.keys}) == 4
+        assert all(plan.condition(key) == planned.condition for key in planned.keys)
+    assert [planned.keys for planned in plan_of(["G0"], ["D1"]).conditions] == [
+        (planned.key,) for planned in plan_of(["G0"], ["D1"]).conditions
+    ]
+
+
+def test_an_ensembles_plan_survives_its_file() -> None:
+    plan = ensemble_of("abc", ["G0", "G1"])
+    stored = json.loads(json.dumps(plan.as_json()))
+    assert Plan.from_json(stored).as_json() == plan.as_json()
+    stored["members"][0]["digest"] = digest("other")
+    with pytest.raises(PlanFileError, match="its digests don't fit"):
+        Plan.from_json(stored)
+
+
+def test_a_single_models_plan_says_nothing_of_members() -> None:
+    stored = plan_of(["G0"], ["D1"]).as_json()
+    assert "members" not in stored
+    assert all("member_keys" not in condition for condition in stored["conditions"])
+
+
+def test_the_cells_of_all_members_are_in_the_budget() -> None:
+    assert ensemble_of("abc", ["G0"], budget={"cells": 768}).n_cells == 768
+    with pytest.raises(BudgetError, match="x shards x depth_strata x 3 members"):
+        ensemble_of("abc", ["G0"], budget={"cells": 767})

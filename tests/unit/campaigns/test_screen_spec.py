@@ -6,7 +6,19 @@ from pathlib import Path
 import pytest
 
 from campaigns import Loaded, ScreenSpec, SpecError, load_screen
-from campaigns.screen_spec import DosedSpec, ListingSpec, MarkersSpec, SignatureSpec, TargetStateSpec
+from campaigns.screen_spec import (
+    DosedListingSpec,
+    DosedSpec,
+    DrugSpec,
+    LibrarySpec,
+    ListingSpec,
+    MarkersSpec,
+    SignatureSpec,
+    TargetStateSpec,
+)
+from campaigns.source import Source, dump_spec
+from campaigns.validation import validate
+from campaigns.yaml_source import parse_yaml
 
 Load = Callable[..., ScreenSpec]
 
@@ -51,14 +63,28 @@ def test_contexts_are_written_in_four_ways(load: Load, text: str, contexts: obje
     ("text", "drugs"),
     [
         ("all_seen", "all_seen"),
-        ("[Drug_01, 5]", (DosedSpec(name="Drug_01"), DosedSpec(name="5"))),
-        ("[{name: Drug_01, doses: [1, 0.5]}]", (DosedSpec(name="Drug_01", doses=(1.0, 0.5)),)),
-        ("[{name: Drug_01, doses: all_seen}]", (DosedSpec(name="Drug_01"),)),
-        ("{file: drugs.txt}", ListingSpec(file="drugs.txt")),
+        ("all_described", "all_described"),
+        ("[Drug_01, 5]", (DrugSpec(name="Drug_01"), DrugSpec(name="5"))),
+        ("[{name: Drug_01, doses: [1, 0.5]}]", (DrugSpec(name="Drug_01", doses=(1.0, 0.5)),)),
+        ("[{name: Drug_01, doses: all_seen}]", (DrugSpec(name="Drug_01"),)),
+        ("[{name: NEW, smiles: CC#N}]", (DrugSpec(name="NEW", smiles="CC#N"),)),
+        ("{file: drugs.txt}", LibrarySpec(file="drugs.txt")),
+        (
+            "{file: l.tsv, name: id, smiles: structure, doses: [1]}",
+            LibrarySpec(file="l.tsv", name="id", smiles="structure", doses=(1.0,)),
+        ),
     ],
 )
 def test_drugs_are_written_in_several_ways(load: Load, text: str, drugs: object) -> None:
     assert load("genetic: all_seen", f"drug: {text}").perturbations.drug == drugs
+
+
+@pytest.mark.parametrize("type", ["cytokine", "environment"])
+def test_cytokines_and_environments_are_written_like_drugs(load: Load, type: str) -> None:
+    spec = load("genetic: all_seen", f"{type}: [hypoxia, {{name: IFNB1, doses: [1]}}]").perturbations
+    assert getattr(spec, type) == (DosedSpec(name="hypoxia"), DosedSpec(name="IFNB1", doses=(1.0,)))
+    listed = load("genetic: all_seen", f"{type}: {{file: names.txt, doses: [2]}}").perturbations
+    assert getattr(listed, type) == DosedListingSpec(file="names.txt", doses=(2.0,))
 
 
 def test_the_three_objectives(load: Load) -> None:
@@ -99,7 +125,7 @@ def test_specs_cannot_be_changed(load: Load) -> None:
             "genetic: all_seen",
             "genetic: STAT1",
             6,
-            "genetic: must be all_seen, a list of names, or file: names.txt, not",
+            "genetic: must be all_seen, all_described, a list of names, or file: names.txt,",
         ),
         (
             "genetic: all_seen",
@@ -177,6 +203,21 @@ def test_specs_cannot_be_changed(load: Load) -> None:
             11,
             "compute.address: is the address of a Ray",
         ),
+        (
+            "genetic: all_seen",
+            "drug: [{name: A+B, smiles: CCO}]",
+            6,
+            "drug[0].smiles: is the structure of one drug; list each by itself",
+        ),
+        ("genetic: all_seen", "drug: [{name: A, smiles: C C}]", 6, "drug[0].smiles: must be a SMILES without"),
+        ("genetic: all_seen", "drug: [{name: A, smiles: ''}]", 6, "drug[0].smiles: must be a SMILES"),
+        ("genetic: all_seen", "cytokine: [{name: A, smiles: CCO}]", 6, "cytokine[0].smiles: unknown key 'smiles'"),
+        ("genetic: all_seen", "genetic: [{name: A, doses: [1]}]", 6, "genetic[0]: must be text"),
+        ("genetic: all_seen", "drug: {file: a.tsv, smiles: s}", 6, "smiles: is a column of a table; say which one"),
+        ("genetic: all_seen", "drug: {file: a.tsv, nam: s}", 6, "unknown key 'nam'; nearest: name"),
+        ("genetic: all_seen", "cytokine: {file: a.tsv, name: s}", 6, "unknown key 'name'"),
+        ("contexts: all_seen", "contexts: all_described", 4, "contexts: must be 'all_seen'"),
+        ("genetic: all_seen", "drug: [{name: A, doses: all_described}]", 6, "doses: must be 'all_seen'"),
         ("output: results/screen", "output: results/model/", 10, "output: is the model's folder"),
         ("output: results/screen", "output: s3://k:secret@b/x", 10, "output: a user or a password can't stand in"),
     ],
@@ -186,3 +227,68 @@ def test_what_is_wrong_is_told_with_line_and_field(load: Load, old: str, new: st
         load(old, new)
     assert any(said in str(problem) and problem.line == line for problem in caught.value.problems), caught.value
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("type_", "strength"), [("genetic", 2.0), ("cytokine", 3.0)])
+def test_the_published_sampler_stands_in_for_what_is_left_out(load: Load, type_: str, strength: float) -> None:
+    spec = load("  genetic: all_seen", f"  {type_}: all_seen\nestimator: {{sampler: paper, depth_strata: 32}}")
+    found = spec.estimator
+    assert (found.kind, found.schedule, found.steps, found.guidance) == ("sampled", "cosine", 3, strength)
+    assert (found.depth_strata, found.shards) == (32, 8)
+
+
+def test_single_values_of_the_published_sampler_can_be_set(load: Load) -> None:
+    spec = load(OUTPUT, OUTPUT + "estimator: {sampler: paper, steps: 256, guidance: 0}\n")
+    assert (spec.estimator.steps, spec.estimator.guidance, spec.estimator.schedule) == (256, 0.0, "cosine")
+    both = "  genetic: all_seen\n  drug: all_seen\nestimator: {sampler: paper, guidance: 1.5, kind: sampled}"
+    assert load("  genetic: all_seen", both).estimator.guidance == 1.5
+
+
+def test_the_published_sampler_is_written_out_and_read_again(load: Load) -> None:
+    spec = load(OUTPUT, OUTPUT + "estimator: {sampler: paper}\n")
+    assert validate(ScreenSpec, Source("again.yaml", parse_yaml(dump_spec(spec).encode(), "again.yaml").data)) == spec
+
+
+@pytest.mark.parametrize(
+    ("types", "estimator", "line", "said"),
+    [
+        ("genetic: all_seen", "kind: variance_reduced", 7, "estimator.kind: the published sampler has kind: sampled"),
+        ("genetic: all_seen", "schedule: uniform", 7, "estimator.schedule: the published sampler has schedule: cosine"),
+        ("{genetic: all_seen, cytokine: all_seen}", "steps: 3", 7, "this screen has genetic and cytokine: set"),
+        ("drug: all_seen", "steps: 3", 7, "2 for genetic, 3 for cytokine perturbations, and this screen has drug"),
+    ],
+)
+def test_what_the_published_sampler_is_not_is_refused(
+    load: Load, types: str, estimator: str, line: int, said: str
+) -> None:
+    types = types.strip("{}").replace(", ", "\n  ")
+    changed = f"  {types}\nestimator: {{sampler: paper, {estimator}}}"
+    with pytest.raises(SpecError) as caught:
+        load("  genetic: all_seen", changed)
+    assert any(
+        said in str(problem) and problem.line == line + types.count("\n") for problem in caught.value.problems
+    ), caught.value
+
+
+@pytest.mark.parametrize(
+    ("text", "models"), [("results/model", ("results/model",)), ("[a, s3://b/c]", ("a", "s3://b/c")), ("[a]", ("a",))]
+)
+def test_a_model_is_one_folder_or_a_list(load: Load, text: str, models: tuple[str, ...]) -> None:
+    assert load("model: results/model", f"model: {text}").models == models
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[]", "model: must have at least 1 entries"),
+        ("[a, a]", "model[1]: 'a' is listed twice"),
+        ("[a, 3]", "model[1]: must be text, not 3"),
+        ("{a: b}", "model: must be the folder of a checkpoint or of an ensemble, or a list of checkpoints"),
+        ("[a, 'https://u:p@h/x']", "model[1]: a user or a password can't stand in a URL"),
+        ("[a, results/screen]", "output: is the model's folder"),
+    ],
+)
+def test_a_model_that_is_none_is_refused(load: Load, text: str, said: str) -> None:
+    with pytest.raises(SpecError) as raised:
+        load("model: results/model", f"model: {text}")
+    assert said in str(raised.value)

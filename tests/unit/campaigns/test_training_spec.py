@@ -56,6 +56,11 @@ OUTPUT = "output: results/model\n"
         ("{batch: [3, ", "{batch: [3.5, ", 13, "hold_out[0].batch[0]: 3.5 isn't allowed: put the name into quotes"),
         ("{batch: [3, ", "{dose: [x, ", 13, "hold_out[0].dose[0]: 'x' isn't allowed: a dose is a number"),
         ('{batch: [3, "4"]}', "{}", 13, "hold_out[0]: matches every cell"),
+        (OUTPUT, OUTPUT + "training: {seeds: 1}\n", 16, "training.seeds: must be greater than or equal to 2, not 1"),
+        (OUTPUT, OUTPUT + "training: {seeds: [4]}\n", 16, "training.seeds: must have at least 2 entries"),
+        (OUTPUT, OUTPUT + "training: {seeds: [4, 4]}\n", 16, "training.seeds[1]: 4 is listed twice"),
+        (OUTPUT, OUTPUT + "training: {seeds: true}\n", 16, "must be a number of members, at least 2, or a list"),
+        (OUTPUT, OUTPUT + "training: {seeds: [4, 5], seed: 1}\n", 16, "training.seed: `seeds` lists the seed"),
         (OUTPUT, OUTPUT + "model: {configuration: huge}\n", 16, "model.configuration: must be 'direct', 'tiny'"),
         (OUTPUT, OUTPUT + "model: {overrides: {rank: x}}\n", 16, "model.overrides.rank: must be a number"),
         (OUTPUT, OUTPUT + "training: {epochs: null}\n", 16, "training.epochs: must be a whole number"),
@@ -88,3 +93,9 @@ def test_independent_problems_are_told_together(write: Callable[..., Path], trai
 def test_a_broken_file_is_no_spec_error(write: Callable[..., Path]) -> None:
     with pytest.raises(YamlError):
         load_training(write("kind: train\nkind: train\n"))
+
+
+@pytest.mark.parametrize(("text", "seeds"), [("5", 5), ("[3, 8]", (3, 8)), ("null", None)])
+def test_seeds_are_a_number_or_a_list(write: Callable[..., Path], train_text: str, text: str, seeds: object) -> None:
+    spec = load_training(write(train_text + f"training: {{seeds: {text}}}\n"), {}).spec
+    assert spec.training.seeds == seeds

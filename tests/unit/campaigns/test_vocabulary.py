@@ -19,6 +19,18 @@ def test_the_file_is_the_one_described(vocabulary: Vocabulary, vocabulary_json: 
     assert vocabulary.to_json() == vocabulary_json
 
 
+def test_features_and_methods_survive_json(vocabulary_json: dict[str, Any]) -> None:
+    more = {
+        "methods": {"STAT1": "CRISPRi"},
+        "described": {"genetic": ["STAT1", "STAT3"], "environment": ["hypoxia"]},
+        "structures": True,
+    }
+    found = Vocabulary.from_json({**vocabulary_json, **more})
+    assert found.described == {"STAT1": "genetic", "STAT3": "genetic", "hypoxia": "environment"}
+    assert found.to_json() == {**vocabulary_json, **more}
+    assert (found.type_of("hypoxia"), found.type_of("Drug_01"), found.type_of("x")) == ("environment", "drug", None)
+
+
 def test_keys_that_are_meant_for_others_are_left_alone(vocabulary_json: dict[str, Any]) -> None:
     data = copy.deepcopy(vocabulary_json)
     data["parts"] = ["STAT1"]
@@ -78,6 +90,12 @@ def _set(*path: Any) -> Callable[[dict[str, Any]], None]:
         (_set("contexts", 0, "control_cells", -1), "contexts[0].control_cells: must be a number of cells"),
         (_set("contexts", 0, "cells", True), "contexts[0].cells: must be a number of cells"),
         (_set("perturbations", []), "perturbations: must be a mapping"),
+        (_set("methods", []), "methods: must be a mapping"),
+        (_set("methods", {"STAT1": "siRNA"}), 'methods["STAT1"]: must be one of knockout, CRISPRi, CRISPRa'),
+        (_set("described", []), "described: must be a mapping"),
+        (_set("described", {"gene": ["A"]}), "described.gene: must be one of genetic, cytokine, drug, environment"),
+        (_set("described", {"drug": ["A", "A"]}), "described.drug: lists a name twice"),
+        (_set("structures", 1), "structures: must be true or false"),
         (_set("perturbations", "STAT1", None), 'perturbations["STAT1"]: must have type'),
         (_set("perturbations", "STAT1", "type", "chemical"), "type: must be one of genetic, cytokine, drug"),
         (_set("perturbations", "STAT1", "cells", "3"), "cells: must be a number of cells"),

@@ -12,8 +12,11 @@ import typer
 
 import actors.errors
 import campaigns.errors
+import campaigns.feature_spec
+import campaigns.generation_spec
 import lingshu_core.errors
 import screening.errors
+from campaigns.generation_spec import GenerateSpec
 from campaigns.screen_spec import ScreenSpec
 from campaigns.source import load_any
 from campaigns.training_spec import TrainSpec
@@ -69,7 +72,7 @@ def test_yaml_block_is_a_campaign_or_a_part_of_one(text: str, tmp_path: Path) ->
         text = dump_yaml(parse_yaml(example.read_bytes(), str(example)).data | data)
     file = tmp_path / "campaign.yaml"
     file.write_text(text, encoding="utf-8")
-    assert isinstance(load_any(file).spec, ScreenSpec | TrainSpec)
+    assert isinstance(load_any(file).spec, ScreenSpec | TrainSpec | GenerateSpec)
 
 
 @pytest.mark.parametrize("line", shell_lines())
@@ -114,11 +117,27 @@ def test_every_field_of_a_campaign_is_explained() -> None:
     assert not {name for name in fields if name not in explained}
 
 
+def test_every_field_of_a_request_for_cells_is_explained() -> None:
+    explained = (ROOT / "docs" / "generate.md").read_text(encoding="utf-8")
+    blocks = [block for name, block in vars(campaigns.generation_spec).items() if name.endswith("Spec")]
+    fields = {name for block in blocks for name in getattr(block, "model_fields", ())}
+    assert len(fields) > 20
+    assert not {name for name in fields if f"`{name}`" not in explained and f"{name}:" not in explained}
+
+
 def test_every_field_of_a_training_is_explained() -> None:
     explained = (ROOT / "docs" / "train.md").read_text(encoding="utf-8")
     training = TrainSpec.model_fields["training"].annotation
     fields = {*TrainSpec.model_fields, *training.model_fields}  # type: ignore[union-attr]
     assert not {name for name in fields if name not in explained}
+
+
+def test_every_field_of_features_is_explained() -> None:
+    explained = (ROOT / "docs" / "features.md").read_text(encoding="utf-8")
+    blocks = [block for name, block in vars(campaigns.feature_spec).items() if name.endswith(("Spec", "Source"))]
+    fields = {name for block in blocks for name in block.model_fields}
+    assert len(fields) > 10
+    assert not {name for name in fields if f"`{name}`" not in explained}
 
 
 def test_pictures_fetch_nothing() -> None:

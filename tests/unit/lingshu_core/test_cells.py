@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,6 +15,8 @@ import scipy.sparse as sp
 
 from lingshu_core.cells import Cells, CellSource, read_cells
 from lingshu_core.errors import DataError, MissingColumn, NotCounts, UnreadableCells, UnusableCells
+from lingshu_core.preparation import build_vocabulary
+from lingshu_core.vocabulary import Vocabulary
 
 SourceOf = Callable[..., CellSource]
 Spoil = Callable[[anndata.AnnData], None]
@@ -334,3 +337,67 @@ def test_the_mean_is_that_of_log1p_counts_per_10k(cells: Cells) -> None:
     np.testing.assert_allclose(
         cells.log1p_per_10k(), np.log1p(1e4 * cells.counts.toarray() / cells.depth[:, None]).mean(axis=0)
     )
+
+
+def _method_by_donor(table: anndata.AnnData) -> None:
+    """STAT1 is activated in D1 and repressed in D2; JAK2 is always repressed, alone and beside STAT1."""
+    activated = (table.obs["donor"] == "D1") & (table.obs["treatment"] == "STAT1")
+    table.obs["how"] = np.where(activated, "CRISPR-a", "crispri")
+    table.obs.loc[table.obs["kind"] != "genetic", "how"] = ""
+
+
+def test_a_target_with_two_methods_is_two_perturbations(table: anndata.AnnData, source_of: SourceOf) -> None:
+    _method_by_donor(table)
+    source = source_of(table)
+    cells = read_cells(replace(source, columns={**source.columns, "method": "how"}))
+    assert set(cells.obs["perturbation"]) == {
+        "ctrl",
+        "STAT1 (CRISPRa)",
+        "STAT1 (CRISPRi)",
+        "JAK2",
+        "JAK2+STAT1 (CRISPRi)",
+        "ruxolitinib",
+    }
+    vocabulary = build_vocabulary(cells)
+    assert set(vocabulary.parts) == {"STAT1 (CRISPRa)", "STAT1 (CRISPRi)", "JAK2", "ruxolitinib"}
+    assert vocabulary.methods == {"JAK2": "CRISPRi", "STAT1 (CRISPRa)": "CRISPRa", "STAT1 (CRISPRi)": "CRISPRi"}
+    assert Vocabulary.from_json(json.loads(json.dumps(vocabulary.to_json()))) == vocabulary
+    assert cells.matching({"method": "CRISPRa"}).sum() == cells.matching({"perturbation": "STAT1 (CRISPRa)"}).sum()
+
+
+def test_one_method_leaves_the_labels_as_they_are(table: anndata.AnnData, source_of: SourceOf) -> None:
+    table.obs["how"] = "KO"
+    source = source_of(table)
+    cells = read_cells(replace(source, columns={**source.columns, "method": "how"}))
+    assert cells.obs["perturbation"].equals(read_cells(source).obs["perturbation"])
+    assert set(cells.obs.loc[cells.obs["perturbation_type"] != "genetic", "method"]) == {""}
+    assert build_vocabulary(cells).methods == {"JAK2": "knockout", "STAT1": "knockout"}
+
+
+def test_genetic_cells_without_a_method_are_refused(table: anndata.AnnData, source_of: SourceOf) -> None:
+    _method_by_donor(table)
+    table.obs.loc[table.obs_names[np.flatnonzero(table.obs["treatment"] == "JAK2")[:3]], "how"] = " "
+    source = source_of(table)
+    with pytest.raises(UnusableCells, match=r"obs\['how'\] is empty for 3 cells with a genetic perturbation; fill it"):
+        read_cells(replace(source, columns={**source.columns, "method": "how"}))
+
+
+def test_a_change_of_the_environment_is_a_type(table: anndata.AnnData, source_of: SourceOf) -> None:
+    table.obs["kind"] = table.obs["kind"].replace("drug", "environment")
+    assert build_vocabulary(read_cells(source_of(table))).perturbations["ruxolitinib"].type == "environment"
+
+
+def test_an_atlas_needs_no_perturbation_column(table: anndata.AnnData, source_of: Callable[..., CellSource]) -> None:
+    columns = {"cell_type": "type", "donor": "donor"}
+    cells = read_cells(source_of(table, columns=columns))
+    assert cells.is_control.all()
+    assert set(cells.obs["perturbation_type"]) == {"none"}
+    assert build_vocabulary(cells).perturbations == {}
+
+
+def test_only_controls_are_told_how_to_be_an_atlas(
+    table: anndata.AnnData, source_of: Callable[..., CellSource]
+) -> None:
+    table.obs["treatment"] = "ctrl"
+    with pytest.raises(UnusableCells, match="perturbation: null"):
+        read_cells(source_of(table))

@@ -13,6 +13,8 @@ from typing import Any, NoReturn
 import fsspec
 import numpy as np
 import pytest
+import safetensors.numpy
+import safetensors.torch
 import torch
 
 import lingshu_core
@@ -22,6 +24,7 @@ from lingshu_core.checkpoint import (
     CHECKPOINT_FORMAT,
     CONTROLS,
     MANIFEST,
+    PRIORS,
     VOCABULARY,
     WEIGHTS,
     Provenance,
@@ -33,6 +36,7 @@ from lingshu_core.denoiser import Denoiser, DenoiserConfig
 from lingshu_core.depths import control_depths
 from lingshu_core.errors import CheckpointError
 from lingshu_core.preparation import TrainingSet
+from lingshu_core.prior_genes import LoweredGenes, PriorGenes
 from lingshu_core.training import TrainingConfig
 from lingshu_core.vocabulary import Vocabulary
 
@@ -115,7 +119,8 @@ def test_more_than_ten_contexts_keep_their_depths_apart(
     trained: Denoiser, vocabulary: Vocabulary, tmp_path: Path
 ) -> None:
     depths = tuple(np.full(2, float(i)) for i in range(12))
-    save_checkpoint(str(tmp_path), trained, vocabulary, depths, Provenance("", "", 1, "", "", TrainingConfig()))
+    many = replace(vocabulary, contexts=vocabulary.contexts[:1] * 12)
+    save_checkpoint(str(tmp_path), trained, many, depths, Provenance("", "", 1, "", "", TrainingConfig()))
     assert [found[0] for found in load_header(str(tmp_path)).control_depths] == list(range(12))
 
 
@@ -211,7 +216,7 @@ def test_a_damaged_manifest_is_refused(save: Save, tmp_path: Path, content: byte
 
 def test_a_file_instead_of_a_folder_and_an_unknown_protocol_are_refused(tmp_path: Path) -> None:
     (tmp_path / "model.pt").write_bytes(b"PK")
-    with pytest.raises(CheckpointError, match="no checkpoint here"):
+    with pytest.raises(CheckpointError, match=r"no checkpoint here \(it is a file, and a model is a folder\)"):
         load_checkpoint(str(tmp_path / "model.pt"))
     with pytest.raises(CheckpointError, match="s4://bucket/model"):
         load_checkpoint("s4://bucket/model")
@@ -285,3 +290,94 @@ def test_no_module_of_the_room_imports_pickle_or_loads_with_torch() -> None:
             assert not {"pickle", "cloudpickle", "dill", "joblib"} & set(names), path
             if isinstance(node, ast.Attribute) and node.attr in ("load", "save"):
                 assert ast.unparse(node.value) != "torch", path
+
+
+PRIOR = PriorGenes({"STAT1": (LoweredGenes({"cell_type": "B cells", "donor": "D1"}, ("GENE1", "GENE2")),)})
+
+
+def _save_with_priors(folder: Path, trained: Denoiser, vocabulary: Vocabulary, cells: Cells) -> str:
+    provenance = Provenance("", "", 1, "", "", TrainingConfig())
+    return save_checkpoint(str(folder), trained, vocabulary, control_depths(cells, vocabulary), provenance, PRIOR)
+
+
+def test_priors_come_back_and_checkpoints_without_them_still_load(
+    save: Save, tmp_path: Path, trained: Denoiser, vocabulary: Vocabulary, cells: Cells
+) -> None:
+    digest = _save_with_priors(tmp_path, trained, vocabulary, cells)
+    assert load_header(str(tmp_path)).priors == load_checkpoint(str(tmp_path)).priors == PRIOR
+    assert save(tmp_path) != digest  # over the other one, whose priors.json is not this model's
+    assert (tmp_path / PRIORS).exists()
+    assert load_header(str(tmp_path)).priors is None
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda path: path.unlink(), r"priors\.json is missing"),
+        (lambda path: path.write_bytes(path.read_bytes()[:-3]), r"priors\.json: .* truncated or changed"),
+        (lambda path: _rewrite(path.parent, PRIORS, lambda found: found.update(format=9)), "has format 9; this"),
+        (lambda path: _rewrite(path.parent, PRIORS, lambda found: found.pop("lowered")), "is damaged: KeyError"),
+    ],
+)
+def test_damaged_priors_are_refused(
+    tmp_path: Path,
+    trained: Denoiser,
+    vocabulary: Vocabulary,
+    cells: Cells,
+    change: Callable[[Path], None],
+    said: str,
+) -> None:
+    _save_with_priors(tmp_path, trained, vocabulary, cells)
+    change(tmp_path / PRIORS)
+    with pytest.raises(CheckpointError, match=said) as raised:
+        load_header(str(tmp_path))
+    assert str(raised.value).startswith(str(tmp_path))
+    assert "\n" not in str(raised.value)
+
+
+def _resign(folder: Path, name: str, data: bytes) -> None:
+    """Write a file and its entry in the manifest: the digests are right, and the content isn't a model's."""
+    (folder / name).write_bytes(data)
+    entry = {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    _rewrite(folder, MANIFEST, lambda manifest: manifest["files"].update({name: entry}))
+
+
+def test_the_vocabulary_of_another_panel_is_refused(save: Save, tmp_path: Path) -> None:
+    save(tmp_path)
+    _rewrite(tmp_path, VOCABULARY, lambda found: found["genes"].append("GENE23"))
+    with pytest.raises(CheckpointError, match=r"wrong gene panel: the weights are of 23 genes .* has 24"):
+        load_checkpoint(str(tmp_path))
+
+
+def test_controls_of_other_contexts_are_refused(save: Save, tmp_path: Path) -> None:
+    save(tmp_path)
+    _resign(tmp_path, CONTROLS, safetensors.numpy.save({"0": np.ones(3), "depth": np.ones(3)}))
+    with pytest.raises(CheckpointError, match=r"depths of 2 contexts and vocabulary\.json has 4"):
+        load_header(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("tensors", "said"),
+    [
+        ({"encoder.weight": torch.ones(2, 3), "decoder.weight": torch.ones(3)}, "they hold decoder.weight, encoder"),
+        ({}, "they hold nothing"),
+        ({"gene_order": torch.arange(23)}, "weights and configuration do not fit together"),
+        ({"gene_order": torch.zeros(23, dtype=torch.long)}, "wrong gene panel"),
+        ({"gene_order": torch.arange(23), "bias.0": torch.ones(23)}, "weights and configuration do not fit together"),
+    ],
+)
+def test_weights_of_another_kind_of_model_are_refused(
+    save: Save, tmp_path: Path, tensors: dict[str, torch.Tensor], said: str
+) -> None:
+    save(tmp_path)
+    _resign(tmp_path, WEIGHTS, safetensors.torch.save(tensors))
+    with pytest.raises(CheckpointError, match=said) as raised:
+        load_checkpoint(str(tmp_path))
+    assert "\n" not in str(raised.value)
+
+
+def test_numbers_that_numpy_has_not_are_refused(save: Save, tmp_path: Path) -> None:
+    save(tmp_path)
+    _resign(tmp_path, WEIGHTS, safetensors.torch.save({"gene_order": torch.ones(23, dtype=torch.bfloat16)}))
+    with pytest.raises(CheckpointError):
+        load_checkpoint(str(tmp_path))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -133,7 +134,9 @@ def test_the_depth_is_interpolated_between_knots_and_flat_beyond(encoder: Condit
     def embedded(log_depth: list[float]) -> torch.Tensor:
         zeros = torch.zeros(len(log_depth), 1, dtype=torch.long)
         return encoder.depth_embedding(
-            ConditionBatch(zeros.repeat(1, 2), zeros, torch.full(zeros.shape, torch.nan), torch.tensor(log_depth))
+            ConditionBatch(
+                zeros.repeat(1, 2), zeros, zeros, torch.full(zeros.shape, torch.nan), torch.tensor(log_depth)
+            )
         )
 
     table = encoder.depth.weight
@@ -153,3 +156,35 @@ def test_the_prefix_has_one_token_for_every_factor_perturbation_and_depth(vocabu
         assert prefix.shape == (2, length, 4)
         assert torch.allclose(prefix.sum(dim=1), encoder.latent(batch))
         assert prefix[1, 2].abs().max() == 0  # the control's token
+
+
+def _parts(parts: list[list[int]], rows: list[list[int]]) -> ConditionBatch:
+    index = torch.tensor(parts)
+    return ConditionBatch(
+        torch.ones(len(parts), 2, dtype=torch.long),
+        index,
+        torch.tensor(rows),
+        torch.full(index.shape, torch.nan),
+        torch.full((len(parts),), 6.0),
+    )
+
+
+def test_an_interaction_lets_the_context_change_the_perturbation_and_starts_at_nothing() -> None:
+    torch.manual_seed(3)
+    encoder = ConditionEncoder(4, [2, 2], 3, KNOTS, torch.ones(4), scale=1.0, use_depth=True, interaction=True)
+    here = _parts([[2]], [[0]])
+    there = ConditionBatch(torch.tensor([[2, 1]]), here.parts, here.rows, here.doses, here.log_depth)
+    assert torch.equal(encoder.perturbed(here), encoder.perturbed(there))
+    assert encoder.mix is not None
+    torch.nn.init.normal_(encoder.mix.weight)
+    assert not torch.allclose(encoder.perturbed(here), encoder.perturbed(there))
+    assert torch.equal(encoder.perturbed(here.as_control()), torch.zeros(1, 4))
+
+
+def test_described_names_are_indexed_by_their_row(vocabulary: Vocabulary) -> None:
+    described = replace(vocabulary, described={"IRF1": "genetic", "STAT1": "genetic"})
+    batch = index_conditions(described, [Condition({}, (("STAT1", None), ("IRF1", None)))], np.array([500.0]))
+    assert batch.parts.tolist() == [[described.index("perturbation", "STAT1"), described.unnamed]]
+    assert batch.rows.tolist() == [[2, 1]]
+    with pytest.raises(ConditionError, match="never trained on perturbation 'IRF2'"):
+        index_conditions(described, [Condition({}, (("IRF2", None),))], np.array([500.0]))

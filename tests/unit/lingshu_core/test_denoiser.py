@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -23,8 +24,8 @@ from lingshu_core.denoiser import (
     tilt_statistics,
 )
 from lingshu_core.errors import ConfigurationError
-from lingshu_core.preparation import TrainingSet
-from lingshu_core.tokens import MASK, encode
+from lingshu_core.preparation import TrainingSet, pseudo_cells
+from lingshu_core.tokens import MASK, N_TOKENS, encode
 
 MakeDenoiser = Callable[..., Denoiser]
 
@@ -60,7 +61,8 @@ def test_an_untrained_model_predicts_the_smoothed_frequencies(
         logits = _all_logits(denoiser, _half_masked(few[0]), few[1])
     for group, found in zip(denoiser.groups, logits, strict=True):
         genes = denoiser.gene_order[group.start : group.stop].numpy()
-        counted = np.stack([np.bincount(tokens[:, gene], minlength=group.tokens) for gene in genes]) + 0.05
+        counted = np.stack([np.bincount(tokens[:, gene], minlength=N_TOKENS) for gene in genes]).astype(float)
+        counted = (counted + pseudo_cells(counted))[:, : group.tokens]
         expected = torch.from_numpy(counted / counted.sum(axis=1, keepdims=True)).float()
         assert torch.allclose(found.softmax(dim=-1), expected.expand_as(found), atol=1e-6)
 
@@ -104,6 +106,31 @@ def test_guidance_extrapolates_the_logits_from_the_control(
         expected = of_control + (strength + 1) * (of_condition - of_control)
         assert torch.allclose(found, expected, atol=tolerance)
         assert (found - of_condition).abs().max() > 2 * tolerance
+
+
+@pytest.mark.parametrize("strength", [2.0, 3.0])
+def test_guidance_of_the_published_configuration_is_the_published_formula(
+    make_denoiser: MakeDenoiser,
+    backbone_config: DenoiserConfig,
+    few: tuple[Tensor, ConditionBatch],
+    strength: float,
+) -> None:
+    """a = a_u + (w + 1)(a_c − a_u), u the control label, where all logits come from the transformer."""
+    paper = replace(backbone_config, pooled_width=0, tilt=False, gene_bias=False, depth_token=False)
+    denoiser = make_denoiser(paper, noise=0.2)
+    assert paper.paths == CONFIGURATIONS["paper"].paths
+    tokens, batch = _half_masked(few[0]), few[1]
+    unconditional = replace(batch, parts=torch.zeros_like(batch.parts), rows=torch.zeros_like(batch.rows))
+    conditional, control = denoiser.features(tokens, batch), denoiser.features(tokens, unconditional)
+    guided = conditional.guided(denoiser.features(tokens, batch.as_control()), strength)
+    (group,) = denoiser.groups
+    a_c, a_u, found = (denoiser.group_logits(each, group) for each in (conditional, control, guided))
+    perturbed = (batch.parts > 0).any(dim=1)
+    assert torch.equal(a_c[~perturbed], a_u[~perturbed])
+    # The transformer computes in bfloat16, of 8 bits: the tolerance is what they are worth at the logits' size.
+    tolerance = 2 * (strength + 1) * a_c.detach().abs().max().item() * 2**-8
+    assert torch.allclose(found, a_u + (strength + 1) * (a_c - a_u), atol=tolerance)
+    assert (found - a_c)[perturbed].abs().max() > 2 * tolerance
 
 
 def test_guiding_a_control_leaves_it_to_the_bit(
@@ -151,7 +178,7 @@ def test_condition_and_depth_tilt_every_gene(
 ) -> None:
     denoiser = make_denoiser(shape, noise=0.2)
     tokens, batch = torch.full_like(few[0], MASK), few[1]
-    deeper = ConditionBatch(batch.factors, batch.parts, batch.doses, batch.log_depth + 0.3)
+    deeper = replace(batch, log_depth=batch.log_depth + 0.3)
     for other in (batch.as_control(), deeper):
         perturbed = (batch.parts > 0).any(dim=1) if other is not deeper else torch.ones(len(tokens), dtype=torch.bool)
         for here, there in zip(_all_logits(denoiser, tokens, batch), _all_logits(denoiser, tokens, other), strict=True):
@@ -164,7 +191,7 @@ def test_a_depth_that_is_switched_off_says_nothing(
     config = DenoiserConfig(**{**vars(backbone_config), "depth_token": False})
     denoiser = make_denoiser(config, noise=0.2)
     tokens, batch = few
-    deeper = ConditionBatch(batch.factors, batch.parts, batch.doses, batch.log_depth + 0.3)
+    deeper = replace(batch, log_depth=batch.log_depth + 0.3)
     for here, there in zip(_all_logits(denoiser, tokens, batch), _all_logits(denoiser, tokens, deeper), strict=True):
         assert torch.equal(here, there)
 

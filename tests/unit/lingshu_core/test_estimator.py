@@ -19,13 +19,14 @@ from lingshu_core.estimator import (
     drawn_depths,
     estimate_shard,
     expected_moments,
+    injected_tokens,
     sampled_moments,
     shard_inputs,
     token_values,
 )
 from lingshu_core.randomness import RandomRoot, cell_randomness
 from lingshu_core.reveal import RevealSettings
-from lingshu_core.tokens import REPRESENTATIVE_COUNTS
+from lingshu_core.tokens import MASK, REPRESENTATIVE_COUNTS
 from lingshu_core.vocabulary import Vocabulary
 
 CONTEXT = {"cell_type": "T cells", "donor": "D1"}
@@ -249,3 +250,53 @@ def test_the_memory_of_a_shard_does_not_grow_with_its_batches(
     request = ShardRequest(JAK2, ROOT, 0, 42, RevealSettings(1))
     assert (estimate_shard(denoiser, vocabulary, DEPTHS, request).moments == 1).all()
     assert len(alive) == 11
+
+
+INJECTED = (4, 11, 12)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("steps", [1, 3])
+def test_injected_genes_have_the_moments_of_one_count(
+    denoiser: Denoiser, vocabulary: Vocabulary, kind: EstimatorKind, steps: int
+) -> None:
+    request = ShardRequest(JAK2, ROOT, 0, CELLS, RevealSettings(steps, "uniform"), INJECTED)
+    found = estimate_shard(denoiser, vocabulary, DEPTHS, request, kind)
+    scaled = np.log1p(1e4 / found.depth)
+    expected = np.array([scaled.mean(), np.square(scaled).mean(), 1.0, 1.0])
+    np.testing.assert_allclose(found.moments[:, list(INJECTED)], np.repeat(expected[:, None], 3, axis=1), rtol=1e-5)
+    free = np.setdiff1d(np.arange(denoiser.genes), INJECTED)
+    none = estimate_shard(denoiser, vocabulary, DEPTHS, replace(request, injected=()), kind).moments
+    assert not np.isclose(found.moments[2, free], 1.0).all()
+    # What is injected is seen by the genes that are drawn after it, already in the first step.
+    assert not np.allclose(found.moments[:, free], none[:, free])
+
+
+def test_injected_tokens_are_in_the_inner_order(denoiser: Denoiser) -> None:
+    tokens = injected_tokens(denoiser, INJECTED, 5)
+    assert tokens is not None
+    assert tokens.shape == (5, denoiser.genes)
+    known = tokens[0] != MASK
+    assert sorted(denoiser.gene_order[known].tolist()) == list(INJECTED)
+    assert (tokens[:, known] == 1).all()
+    assert torch.equal(tokens, tokens[:1].expand(5, -1))
+    assert injected_tokens(denoiser, (), 5) is None
+
+
+def test_expectations_and_draws_agree_with_injected_genes(denoiser: Denoiser, vocabulary: Vocabulary) -> None:
+    settings = RevealSettings(3, "uniform")
+    means = {
+        kind: np.stack(
+            [
+                estimate_shard(
+                    denoiser, vocabulary, DEPTHS, ShardRequest(JAK2, ROOT, shard, CELLS, settings, INJECTED), kind
+                ).moments[0]
+                for shard in range(SHARDS)
+            ]
+        )
+        for kind in KINDS
+    }
+    difference = means["variance_reduced"] - means["sampled"]
+    error = difference.std(axis=0, ddof=1) / np.sqrt(SHARDS)
+    free = np.setdiff1d(np.arange(denoiser.genes), INJECTED)
+    assert (np.abs(difference.mean(axis=0)) < 4.5 * error + 1e-6)[free].all()

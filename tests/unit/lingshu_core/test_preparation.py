@@ -18,10 +18,11 @@ from lingshu_core.preparation import (
     cell_condition,
     depth_log_ratios,
     gene_statistics,
+    pseudo_cells,
     token_matrix,
     training_set,
 )
-from lingshu_core.tokens import encode
+from lingshu_core.tokens import REPRESENTATIVE_COUNTS, encode
 from lingshu_core.vocabulary import Vocabulary
 
 
@@ -87,7 +88,8 @@ def test_statistics_hold_frequencies_supports_knots_and_doses(cells: Cells, voca
     statistics = gene_statistics(cells, vocabulary, DenoiserConfig(depth_knots=5))
     tokens = encode(cells.counts.toarray())
     assert (statistics.support.numpy() > tokens.max(axis=0)).all()
-    counted = np.stack([np.bincount(column, minlength=281) for column in tokens.T]) + 0.05
+    counted = np.stack([np.bincount(column, minlength=281) for column in tokens.T]).astype(float)
+    counted += pseudo_cells(counted)
     expected = np.log(counted / counted.sum(axis=1, keepdims=True))
     np.testing.assert_allclose(statistics.log_marginals.numpy(), expected, rtol=1e-5)
     log_depth = np.log(cells.depth)
@@ -96,6 +98,18 @@ def test_statistics_hold_frequencies_supports_knots_and_doses(cells: Cells, voca
     assert statistics.depth_knots[-1].item() == pytest.approx(log_depth.max(), abs=1e-3)
     assert statistics.typical_dose.tolist() == pytest.approx([1.0, 1.0, 1.0, 1.0])
     assert (gene_statistics(cells, vocabulary, DenoiserConfig(gene_bias=False)).support == 281).all()
+
+
+def test_tokens_beyond_the_largest_seen_fade_and_stay_possible(cells: Cells) -> None:
+    histogram = np.stack([np.bincount(column, minlength=281) for column in encode(cells.counts.toarray()).T])
+    added = pseudo_cells(histogram.astype(float))
+    assert (added > 0).all()
+    for gene, largest in enumerate(encode(cells.counts.max(axis=0).toarray().ravel())):
+        assert (added[gene, : largest + 1] == 0.05).all()
+        assert (np.diff(added[gene, largest:]) <= 0).all()
+    # What is added to the mean of a gene stays below its largest count seen, however many tokens there are.
+    extra = (added @ REPRESENTATIVE_COUNTS) / len(cells)
+    assert (extra < 0.1 * (cells.counts.max(axis=0).toarray().ravel() + 1)).all()
 
 
 def test_the_typical_dose_is_the_geometric_mean(cells: Cells) -> None:

@@ -17,16 +17,18 @@ from torch import Tensor
 from lingshu_core import training
 from lingshu_core.conditioning import ConditionBatch
 from lingshu_core.denoiser import Denoiser, DenoiserConfig, GeneStatistics
+from lingshu_core.epoch_order import balanced_order
 from lingshu_core.errors import TrainingError
 from lingshu_core.preparation import TrainingSet
 from lingshu_core.tokens import MASK
 from lingshu_core.training import (
+    MaskedLoss,
     Trainer,
     TrainingConfig,
     TrainingProgress,
-    balanced_order,
     diffusion_loss,
     drop_factors,
+    drop_identities,
     pick_device,
     power_ema_exponent,
     split_validation,
@@ -45,7 +47,11 @@ def _equal(first: Denoiser, second: Denoiser) -> bool:
 def _conditions(cells: int, perturbed: int = 0) -> ConditionBatch:
     parts = torch.full((cells, 1), perturbed)
     return ConditionBatch(
-        torch.ones(cells, 2, dtype=torch.long), parts, torch.full((cells, 1), torch.nan), torch.full((cells,), 6.0)
+        torch.ones(cells, 2, dtype=torch.long),
+        parts,
+        torch.zeros_like(parts),
+        torch.full((cells, 1), torch.nan),
+        torch.full((cells,), 6.0),
     )
 
 
@@ -235,18 +241,18 @@ def test_perturbed_cells_are_never_taken_for_controls(
 ) -> None:
     taken: list[npt.NDArray[np.int64]] = []
     shown: list[ConditionBatch] = []
-    real_batch, real_loss = TrainingSet.batch, diffusion_loss
+    real_step, real_loss = Trainer._step, MaskedLoss.forward
 
-    def batch(self: TrainingSet, rows: npt.NDArray[np.int64]) -> tuple[Tensor, ConditionBatch]:
+    def step(self: Trainer, rows: npt.NDArray[np.int64], tokens: Tensor) -> float:
         taken.append(rows)
-        return real_batch(self, rows)
+        return real_step(self, rows, tokens)
 
-    def loss(denoiser: Denoiser, tokens: Tensor, batch: ConditionBatch, *others: Any) -> Tensor:
-        shown.append(batch)
-        return real_loss(denoiser, tokens, batch, *others)
+    def loss(self: MaskedLoss, *places: Any) -> Tensor:
+        shown.append(places[3])
+        return real_loss(self, *places)
 
-    monkeypatch.setattr(TrainingSet, "batch", batch)
-    monkeypatch.setattr(training, "diffusion_loss", loss)
+    monkeypatch.setattr(Trainer, "_step", step)
+    monkeypatch.setattr(MaskedLoss, "forward", loss)
     Trainer(make_denoiser(), learning_set, None, replace(quick_training, epochs=1, factor_dropout=0.9)).run()
     assert len(shown) == len(taken) > 3
     for rows, conditions in zip(taken, shown, strict=True):
@@ -330,3 +336,13 @@ def test_a_cuda_device_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPa
     assert pick_device("cpu") == CPU
     with pytest.raises(TrainingError, match="'cuda:1' was asked for, but torch finds no CUDA device; use device: auto"):
         pick_device("cuda:1")
+
+
+def test_identities_are_dropped_where_there_are_features_all_of_a_cell_at_once() -> None:
+    parts = torch.tensor([[1, 2]]).repeat(400, 1)
+    batch = replace(_conditions(400), parts=parts, rows=torch.tensor([[5, 0]]).repeat(400, 1))
+    dropped = drop_identities(batch, 0.3, 9, torch.Generator().manual_seed(1))
+    assert set(dropped.parts[:, 0].tolist()) == {1, 9}
+    assert (dropped.parts[:, 1] == 2).all()  # nothing would be left of it
+    assert 0.2 < (dropped.parts[:, 0] == 9).float().mean() < 0.4
+    assert torch.equal(dropped.rows, batch.rows)

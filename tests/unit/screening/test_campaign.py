@@ -67,7 +67,7 @@ def test_overrides_that_are_not_given_change_nothing(write_screen: WriteScreen) 
     [
         ({"replicas": 3}, "`backend: in_process` has one replica"),
         ({"output": ""}, "command line (--output): "),
-        ({"replicas": 0, "backend": "ray"}, "command line (--replicas, --backend): must be greater than or equal to 1"),
+        ({"replicas": 0, "backend": "ray"}, "command line (--replicas, --backend): compute.replicas: must be greater"),
     ],
 )
 def test_overrides_that_do_not_fit_are_an_error_of_the_command_line(

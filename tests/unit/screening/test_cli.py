@@ -18,7 +18,7 @@ from screening.cli import app
 
 Lingshu = Callable[..., tuple[int, str, str]]
 WriteScreen = Callable[..., Path]
-COMMANDS = ("simulate", "train", "validate", "plan", "run", "status", "hits", "doctor")
+COMMANDS = ("simulate", "train", "validate", "plan", "run", "status", "hits", "describe", "generate", "embed", "doctor")
 FEW = {"contexts": {"cell_type": "type_1"}, "perturbations": {"genetic": ["REG04", "REG05"]}}
 
 
@@ -234,7 +234,7 @@ def test_an_interrupt_says_how_to_go_on(
 def test_options_that_do_not_fit_the_file_are_bad_input(lingshu: Lingshu, write_screen: WriteScreen) -> None:
     code, _, err = lingshu("run", write_screen(), "--replicas", 3)
     assert code == 2
-    assert "command line (--replicas): `backend: in_process` has one replica" in err
+    assert "command line (--replicas): compute.replicas: `backend: in_process` has one replica" in err
 
 
 def test_hits_as_a_table(lingshu: Lingshu, results: Path) -> None:

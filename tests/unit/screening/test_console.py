@@ -23,6 +23,7 @@ DONE = {
     "score_se": 0.01,
     "training_cells": 7,
     "training_cells_all": 9,
+    "support": "in_vocabulary",
     "top_up": "G1 +1.00, G2 +0.50",
     "top_down": "",
 }
@@ -68,6 +69,11 @@ def test_where_it_was_trained_is_said_in_words(screen: Callable[..., str]) -> No
     assert "7 cells" in lines(text, "+0.500")
     assert "elsewhere" in lines(text, "-0.250")
     assert "parts" in lines(text, "A+B")
+
+
+def test_an_unseen_part_is_said_in_words(screen: Callable[..., str]) -> None:
+    unseen = DONE | {"perturbation": "N", "score": 0.3, "training_cells": 0, "support": "features_only"}
+    assert "features" in lines(screen(console.hit_view(hit_table([*ROWS, unseen], {}))), "+0.300")
 
 
 def test_a_failed_condition_has_no_rank(screen: Callable[..., str]) -> None:
@@ -149,6 +155,7 @@ def test_a_plan_says_how_much_it_is(planned: PlannedCampaign) -> None:
     assert f"{planned.campaign.spec.estimator.schedule} steps" in text
     assert "6 blocks, 2 of them in results/x already" in text
     assert planned.plan.run_id[:16] in text
+    assert "support: all 3 conditions in_vocabulary" in text
 
 
 def test_guidance_costs_a_second_pass(write_screen: Callable[..., Path]) -> None:

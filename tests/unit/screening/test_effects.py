@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from screening.effects import Moments, merge_blocks, paired_effect, standard_error
+from screening.effects import Moments, member_spread, merge_blocks, paired_effect, pool_members, standard_error
 from screening.errors import BlockError
 from screening.store import BlockResult
 
@@ -95,3 +95,23 @@ def test_unequal_numbers_of_shards_cannot_be_paired(moments: MakeMoments) -> Non
 def test_the_standard_error_shrinks_with_the_root_of_the_replicates() -> None:
     replicates = np.random.default_rng(0).normal(size=(4096, 1))
     assert standard_error(replicates)[0] == pytest.approx(1 / 64, rel=0.05)
+
+
+def test_members_are_averaged_shard_by_shard(moments: Callable[..., Moments]) -> None:
+    first, second = moments([1.0, 2.0], seed=1), moments([3.0, 2.0], seed=2)
+    pooled = pool_members([first, second])
+    np.testing.assert_allclose(pooled.log1p, (first.log1p + second.log1p) / 2)
+    np.testing.assert_allclose(pooled.counts, (first.counts + second.counts) / 2)
+    assert pooled.cells == first.cells + second.cells
+    assert pool_members([first]) is first
+    # Cells of members that disagree vary more than those of any of them.
+    assert pooled.log1p_variance[0] > max(first.log1p_variance[0], second.log1p_variance[0])
+
+
+def test_the_spread_between_members_is_that_of_their_effects(moments: Callable[..., Moments]) -> None:
+    control = moments([1.0, 1.0], spread=0.0)
+    conditions = [moments([1.0 + shift, 1.0], spread=0.0) for shift in (0.1, 0.3, 0.8)]
+    spread = member_spread([(condition, control) for condition in conditions])
+    assert spread is not None
+    np.testing.assert_allclose(spread, [np.std([0.1, 0.3, 0.8], ddof=1), 0.0], atol=1e-12)
+    assert member_spread([(conditions[0], control)]) is None

@@ -11,9 +11,10 @@ from scipy import stats
 
 from campaigns.conditions import Perturbation, PerturbationPart
 from campaigns.data_spec import NO_FACTORS, is_reserved
+from lingshu_core.prior_genes import LoweredGenes, PriorGenes, PriorInjection
 from lingshu_core.vocabulary import Vocabulary
 from screening.aggregation import Folded
-from screening.effects import Moments
+from screening.effects import Moments, pool_members
 from screening.hits import (
     COLUMNS,
     TOP_GENES,
@@ -102,11 +103,11 @@ def test_the_table_does_not_depend_on_the_order_of_its_rows(scores: list[float |
 def test_every_column_is_there_typed_and_documented(score_one: ScoreOne) -> None:
     extra = extra_columns(("cell_type", "donor"), ("A",))
     table = hit_table([score_one().row], extra)
-    assert table.columns == [*COLUMNS, "cell_type", "donor", "effect[A]", "effect_se[A]"]
+    assert table.columns == [*COLUMNS, "cell_type", "donor", "effect[A]", "effect_se[A]", "effect_sd[A]"]
     assert [table.schema[name] for name in COLUMNS] == [kind for kind, _ in COLUMNS.values()]
     assert all(len(meaning) > 8 for _, meaning in COLUMNS.values())
     without_value = [name for name in COLUMNS if table[name][0] is None]
-    assert without_value == ["reason", "dose"]
+    assert without_value == ["reason", "dose", "score_sd"]
 
 
 def test_no_row_has_a_column_that_the_table_does_not(
@@ -141,6 +142,24 @@ def test_the_interval_is_students_over_shards(
     assert found["score_se"] > 0
     assert found["score_low"] == pytest.approx(found["score"] - margin)
     assert found["score_high"] == pytest.approx(found["score"] + margin)
+
+
+def test_an_ensemble_has_a_spread_of_its_own(
+    words: Vocabulary, facts: RunFacts, fold_of: MakeFold, moments: MakeMoments
+) -> None:
+    control = moments([2.0] * 4, spread=0.0)
+    pairs = tuple((replace(control, log1p=control.log1p - [0.0, shift, 0.0, 0.0]), control) for shift in (0.2, 0.6))
+    pooled = pool_members([pairs[0][0], pairs[1][0]])
+    folded = replace(fold_of("B", pooled, control), members=pairs)
+    readout = replace(signed_readout(words.genes, {"B": -1}, ""), marker_genes=("B",))
+    scored = score_folded(folded, readout, words, facts, exclude_own_targets=False)
+    assert scored.row["members"] == 2
+    assert scored.row["effect"] == pytest.approx(0.4)
+    assert scored.row["score"] == pytest.approx(0.8)  # control deviation √0.25
+    assert scored.row["score_sd"] == pytest.approx(np.std([0.4, 1.2], ddof=1))
+    assert scored.row["score_se"] == pytest.approx(0.0, abs=1e-9)
+    assert scored.row["effect_sd[B]"] == pytest.approx(np.std([0.2, 0.6], ddof=1))
+    assert (scored.row["cells"], scored.row["shards"]) == (64, 8)
 
 
 def test_own_targets_are_left_out_of_a_genetic_perturbation(score_one: ScoreOne) -> None:
@@ -198,7 +217,7 @@ def test_the_depth_ratio_is_the_measured_one_or_that_of_the_parts(score_one: Sco
     assert score_one("A+B").row["depth_ratio"] == pytest.approx(0.3)  # measured together
     unseen = signed_readout(words.genes, {"D": 1}, "")
     assert score_one("A+C", readout=unseen).row["depth_ratio"] == pytest.approx(0.5 * 1.0)
-    assert score_one("NEW", readout=unseen).row["depth_ratio"] == 1.0
+    assert score_one("A+NEW", readout=unseen).row["depth_ratio"] is None  # nobody measured it
 
 
 def test_parts_at_different_doses_have_no_one_dose(
@@ -263,3 +282,35 @@ def test_extremes_and_targets_do_not_sort_or_walk_the_panel(words: Vocabulary, m
     _extremes(-np.arange(1_000.0), panel.genes, 1)
     assert sizes == [TOP_GENES]
     assert own_targets(Perturbation.parse("G999+G3", "genetic"), panel).tolist() == [3, 999]
+
+
+def test_the_row_says_what_the_prediction_rests_on(
+    words: Vocabulary, facts: RunFacts, fold_of: MakeFold, moments: MakeMoments
+) -> None:
+    folded = fold_of("A", moments([0.0] * 4), moments([1.0] * 4, seed=1))
+    unseen = replace(folded, planned=replace(folded.planned, support="features_only"))
+    for each, support in ((folded, "in_vocabulary"), (unseen, "features_only")):
+        assert score_folded(each, DOWN, words, facts, exclude_own_targets=False).row["support"] == support
+
+
+def test_own_targets_are_genes_whatever_the_method(words: Vocabulary) -> None:
+    both = Perturbation.parse("A (CRISPRa)+A (knockout)+B", "genetic")
+    assert own_targets(both, words).tolist() == [0, 1]
+
+
+def test_a_row_tells_how_many_genes_were_pre_filled(
+    words: Vocabulary, facts: RunFacts, fold_of: MakeFold, moments: MakeMoments
+) -> None:
+    """The targets, and what was lowered in contexts that the row is not about."""
+    lowered = (
+        LoweredGenes({"cell_type": "T cells", "donor": "D1"}, ("B", "C")),
+        LoweredGenes({"cell_type": "B cells", "donor": "D1"}, ("D",)),
+    )
+    injection = PriorInjection(words, PriorGenes({"A": lowered}))
+    control, found = moments([2.0, 1.5, 1.0, 3.0], seed=1), moments([1.0, 1.0, 1.0, 2.0])
+    for label, kind, genes in (("A", "genetic", 2), ("A+B", "genetic", 2), ("C", "drug", 0)):
+        folded = fold_of(label, found, control, kind=kind, cell_type="T cells")
+        row = score_folded(folded, DOWN, words, facts, exclude_own_targets=False, injection=injection).row
+        assert row["prior_genes"] == genes, label
+        row = score_folded(folded, DOWN, words, facts, exclude_own_targets=False).row
+        assert row["prior_genes"] == 0

@@ -1,11 +1,12 @@
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from screening.effects import Moments
 from screening.errors import ObjectiveError
-from screening.objectives import Readout, difference_readout, score_condition, signed_readout
+from screening.objectives import Readout, difference_readout, score_condition, score_members, signed_readout
 
 MakeMoments = Callable[..., Moments]
 GENES = ("A", "B", "C", "D")
@@ -124,3 +125,32 @@ def test_genes_without_any_variance_give_a_finite_score(moments: MakeMoments) ->
     control = moments([0.0] * 4, spread=0.0, variance=0.0)
     found = score_condition(shifted(control, [0.1, 0, 0, 0]), control, signed_readout(GENES, {"A": 1}, ""), NONE, GENES)
     assert np.isfinite(found.score)
+
+
+def test_members_share_their_numbers_and_so_their_mean_over_members_is_one_replicate(moments: MakeMoments) -> None:
+    control = moments([3.0] * 4, spread=0.0)
+    noise = np.random.default_rng(3).normal(0, 0.1, (8, 1))
+    readout = signed_readout(GENES, {"A": 1}, "")
+
+    def members(signs: tuple[float, float]) -> list[tuple[Moments, Moments]]:
+        return [(replace(control, log1p=control.log1p + 0.5 + sign * noise), control) for sign in signs]
+
+    alone = score_condition(*members((1, 1))[0], readout, NONE, GENES)
+    alike, opposed = (score_members(members(signs), readout, NONE, GENES) for signs in ((1, 1), (1, -1)))
+    assert alike.score == pytest.approx(alone.score)
+    assert alike.score_se == pytest.approx(alone.score_se)  # errors that are the same don't shrink
+    assert alike.score_sd == pytest.approx(0.0, abs=1e-12)
+    assert opposed.score_se == pytest.approx(0.0, abs=1e-12)  # those that are opposed cancel
+    assert (alike.members, alone.members, alone.score_sd) == (2, 1, None)
+
+
+def test_every_member_is_scored_in_units_of_its_own_control(moments: MakeMoments) -> None:
+    calm, loud = (moments([3.0] * 4, spread=0.0, variance=variance) for variance in (0.25, 1.0))
+    readout = signed_readout(GENES, {"A": 1}, "")
+    pairs = [(shifted(control, [1.0, 0, 0, 0]), control) for control in (calm, loud)]
+    found = score_members(pairs, readout, NONE, GENES)
+    assert found.score == pytest.approx((2.0 + 1.0) / 2)
+    assert found.score_sd == pytest.approx(np.std([2.0, 1.0], ddof=1))
+    assert found.effect == pytest.approx(1.0)
+    one = score_members(pairs[:1], readout, NONE, GENES)
+    assert one == score_condition(*pairs[0], readout, NONE, GENES)

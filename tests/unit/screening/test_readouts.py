@@ -12,7 +12,7 @@ from campaigns.conditions import Context
 from campaigns.screen_spec import MarkersSpec, SignatureSpec, TargetStateSpec
 from lingshu_core.errors import MissingColumn
 from screening.errors import ObjectiveError
-from screening.readouts import build_readouts, cell_source
+from screening.readouts import build_readouts, cell_sources
 
 MODEL_GENES = ("A", "B", "C", "ONLY_IN_MODEL")
 T_CELLS, B_CELLS = Context.of({"cell_type": "T"}), Context.of({"cell_type": "B"})
@@ -138,6 +138,6 @@ def test_a_group_that_does_not_occur_is_refused(data: Callable[..., dict[str, An
 
 def test_the_data_block_is_translated_whole(data: Callable[..., dict[str, Any]]) -> None:
     spec = toward(data() | {"layer": "counts", "control": "none"}, cell_type="T").data
-    source = cell_source(spec)
+    (source,) = cell_sources(spec)
     assert source.columns == {"perturbation": "treatment", "cell_type": "kind"}
     assert (source.layer, source.control, source.context_roles) == ("counts", "none", ("cell_type",))

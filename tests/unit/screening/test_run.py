@@ -201,3 +201,16 @@ def test_the_plan_on_disk_is_the_plan(write_screen: WriteScreen, listener: Any, 
     run_campaign(path, listener)
     stored = Plan.from_json(json.loads((tmp_path / "screen" / "plan.json").read_text()))
     assert stored.blocks == plan_campaign(load_campaign(path)).plan.blocks
+
+
+def test_a_run_with_the_published_prior_and_sampler(write_screen: WriteScreen, listener: Any) -> None:
+    """The regulators are genes of the model, and knocked down nowhere as far as the published thresholds want."""
+    few = {"contexts": {"cell_type": "type_1"}, "perturbations": {"genetic": ["REG04", "REG05", "REG04+REG08"]}}
+    estimator = {"sampler": "paper", "prior": "published", "shards": 8, "depth_strata": 4}
+    found = run_campaign(write_screen(**few, estimator=estimator), listener).hits.sort("perturbation")
+    plain = run_campaign(write_screen(**few, estimator={**estimator, "prior": "none"}), listener).hits
+    assert found["prior_genes"].to_list() == [1, 2, 1]
+    assert plain["prior_genes"].to_list() == [0, 0, 0]
+    assert found["run_id"][0] != plain["run_id"][0]
+    shared = {name: set(found[name]) for name in ("estimator", "steps", "schedule", "guidance")}
+    assert shared == {"estimator": {"sampled"}, "steps": {3}, "schedule": {"cosine"}, "guidance": {2.0}}

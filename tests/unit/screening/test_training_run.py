@@ -6,12 +6,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from campaigns.errors import SpecError
+from campaigns.errors import SpecError, VocabularyError
 from campaigns.source import load_training
 from lingshu_core.checkpoint import load_checkpoint
 from lingshu_core.errors import ConfigurationError, UnusableCells
 from lingshu_core.training import TrainingProgress
+from screening.campaign import load_campaign, plan_campaign
 from screening.errors import ResultsError
+from screening.generate import generate, read_request
 from screening.training_run import check_output, train_model, training_cells, training_config
 
 WriteTrain = Callable[..., Path]
@@ -39,6 +41,7 @@ def test_a_training_ends_with_a_checkpoint(write_train: WriteTrain, tmp_path: Pa
         "controls.safetensors",
         "vocabulary.json",
         "model.json",
+        "priors.json",
         "manifest.json",
     }
 
@@ -142,3 +145,15 @@ def test_the_backbone_can_be_trained_too(write_train: WriteTrain) -> None:
     shape = {"configuration": "tiny", "overrides": {"blocks": 1, "width": 16, "feed_forward": 32, "patch_size": 8}}
     result = train_model(write_train(training=QUICK | {"epochs": 1}, model=shape))
     assert result.paths == "bias+tilt+pooled+depth+backbone"
+
+
+def test_an_atlas_can_be_trained_on_generated_from_and_not_screened(
+    write_train: WriteTrain, write_screen: Callable[..., Path], tiny: Path, tmp_path: Path
+) -> None:
+    columns = {"perturbation": None, "cell_type": "cell_type"}
+    data = {"path": str(tiny / "cells.h5ad"), "columns": columns}
+    trained = train_model(write_train(data=data, training=QUICK))
+    spec, _ = read_request(None, {("model",): trained.output, ("output",): str(tmp_path / "a.h5ad"), ("cells",): 3})
+    assert generate(spec).condition == "control in all cells"
+    with pytest.raises(VocabularyError, match="it can generate and embed"):
+        plan_campaign(load_campaign(write_screen(model=trained.output)))

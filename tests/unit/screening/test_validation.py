@@ -13,6 +13,7 @@ def test_a_screen_is_checked_against_its_models_words(write_screen: WriteScreen)
     found = list(validate_campaign(write_screen()))
     assert found[0].endswith("screen.yaml: a valid `kind: screen` file, named 'tiny'")
     assert found[1] == "24 conditions, 2 of them controls"
+    assert found[2] == "support: all 24 conditions in_vocabulary"
     assert "gene set SIMULATED_PROGRAM: 8 of its 8 genes are among the model's 40" in found
 
 

@@ -77,7 +77,7 @@ def test_the_vocabulary_of_accepted_cells_is_accepted(treated: list[tuple[Any, .
     counts = np.ones((len(rows), len(genes)), dtype=np.float32)
     table = anndata.AnnData(counts, obs=obs, var=pd.DataFrame(index=genes))
     source = CellSource("memory://cells.h5ad", {name: name for name in obs}, control="ctrl")
-    with patch("lingshu_core.cells._open", return_value=table):
+    with patch("lingshu_core.cells.open_table", return_value=table):
         try:
             cells = read_cells(source)
         except DataError as error:

@@ -1,5 +1,6 @@
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,9 @@ import pytest
 import torch
 
 from campaigns.plan import Block
+from lingshu_core.checkpoint import Checkpoint
 from lingshu_core.errors import CheckpointError, ConditionError
+from lingshu_core.prior_genes import LoweredGenes, PriorGenes
 from screening.campaign import PlannedCampaign, load_campaign, plan_campaign
 from screening.errors import BlockError, NonFiniteResult
 from screening.store import decode_block
@@ -133,3 +136,59 @@ def test_averaging_over_a_factor_pools_its_depths(write_screen: Callable[..., Pa
     assert [len(each.plan.control_sets) for each in planned] == [1, 2]
     digests = {name for each in planned for name in each.plan.control_sets.values()}
     assert len(digests) == 3
+
+
+def test_a_prior_is_for_perturbations_and_leaves_the_control_as_it_is(
+    planned: PlannedCampaign, worker: ShardWorker
+) -> None:
+    """REG04 is a gene of the model: it is pre-filled with one count, and nothing of the control changes."""
+    payloads = {label: planned.plan.payload(blocks_of(planned, label)[0]) for label in ("REG04", "control")}
+    estimator = {**json.loads(payloads["REG04"])["estimator"], "prior": "published"}
+    without = {label: decode_block(worker.run(payload)) for label, payload in payloads.items()}
+    found = {label: decode_block(worker.run(changed(each, estimator=estimator))) for label, each in payloads.items()}
+    np.testing.assert_array_equal(found["control"].log1p_mean, without["control"].log1p_mean)
+    target = worker.checkpoint.vocabulary.genes.index("REG04")
+    np.testing.assert_array_equal(found["REG04"].count_mean[:, target], 1.0)
+    assert found["REG04"].count_square[target] == 1.0
+    paired = (found["REG04"].log1p_mean - found["control"].log1p_mean).std(axis=0).mean()
+    other = decode_block(worker.run(changed(payloads["control"], estimator=estimator, seed=5))).log1p_mean
+    assert paired < 0.5 * (found["REG04"].log1p_mean - other).std(axis=0).mean()
+
+
+def test_what_is_lowered_in_other_contexts_is_injected(planned: PlannedCampaign, worker: ShardWorker) -> None:
+    genes = worker.checkpoint.vocabulary.genes
+    lowered = tuple(
+        LoweredGenes({"cell_type": kind, "donor": "donor_1"}, (gene,))
+        for kind, gene in (("type_1", genes[0]), ("type_2", genes[1]))
+    )
+    knowing = ShardWorker(replace(worker.checkpoint, priors=PriorGenes({"REG04": lowered})))
+    payload = planned.plan.payload(blocks_of(planned, "REG04")[0])
+    estimator = {**json.loads(payload)["estimator"], "prior": "published"}
+    counts = decode_block(knowing.run(changed(payload, estimator=estimator))).count_mean
+    assert (counts[:, 1] == 1).all()
+    assert not (counts[:, 0] == 1).all()  # type_1 is what is asked about
+
+
+def test_a_checkpoint_without_priors_can_not_inject(planned: PlannedCampaign, worker: ShardWorker) -> None:
+    payload = planned.plan.payload(blocks_of(planned, "REG04")[0])
+    estimator = {**json.loads(payload)["estimator"], "prior": "published"}
+    old = ShardWorker(replace(worker.checkpoint, priors=None))
+    with pytest.raises(BlockError, match=r"estimator\.prior: the checkpoint has no priors\.json"):
+        old.run(changed(payload, estimator=estimator))
+    assert old.run(payload) == worker.run(payload)
+
+
+def test_structures_reach_the_model(
+    planned: PlannedCampaign, worker: ShardWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def described(checkpoint: Checkpoint, structures: Mapping[str, str]) -> Checkpoint:
+        asked.append(structures)
+        return checkpoint
+
+    monkeypatch.setattr("screening.worker.with_structures", described)
+    payload = planned.plan.payload(blocks_of(planned, "REG04")[0])
+    parts = [{"name": "REG05", "dose": None, "smiles": "CCO"}, {"name": "REG04", "dose": None}]
+    worker.run(changed(payload, perturbation=parts, shards=[0, 1]))
+    assert asked == [{"REG05": "CCO"}]

@@ -1,0 +1,222 @@
+"""Cells from nothing: generated against held-out real cells, beside scVI and beside the training cells themselves.
+
+pbmc3k (blood) and Baron's pancreas, all genes; a random 70 % of the cells for training, as many cells generated as
+were held out. The published figures (Pearson, Spearman, iLISI, MMD, 1-Wasserstein) and classifier AUC, errors of depth,
+zeros and gene–gene correlation, and the total variation of cell-type shares (types given by a classifier trained on the
+training cells; for every row alike). Steps against realism, with the published sampler (cosine, N = 256) among them.
+
+scVI is trained on the same cells in an environment of its own, see ``scvi_cells.py``; without it its rows read "not
+run".
+Each row is kept in ``results/benchmarks/unconditional``: what is there is not computed again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import anndata
+import numpy as np
+import scipy.sparse as sp
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
+
+from benchmarks.report import DATA, RESULTS, Figures, main, table
+from campaigns.training_spec import TrainSpec
+from lingshu_core.checkpoint import load_checkpoint
+from lingshu_core.conditioning import Condition
+from lingshu_core.generation import draw_contexts, draw_depths, generate_cells, generation_root
+from lingshu_core.realism import most_variable, realism, total_variation
+from lingshu_core.reveal import RevealSettings
+from screening.training_run import train_spec, training_config
+
+SEEDS = tuple(map(int, os.environ.get("LINGSHU_SEEDS", "0").split(",")))
+HELD_OUT, EPOCHS, SCVI_EPOCHS = 0.3, 30, 400
+SCVI = os.environ.get("LINGSHU_SCVI_PYTHON", "")
+DATASETS = {"pbmc3k": "pbmc3k_raw.h5ad", "baron": "baron2016_pancreas_human.h5ad"}
+COLUMNS = (
+    *("pearson", "spearman", "ilisi", "mmd", "wasserstein", "classifier_auc"),
+    *("depth_mean_error", "depth_sd_error", "zeros_error", "correlation_error", "types", "forward passes a cell"),
+)
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """How cells are drawn from which model."""
+
+    model: str
+    steps: int
+    schedule: str
+
+    @property
+    def name(self) -> str:
+        """For the table."""
+        return f"{self.model}, {self.schedule} {self.steps}"
+
+
+MODELS: dict[str, dict[str, Any]] = {
+    "direct": {},
+    "direct without depth token": {"depth_token": False},
+    "direct without labels": {},
+}
+SAMPLERS = (
+    *(Sampler("direct", steps, "geometric") for steps in (1, 3, 6, 12, 24)),
+    *(Sampler("direct", steps, "cosine") for steps in (3, 6, 12)),
+    Sampler("direct", 6, "uniform"),
+    Sampler("direct without labels", 12, "geometric"),
+    Sampler("direct without labels", 24, "geometric"),
+    Sampler("direct without depth token", 12, "geometric"),
+    Sampler("direct without depth token", 256, "cosine"),
+    Sampler("direct", 256, "cosine"),
+)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A data set, split once."""
+
+    name: str
+    training: anndata.AnnData
+    held_out: anndata.AnnData
+
+    @property
+    def folder(self) -> Path:
+        """Where everything of this case is written."""
+        return RESULTS / "unconditional" / self.name
+
+
+def measure() -> Figures:
+    """Compute what is not there yet; all figures."""
+    figures: dict[str, Any] = {}
+    for name, file in DATASETS.items():
+        case = split(name, file)
+        rows = []
+        for label, draw in _rows(case):
+            found = [_row(case, label, seed, draw) for seed in SEEDS]
+            known = [row for row in found if row is not None]
+            medians = {column: float(np.median([row[column] for row in known])) for column in COLUMNS if known}
+            rows.append([label, len(known), *(medians.get(column, "not run") for column in COLUMNS)])
+            figures[f"{name}: {label}"] = medians
+        print(f"\n{name}: {case.training.n_obs} training cells, {case.held_out.n_obs} held out")
+        table(["cells", "seeds", *COLUMNS], rows)
+    return figures
+
+
+def split(name: str, file: str) -> Case:
+    """Hold a random share of the cells out."""
+    cells = anndata.read_h5ad(DATA / file)
+    cells.X = sp.csr_matrix(cells.X).astype(np.float32)
+    order = np.random.default_rng(2026).permutation(cells.n_obs)
+    held = order[: round(HELD_OUT * cells.n_obs)]
+    case = Case(name, cells[np.sort(np.setdiff1d(order, held))].copy(), cells[np.sort(held)].copy())
+    case.folder.mkdir(parents=True, exist_ok=True)
+    if not (case.folder / "train.h5ad").exists():
+        case.training.write_h5ad(case.folder / "train.h5ad")
+    return case
+
+
+Draw = Callable[[int], tuple[sp.csr_matrix, float] | None]
+
+
+def _rows(case: Case) -> list[tuple[str, Draw]]:
+    rows: list[tuple[str, Draw]] = [("real training cells", lambda seed: (_real(case, seed), 0.0))]
+    for sampler in SAMPLERS:
+        rows.append((sampler.name, lambda seed, sampler=sampler: (_lingshu(case, sampler, seed), sampler.steps)))
+    for predictive in ("prior", "posterior"):
+        rows.append((f"scVI, {predictive}", lambda seed, kind=predictive: _scvi(case, kind, seed)))
+    return rows
+
+
+def _row(case: Case, label: str, seed: int, draw: Draw) -> dict[str, float] | None:
+    path = case.folder / "rows" / f"{label.replace(' ', '-').replace(',', '')}-{seed}.json"
+    if path.exists():
+        return json.loads(path.read_text())
+    started = time.monotonic()
+    drawn = draw(seed)
+    if drawn is None:
+        return None
+    counts, passes = drawn
+    found = realism(counts, sp.csr_matrix(case.held_out.X), sp.csr_matrix(case.training.X)).as_dict()
+    found |= {"types": _types(case, counts), "forward passes a cell": passes}
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(found))
+    print(f"{case.name} {label} {seed}: {time.monotonic() - started:.0f} s {found}", file=sys.stderr, flush=True)
+    return found
+
+
+def _real(case: Case, seed: int) -> sp.csr_matrix:
+    chosen = np.random.default_rng(seed).choice(case.training.n_obs, case.held_out.n_obs, replace=False)
+    return sp.csr_matrix(case.training.X)[chosen]
+
+
+def _lingshu(case: Case, sampler: Sampler, seed: int) -> sp.csr_matrix:
+    checkpoint = load_checkpoint(_model(case, sampler.model, seed))
+    root, cells = generation_root(seed), case.held_out.n_obs
+    words = checkpoint.vocabulary
+    contexts = draw_contexts(words, [{}] * cells, root)
+    depth = draw_depths(words, checkpoint.control_depths, contexts, root)
+    settings = RevealSettings(sampler.steps, sampler.schedule)  # type: ignore[arg-type]
+    batches = generate_cells(checkpoint.denoiser, words, [Condition(c) for c in contexts], depth, root, settings)
+    return sp.vstack([batch.counts for batch in batches]).tocsr().astype(np.float32)
+
+
+def _model(case: Case, model: str, seed: int) -> str:
+    output = case.folder / f"{model.replace(' ', '-')}-{seed}"
+    if not (output / "manifest.json").exists():
+        labelled = model != "direct without labels"
+        spec = TrainSpec.model_validate(
+            {
+                "kind": "train",
+                "name": "unconditional",
+                "data": {
+                    "path": str(case.folder / "train.h5ad"),
+                    "columns": {"perturbation": None, "cell_type": "cell_type"},
+                    "context": ["cell_type"] if labelled else [],
+                },
+                "model": {"configuration": "direct", "overrides": MODELS[model]},
+                "training": {"epochs": EPOCHS, "balance": 0.0, "factor_dropout": 0.3},
+                "output": str(output),
+            }
+        )
+        train_spec(spec, training_config(spec, {"seed": seed}))
+    return str(output)
+
+
+def _scvi(case: Case, predictive: str, seed: int) -> tuple[sp.csr_matrix, float] | None:
+    if not SCVI:
+        return None
+    cells = case.folder / f"scvi-{predictive}-{seed}.h5ad"
+    options: Sequence[object] = (
+        *("--train", case.folder / "train.h5ad", "--epochs", SCVI_EPOCHS, "--seed", seed),
+        *("--generate", case.held_out.n_obs, "--predictive", predictive, "--cells", cells),
+    )
+    script = str(Path(__file__).with_name("scvi_cells.py"))
+    subprocess.run([SCVI, script, *map(str, options)], check=True, stdout=sys.stderr)
+    return sp.csr_matrix(anndata.read_h5ad(cells).X).astype(np.float32), 1.0
+
+
+def _types(case: Case, counts: sp.csr_matrix) -> float:
+    """Return the total variation between the types of these cells and of the held-out ones, seen by one classifier."""
+    training, held_out, drawn = (_scaled(each) for each in (case.training.X, case.held_out.X, counts))
+    genes = most_variable(training, 2_000)
+    scaler = StandardScaler(with_mean=False).fit(training[:, genes])
+    labels = case.training.obs["cell_type"].astype(str).to_numpy()
+    model = LogisticRegression(C=0.01, max_iter=300).fit(scaler.transform(training[:, genes]), labels)
+    seen = [model.predict(scaler.transform(each[:, genes])) for each in (drawn, held_out)]
+    return total_variation(*seen)
+
+
+def _scaled(counts: Any) -> sp.csr_matrix:
+    counts = sp.csr_matrix(counts)
+    return sp.csr_matrix(sp.diags(1e4 / np.maximum(np.asarray(counts.sum(axis=1)).ravel(), 1)) @ counts).log1p()
+
+
+if __name__ == "__main__":
+    main(measure, __doc__ or "")
