@@ -18,6 +18,7 @@ NAMES = (
     "same_table",
     "drugs",
     "unconditional",
+    "embedding",
     "s3",
     "loader",
     "paper_step",

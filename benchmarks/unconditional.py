@@ -32,7 +32,8 @@ from benchmarks.report import DATA, RESULTS, Figures, main, table
 from campaigns.training_spec import TrainSpec
 from lingshu_core.checkpoint import load_checkpoint
 from lingshu_core.conditioning import Condition
-from lingshu_core.generation import draw_contexts, draw_depths, generate_cells, generation_root
+from lingshu_core.generation import StartCells, draw_contexts, draw_depths, generate_cells, generation_root
+from lingshu_core.randomness import RandomRoot
 from lingshu_core.realism import most_variable, realism, total_variation
 from lingshu_core.reveal import RevealSettings
 from screening.training_run import train_spec, training_config
@@ -54,11 +55,15 @@ class Sampler:
     model: str
     steps: int
     schedule: str
+    rounds: int = 0
+    remasked: float = 0.0
+    """After the steps, so many rounds in which this share of the genes is masked and drawn anew, in one step each."""
 
     @property
     def name(self) -> str:
         """For the table."""
-        return f"{self.model}, {self.schedule} {self.steps}"
+        again = f" and {self.rounds} rounds of {self.remasked:.0%} remasked" if self.rounds else ""
+        return f"{self.model}, {self.schedule} {self.steps}{again}"
 
 
 MODELS: dict[str, dict[str, Any]] = {
@@ -70,6 +75,9 @@ SAMPLERS = (
     *(Sampler("direct", steps, "geometric") for steps in (1, 3, 6, 12, 24)),
     *(Sampler("direct", steps, "cosine") for steps in (3, 6, 12)),
     Sampler("direct", 6, "uniform"),
+    Sampler("direct", 6, "geometric", rounds=6, remasked=0.3),
+    Sampler("direct", 12, "geometric", rounds=12, remasked=0.1),
+    Sampler("direct", 12, "geometric", rounds=12, remasked=0.5),
     Sampler("direct without labels", 12, "geometric"),
     Sampler("direct without labels", 24, "geometric"),
     Sampler("direct without depth token", 12, "geometric"),
@@ -128,7 +136,12 @@ Draw = Callable[[int], tuple[sp.csr_matrix, float] | None]
 def _rows(case: Case) -> list[tuple[str, Draw]]:
     rows: list[tuple[str, Draw]] = [("real training cells", lambda seed: (_real(case, seed), 0.0))]
     for sampler in SAMPLERS:
-        rows.append((sampler.name, lambda seed, sampler=sampler: (_lingshu(case, sampler, seed), sampler.steps)))
+        rows.append(
+            (
+                sampler.name,
+                lambda seed, sampler=sampler: (_lingshu(case, sampler, seed), sampler.steps + sampler.rounds),
+            )
+        )
     for predictive in ("prior", "posterior"):
         rows.append((f"scVI, {predictive}", lambda seed, kind=predictive: _scvi(case, kind, seed)))
     return rows
@@ -162,9 +175,19 @@ def _lingshu(case: Case, sampler: Sampler, seed: int) -> sp.csr_matrix:
     words = checkpoint.vocabulary
     contexts = draw_contexts(words, [{}] * cells, root)
     depth = draw_depths(words, checkpoint.control_depths, contexts, root)
-    settings = RevealSettings(sampler.steps, sampler.schedule)  # type: ignore[arg-type]
-    batches = generate_cells(checkpoint.denoiser, words, [Condition(c) for c in contexts], depth, root, settings)
-    return sp.vstack([batch.counts for batch in batches]).tocsr().astype(np.float32)
+    conditions = [Condition(context) for context in contexts]
+
+    def draw(steps: int, schedule: Any, root: RandomRoot, start: StartCells | None = None) -> sp.csr_matrix:
+        settings = RevealSettings(steps, schedule)
+        batches = generate_cells(checkpoint.denoiser, words, conditions, depth, root, settings, start)
+        return sp.vstack([batch.counts for batch in batches]).tocsr()
+
+    counts = draw(sampler.steps, sampler.schedule, root)
+    everything = np.ones(len(words.genes), dtype=bool)
+    for number in range(1, sampler.rounds + 1):
+        start = StartCells(counts, everything, keep=1.0 - sampler.remasked)
+        counts = draw(1, "uniform", generation_root(seed + 1_000 * number), start)
+    return counts.astype(np.float32)
 
 
 def _model(case: Case, model: str, seed: int) -> str:

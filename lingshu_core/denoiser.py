@@ -56,6 +56,8 @@ class DenoiserConfig:
         Knots of the piecewise linear depth embedding.
     interaction
         Whether the context may change what a perturbation does.
+    self_conditioning
+        Whether the pooled path sees its own first answer and gives a second one.
     backbone
         Shape of the transformer, or None for ``direct``.
     """
@@ -68,6 +70,7 @@ class DenoiserConfig:
     dropout: float = 0.1
     depth_knots: int = 16
     interaction: bool = False
+    self_conditioning: bool = False
     backbone: BackboneConfig | None = None
 
     @property
@@ -79,6 +82,7 @@ class DenoiserConfig:
             "pooled": self.tilt and self.pooled_width > 0,
             "depth": self.depth_token,
             "interaction": self.interaction,
+            "self": self.tilt and self.pooled_width > 0 and self.self_conditioning,
             "backbone": self.backbone is not None,
         }
         return "+".join(name for name, on in switches.items() if on)
@@ -370,6 +374,12 @@ class PooledPath(nn.Module):
     Pooled is a small network on LayerNorm(Σ φ(x_g) · U_g / √visible) and the share visible. The fade lets the
     condition say less the more is visible: visible genes tell of the perturbation too, so its effect on a
     masked gene is largest when nothing is seen, and a tilt of fixed size would shrink it to the average.
+
+    Self-conditioning (arXiv 2208.04202; in RFdiffusion the last x̂₀ is fed to the next step): the small network gets
+    its own first answer beside what is pooled, and answers again. Through the tilt the latent says all that this model
+    says of x̂₀, so it takes the place of x̂₀. It is fed back within a step, not from the step before: what a step
+    predicts depends on what is visible and on nothing else, as the estimator needs. In training half of the batches
+    go without, and no gradient flows through the first answer.
     """
 
     def __init__(self, genes: int, config: DenoiserConfig) -> None:
@@ -377,7 +387,8 @@ class PooledPath(nn.Module):
         width = config.pooled_width
         self.weight = nn.Parameter(torch.randn(genes * N_STATISTICS, width) * 0.05)
         self.norm = nn.LayerNorm(width)
-        self.inner = nn.Linear(width + 1, 2 * width)
+        self.fed_back = config.condition_rank if config.self_conditioning else 0
+        self.inner = nn.Linear(width + 1 + self.fed_back, 2 * width)
         self.outer = nn.Linear(2 * width, config.condition_rank)
         self.fade = nn.Linear(3, config.condition_rank, bias=False)
         nn.init.zeros_(self.fade.weight)
@@ -392,10 +403,20 @@ class PooledPath(nn.Module):
         pooled = value.reshape(len(tokens), -1) @ self.weight  # (cells, genes · 2) @ (genes · 2, width)
         pooled = self.norm(pooled / count.clamp_min(1).sqrt())
         share = count / tokens.shape[1]
-        hidden = nn.functional.silu(self.inner(torch.cat([pooled, share], dim=1)))
         # Saturating in the number of visible genes: a handful already tells much of what there is to tell.
         fade = self.fade(torch.cat([count / (count + 8.0), count / (count + 128.0), share], dim=1))
-        return condition * (1.0 + fade) + self.dropout(self.outer(hidden))
+        condition = condition * (1.0 + fade)
+        seen = torch.cat([pooled, share], dim=1)
+        if not self.fed_back:
+            return condition + self._answer(seen)
+        first = condition + self._answer(torch.cat([seen, torch.zeros_like(condition)], dim=1))
+        if self.training and torch.rand(()) < 0.5:
+            return first
+        return condition + self._answer(torch.cat([seen, first.detach()], dim=1))
+
+    def _answer(self, seen: Tensor) -> Tensor:
+        answer: Tensor = self.dropout(self.outer(nn.functional.silu(self.inner(seen))))
+        return answer
 
 
 def tilt_statistics() -> Tensor:

@@ -18,7 +18,16 @@ from lingshu_core.tokens import N_TOKENS
 PUBLISHED_GENES = 18_080
 """Genes of the published model (arXiv 2603.25240)."""
 
-PARTS = ("token embedding", "condition embeddings", "blocks", "patch maps", "head", "direct paths", "other")
+PARTS = (
+    "token embedding",
+    "condition embeddings",
+    "blocks",
+    "patch maps",
+    "head",
+    "direct paths",
+    "weights of features",
+    "other",
+)
 """The parts in the order of the forward pass; ``blocks`` has the norms, ``patch maps`` the way down and up again."""
 
 _PART_OF = {
@@ -32,6 +41,7 @@ _PART_OF = {
     "tilt": "direct paths",
     "pooled": "direct paths",
     "conditions": "direct paths",
+    "neighbours": "weights of features",
 }
 
 

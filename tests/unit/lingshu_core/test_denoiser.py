@@ -336,3 +336,38 @@ def test_unknown_names_and_overrides_are_refused(name: str, overrides: dict[str,
 def test_a_configuration_with_an_unknown_field_is_refused() -> None:
     with pytest.raises(ConfigurationError, match=r"denoiser configuration: .*'moe'"):
         DenoiserConfig.from_json({**DenoiserConfig().to_json(), "moe": 8})
+
+
+def test_self_conditioning_answers_twice_and_is_named(
+    make_denoiser: MakeDenoiser, few: tuple[Tensor, ConditionBatch]
+) -> None:
+    config = DenoiserConfig(condition_rank=6, pooled_width=5, depth_knots=4, self_conditioning=True)
+    assert config.paths.endswith("+self")
+    denoiser = make_denoiser(config, noise=0.3)
+    tokens, batch = _half_masked(few[0]), few[1]
+    found = denoiser.features(tokens, batch).theta
+    assert torch.equal(found, denoiser.features(tokens, batch).theta)  # nothing is random once trained
+    pooled = denoiser.pooled
+    assert pooled is not None
+    with torch.no_grad():
+        pooled.inner.weight[:, -6:] = 0  # deaf to its first answer
+    assert not torch.allclose(found, denoiser.features(tokens, batch).theta)
+
+
+def test_without_self_conditioning_nothing_is_drawn(
+    make_denoiser: MakeDenoiser, few: tuple[Tensor, ConditionBatch]
+) -> None:
+    denoiser = make_denoiser(DenoiserConfig(condition_rank=6, pooled_width=5, depth_knots=4, dropout=0.0)).train()
+    before = torch.get_rng_state()
+    denoiser.features(_half_masked(few[0]), few[1])
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_half_of_the_training_batches_go_without_the_first_answer(
+    make_denoiser: MakeDenoiser, few: tuple[Tensor, ConditionBatch]
+) -> None:
+    config = DenoiserConfig(condition_rank=6, pooled_width=5, depth_knots=4, dropout=0.0, self_conditioning=True)
+    denoiser = make_denoiser(config, noise=0.3).train()
+    torch.manual_seed(0)
+    sums = {round(denoiser.features(_half_masked(few[0]), few[1]).theta.sum().item(), 3) for _ in range(20)}
+    assert len(sums) == 2
