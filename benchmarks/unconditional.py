@@ -135,6 +135,8 @@ Draw = Callable[[int], tuple[sp.csr_matrix, float] | None]
 
 def _rows(case: Case) -> list[tuple[str, Draw]]:
     rows: list[tuple[str, Draw]] = [("real training cells", lambda seed: (_real(case, seed), 0.0))]
+    for predictive in ("prior", "posterior"):
+        rows.append((f"scVI, {predictive}", lambda seed, kind=predictive: _scvi(case, kind, seed)))
     for sampler in SAMPLERS:
         rows.append(
             (
@@ -142,8 +144,6 @@ def _rows(case: Case) -> list[tuple[str, Draw]]:
                 lambda seed, sampler=sampler: (_lingshu(case, sampler, seed), sampler.steps + sampler.rounds),
             )
         )
-    for predictive in ("prior", "posterior"):
-        rows.append((f"scVI, {predictive}", lambda seed, kind=predictive: _scvi(case, kind, seed)))
     return rows
 
 

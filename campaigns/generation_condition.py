@@ -96,11 +96,12 @@ def _part(label: str, vocabulary: Vocabulary, where: Where, findings: Findings) 
 def _dosed(
     name: str, dose: float | None, vocabulary: Vocabulary, where: Where, findings: Findings
 ) -> PerturbationPart | None:
-    seen = vocabulary.part_doses.get(name, ())
+    unseen = name not in vocabulary.part_types
+    seen = vocabulary.type_doses.get(vocabulary.type_of(name) or "", ()) if unseen else vocabulary.part_doses[name]
     if dose is None and seen:
         known = ", ".join(f"{name}@{each:g}" for each in seen)
         findings.problem(where, f"{name!r} was trained on with doses; write one, such as {known}")
-    elif dose is not None and name in vocabulary.part_types and not seen:
+    elif dose is not None and not seen:
         findings.problem(where, f"the model was trained on {name} without doses; leave `@{dose:g}` out")
     elif dose is not None and not 0 < dose < math.inf:
         findings.problem(where, f"the dose of {name!r} must be a positive number, not {dose:g}")

@@ -200,11 +200,16 @@ class Vocabulary:
         return {Context.of(seen.factors): seen.control_cells for seen in self.contexts}
 
     def control_cells(self, context: Context) -> int:
-        """Count the control cells of a context, pooled over the factors that it leaves out."""
+        """Count the control cells of a context, pooled over the factors that it leaves out.
+
+        Contexts that were added later count only where no other agrees.
+        """
         if len(context.factors) == len(self.factors):
             return self._control_cells.get(context, 0)
         wanted = set(context.factors)
-        return sum(seen.control_cells for seen in self.contexts if wanted <= set(seen.factors.items()))
+        agreeing = [seen for seen in self.contexts if wanted <= set(seen.factors.items())]
+        trained = [seen for seen in agreeing if not seen.adapted and seen.control_cells]
+        return sum(seen.control_cells for seen in trained or agreeing)
 
     @classmethod
     def from_json(cls, data: Any, file: str = "vocabulary.json") -> Vocabulary:

@@ -30,13 +30,16 @@ def pooled_depths(
 ) -> npt.NDArray[np.float64]:
     """Return the control depths of all seen contexts that agree with the factors given, sorted.
 
-    A context that kept only quantiles of many cells is weighted back to its number of control cells.
+    A context that kept only quantiles of many cells is weighted back to its number of control cells. Contexts that
+    were added later count only where no other agrees: what was known is predicted as before.
     """
-    chosen = [
-        (seen.control_cells, found)
+    agreeing = [
+        (seen, found)
         for seen, found in zip(vocabulary.contexts, depths, strict=True)
         if len(found) and all(seen.factors.get(factor) == value for factor, value in context.items())
     ]
+    trained = [pair for pair in agreeing if not pair[0].adapted]
+    chosen = [(seen.control_cells, found) for seen, found in trained or agreeing]
     if not chosen:
         return np.empty(0)
     if len(chosen) == 1:

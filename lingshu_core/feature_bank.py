@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 import torch
 
-from lingshu_core.methods import target_of
+from lingshu_core.methods import split_method, target_of
 from lingshu_core.neighbours import FeatureBank
 from lingshu_core.perturbation_features import PerturbationFeatures
 from lingshu_core.vocabulary import Vocabulary
@@ -34,21 +34,23 @@ def described_names(
     methods
         Single genetic perturbations of the training → method, where the data tell it.
     """
-    named = {target: part for part in seen if (target := target_of(part)) == part}
     described: dict[str, str] = {}
     for name, kind in features.types.items():
-        if kind == GENETIC and len(set(methods.values())) > 1:
-            described |= dict.fromkeys(_by_method(name, named, methods), kind)
-        else:
-            described[name] = kind
+        described |= dict.fromkeys(_spellings(name, seen, methods) if kind == GENETIC else [name], kind)
     fitting = {name: kind for name, kind in described.items() if seen.get(name, kind) == kind}
-    return dict(sorted(fitting.items(), key=lambda item: (item[1], item[0])))
+    # Where no seen perturbation of a kind is described, there is nobody to borrow from.
+    taught = {_kind(name, fitting, methods) for name in seen if name in fitting}
+    kept = {name: kind for name, kind in fitting.items() if _kind(name, fitting, methods) in taught}
+    return dict(sorted(kept.items(), key=lambda item: (item[1], item[0])))
 
 
-def _by_method(gene: str, named: Mapping[str, str], methods: Mapping[str, str]) -> list[str]:
-    """Name a gene once for each method; a label of the data that has one method already keeps its name."""
-    plain = methods.get(named.get(gene, ""))
-    return [gene if method == plain else f"{gene} ({method})" for method in sorted(set(methods.values()))]
+def _spellings(gene: str, seen: Mapping[str, str], methods: Mapping[str, str]) -> list[str]:
+    """Name a gene as the training does, and once for each method; a label without a method keeps its name."""
+    known = [part for part, kind in seen.items() if kind == GENETIC and target_of(part) == gene]
+    if len(set(methods.values())) < 2:
+        return known or [gene]
+    by_method = {methods[part]: part for part in known if part in methods}
+    return [by_method.get(method, f"{gene} ({method})") for method in sorted(set(methods.values()))]
 
 
 def build_bank(features: PerturbationFeatures | None, vocabulary: Vocabulary) -> FeatureBank | None:
@@ -70,18 +72,20 @@ def build_bank(features: PerturbationFeatures | None, vocabulary: Vocabulary) ->
 
 def kind_numbers(vocabulary: Vocabulary) -> dict[str, int]:
     """Number the kinds that borrow from each other: the types, and within ``genetic`` the methods."""
-    return {kind: number for number, kind in enumerate(sorted({_kind(vocabulary, n) for n in vocabulary.described}))}
+    return {kind: number for number, kind in enumerate(sorted(set(_all_kinds(vocabulary))))}
 
 
 def _kinds(vocabulary: Vocabulary) -> list[int]:
     numbers = kind_numbers(vocabulary)
-    return [numbers[_kind(vocabulary, name)] for name in vocabulary.described]
+    return [numbers[kind] for kind in _all_kinds(vocabulary)]
 
 
-def _kind(vocabulary: Vocabulary, name: str) -> str:
-    kind = vocabulary.described[name]
-    if kind != GENETIC or len(set(vocabulary.methods.values())) < 2:
+def _all_kinds(vocabulary: Vocabulary) -> list[str]:
+    return [_kind(name, vocabulary.described, vocabulary.methods) for name in vocabulary.described]
+
+
+def _kind(name: str, described: Mapping[str, str], methods: Mapping[str, str]) -> str:
+    kind = described[name]
+    if kind != GENETIC or len(set(methods.values())) < 2:
         return kind
-    target = target_of(name)
-    method = vocabulary.methods.get(name, "") if target == name else name[len(target) :].strip(" ()")
-    return f"{kind} {method}"
+    return f"{kind} {split_method(name)[1] or methods.get(name, '')}"

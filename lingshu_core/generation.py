@@ -68,10 +68,11 @@ def generation_root(seed: int) -> RandomRoot:
 
 
 def agreeing_contexts(vocabulary: Vocabulary, fixed: Mapping[str, str]) -> list[SeenContext]:
-    """Return the training contexts that have the given values."""
-    return [
+    """Return the training contexts that have the given values; contexts added later only where no other has."""
+    found = [
         seen for seen in vocabulary.contexts if all(seen.factors[factor] == value for factor, value in fixed.items())
     ]
+    return [seen for seen in found if not seen.adapted] or found
 
 
 def draw_contexts(

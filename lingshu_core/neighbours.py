@@ -85,6 +85,10 @@ class Neighbours(nn.Module):
         share = others / others.sum(dim=-1, keepdim=True).clamp_min(1)
         return (weights[..., :-1] + weights[..., -1:] * share) * (batch.rows > 0)[..., None]
 
+    def has_others(self, rows: Tensor) -> Tensor:
+        """Tell for rows of the bank, (cells, parts), whether there is another seen perturbation to borrow from."""
+        return (rows > 0) & self._others(rows).any(dim=-1)
+
     def describe(self, vectors: Tensor, kind: int) -> int:
         """Take in vectors, (perturbations, dims), of one type from outside the bank, in place of earlier ones.
 

@@ -13,6 +13,8 @@ new drug has to follow from its SMILES alone (:meth:`PerturbationFeatures.drug_v
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -123,6 +125,13 @@ class PerturbationFeatures:
     types: Mapping[str, str]
     matrix: npt.NDArray[np.float32]
     origins: tuple[FeatureOrigin, ...]
+
+    def digest(self) -> str:
+        """Return the sha256 of names, types, numbers and blocks; not of where the files lie."""
+        blocks = [[origin.kind, origin.perturbation_type, origin.dimensions] for origin in self.origins]
+        state = hashlib.sha256(json.dumps([list(self.types.items()), blocks]).encode())
+        state.update(np.ascontiguousarray(self.matrix).tobytes())
+        return state.hexdigest()
 
     def drug_vector(self, smiles: str) -> npt.NDArray[np.float32]:
         """Describe a drug that is in no table, by its structure alone.

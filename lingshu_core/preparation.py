@@ -22,7 +22,7 @@ from lingshu_core.methods import part_methods
 from lingshu_core.perturbation_features import PerturbationFeatures
 from lingshu_core.token_histogram import TokenHistogram
 from lingshu_core.tokens import N_TOKENS, REPRESENTATIVE_COUNTS, encode, support_sizes
-from lingshu_core.vocabulary import SeenContext, SeenPerturbation, Vocabulary, split_label
+from lingshu_core.vocabulary import SeenContext, SeenPerturbation, Vocabulary, part_types, split_label
 
 _SMOOTHING = 0.05
 """Pseudo-cells per token: an unseen count is unlikely at the start, not impossible."""
@@ -76,7 +76,7 @@ def build_vocabulary(cells: Cells, features: PerturbationFeatures | None = None)
         for values, rows in (cells.obs.groupby(roles, sort=True) if roles else [((), cells.obs)])
     ]
     perturbations, methods = _perturbations(cells), part_methods(cells.obs)
-    types = {part: seen.type for label, seen in perturbations.items() for part in split_label(label)}
+    types = part_types({label: seen.type for label, seen in perturbations.items()})
     return Vocabulary(
         genes=cells.genes,
         factors={role: tuple(sorted(set(cells.obs[role]))) for role in roles},

@@ -19,7 +19,7 @@ from scipy import stats
 from lingshu_core.cells import Cells
 from lingshu_core.errors import CheckpointError
 from lingshu_core.methods import split_method, target_of
-from lingshu_core.vocabulary import Vocabulary, join_parts, split_label
+from lingshu_core.vocabulary import Vocabulary, join_parts
 
 PRIORS_FORMAT = 1
 INJECTED_COUNT = 1
@@ -179,9 +179,9 @@ def genetic_names(vocabulary: Vocabulary) -> frozenset[str]:
     CRISPRa raises its target, so there is nothing to pre-fill. A gene that was never seen is perturbed in the model's
     way, where it knows but one.
     """
-    seen = (label for label, found in vocabulary.perturbations.items() if found.type == "genetic")
+    seen = (part for part, kind in vocabulary.part_types.items() if kind == "genetic")
     described = (name for name, kind in vocabulary.described.items() if kind == "genetic")
-    names = frozenset([part for label in seen for part in split_label(label)]).union(described)
+    names = frozenset(seen).union(described)
     ways = set(vocabulary.methods.values())
     usual = ways.pop() if len(ways) == 1 else None
     methods = {name: vocabulary.methods.get(name) or split_method(name)[1] or usual for name in names}

@@ -134,7 +134,10 @@ def pick_device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise TrainingError(f"device {name!r} was asked for, but torch finds no CUDA device; use device: auto or cpu")
-    return torch.device(name)
+    try:
+        return torch.device(name)
+    except RuntimeError as error:
+        raise TrainingError(f"there is no device {name!r}; use auto, cpu, cuda or cuda:N") from error
 
 
 def power_ema_exponent(relative_width: float) -> float:
@@ -286,8 +289,9 @@ class Trainer:
         batch = self.training.conditions[torch.from_numpy(rows)]
         batch = drop_factors(batch, self.config.factor_dropout, generator)
         if self.denoiser.neighbours is not None:
-            unnamed = self.denoiser.conditions.unnamed
-            batch = drop_identities(batch, self.config.identity_dropout, unnamed, generator)
+            unnamed, share = self.denoiser.conditions.unnamed, self.config.identity_dropout
+            borrowing = self.denoiser.neighbours.has_others(batch.rows.to(self.device)).cpu()
+            batch = drop_identities(batch, share, unnamed, borrowing, generator)
         # Dropout draws from torch's own generator: seeded by the step, a resumed run repeats it.
         torch.manual_seed((self.config.seed * 1_000_003 + self.state.step) ^ (self.replicas.rank << 40))
         self._set_rate()
@@ -463,14 +467,15 @@ def drop_factors(batch: ConditionBatch, probability: float, generator: torch.Gen
 
 
 def drop_identities(
-    batch: ConditionBatch, probability: float, unnamed: int, generator: torch.Generator
+    batch: ConditionBatch, probability: float, unnamed: int, borrowing: Tensor, generator: torch.Generator
 ) -> ConditionBatch:
     """Replace described parts by "unnamed" at random, all parts of a cell at once: features have to do alone.
 
-    Parts without features keep their identity; nothing else would be left of them.
+    Parts that have nobody to borrow from, not ``borrowing`` (cells, parts), keep their identity: nothing would be
+    left of them, and treated cells would be taught as controls.
     """
     dropped = torch.rand((len(batch.parts), 1), generator=generator) < probability
-    return replace(batch, parts=torch.where(dropped & (batch.rows > 0), unnamed, batch.parts))
+    return replace(batch, parts=torch.where(dropped & borrowing, unnamed, batch.parts))
 
 
 def split_validation(

@@ -80,6 +80,11 @@ class Vocabulary:
         return self._index[_ROWS].get(name, 0)
 
     @property
+    def part_types(self) -> dict[str, str]:
+        """Single perturbations that were seen → type."""
+        return part_types({label: seen.type for label, seen in self.perturbations.items()})
+
+    @property
     def unnamed(self) -> int:
         """The index of a part that was never seen and is known by its features alone."""
         return len(self.parts) + 1
@@ -158,6 +163,15 @@ class Vocabulary:
 def _described(names: Mapping[str, Sequence[str]]) -> dict[str, str]:
     """Read names by type; types are sorted as in the file that was written with sorted keys."""
     return {name: kind for kind in sorted(names) for name in names[kind]}
+
+
+def part_types(labels: Mapping[str, str]) -> dict[str, str]:
+    """Return the type of each single perturbation; its own label counts before those of its combinations."""
+    types: dict[str, str] = {}
+    for label in sorted(labels, key=lambda label: (len(split_label(label)), label)):
+        for part in split_label(label):
+            types.setdefault(part, labels[label])
+    return types
 
 
 def split_label(label: str) -> tuple[str, ...]:

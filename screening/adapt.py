@@ -18,6 +18,7 @@ from lingshu_core.errors import MissingColumn, UnusableCells
 from lingshu_core.gene_panel import Orthologs, PanelMatch, match_panel
 from lingshu_core.training import pick_device
 from screening.errors import ResultsError
+from screening.place import same_place
 from screening.training_run import check_output
 
 
@@ -76,7 +77,7 @@ def adapt_model(request: AdaptationRequest, on_step: Callable[[int, int], None] 
     CheckpointError, DataError, ResultsError
         If the model, the cells or the output can't be used.
     """
-    if request.output.rstrip("/") == request.model.rstrip("/"):
+    if same_place(request.output, request.model):
         raise ResultsError(f"{request.output}: is the model itself, which stays as it is; give another --output")
     torch.set_num_threads(request.threads)
     model = load_checkpoint(request.model, pick_device(request.device))
@@ -133,12 +134,18 @@ def _labels(file: CellFile, column: str, rows: npt.NDArray[np.int64]) -> list[st
 
 
 def _depth(
-    file: CellFile, rows: npt.NDArray[np.int64], column: str | None, total: npt.NDArray[np.float64]
+    file: CellFile, rows: npt.NDArray[np.int64], column: str | None, counted: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
+    total = counted
     if column is not None:
         total = pd.to_numeric(file.column(column).iloc[rows], errors="coerce").to_numpy(dtype=np.float64)
     if not (total > 0).all():
         raise UnusableCells(f"{file.path}: {int((~(total > 0)).sum())} cells have no depth above zero; leave them out")
+    if (total < counted).any():
+        raise UnusableCells(
+            f"{file.path}: obs[{column!r}] is below the sum of the counts in {int((total < counted).sum())} cells; it"
+            " has to be the total UMIs over all genes"
+        )
     return np.asarray(total, dtype=np.float64)
 
 

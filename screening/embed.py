@@ -23,6 +23,7 @@ from lingshu_core.representation import RepresentationKind, default_kind, repres
 from lingshu_core.training import pick_device
 from screening.cell_output import replaced
 from screening.errors import ResultsError
+from screening.place import same_place
 
 KEY = "X_lingshu"
 ROWS = 2048
@@ -79,7 +80,7 @@ def embed(request: EmbeddingRequest, on_progress: Progress | None = None) -> Emb
     CheckpointError, DataError, ConfigurationError, ResultsError
         If the model, the cells or the output can't be used.
     """
-    if request.output == request.data:
+    if same_place(request.output, request.data):
         raise ResultsError(f"{request.output}: is the file of the cells itself; write to another with --output")
     with replaced(request.output) as temporary:
         torch.set_num_threads(request.threads)

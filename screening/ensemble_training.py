@@ -24,6 +24,7 @@ from screening.training_input import forget_pass
 from screening.training_run import (
     TrainingResult,
     check_output,
+    check_settings,
     train_model,
     train_spec,
     training_cells,
@@ -103,6 +104,7 @@ def train_ensemble(
     CampaignError, DataError, ConfigurationError, TrainingError, ResultsError
         As for a single model.
     """
+    check_settings(spec, config)
     check_output(spec.output)
     _refuse_single_model(spec.output)
     configs = [replace(config, seed=seed) for seed in member_seeds(spec, config)]

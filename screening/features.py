@@ -28,7 +28,7 @@ from lingshu_core.gene_set_features import gene_set_vectors
 from lingshu_core.link_features import link_vectors
 from lingshu_core.methods import target_of
 from lingshu_core.perturbation_features import FeatureBlock, PerturbationFeatures, combine
-from lingshu_core.vocabulary import split_label
+from lingshu_core.vocabulary import part_types
 
 SHOWN_NAMES = 5
 
@@ -102,8 +102,8 @@ def feature_notices(features: PerturbationFeatures, cells: Cells) -> list[str]:
 def training_types(cells: Cells) -> dict[str, str]:
     """Single perturbations of the training → their type, combinations taken apart, genes without their method."""
     labels = cells.obs.loc[~cells.is_control, ["perturbation", "perturbation_type"]].drop_duplicates()
-    pairs = zip(labels["perturbation"], labels["perturbation_type"], strict=True)
-    return dict(sorted({target_of(part): str(kind) for label, kind in pairs for part in split_label(label)}.items()))
+    types = part_types(dict(zip(labels["perturbation"], labels["perturbation_type"].astype(str), strict=True)))
+    return dict(sorted({target_of(part): kind for part, kind in types.items()}.items()))
 
 
 def source_blocks(source: FeatureSource, perturbation_type: str, cells: Cells) -> list[FeatureBlock]:

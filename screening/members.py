@@ -19,6 +19,7 @@ ALIKE: Mapping[str, Callable[[CheckpointHeader], Any]] = {
     "control label": lambda header: header.vocabulary.control,
     "vocabulary (contexts, perturbations and their cells)": lambda header: header.vocabulary.to_json(),
     "training data": lambda header: header.card.get("data_digest"),
+    "depths of control cells": lambda header: [found.tobytes() for found in header.control_depths],
 }
 """What all members have to share: effects of different genes, or against different controls, have no mean; and a
 spread over different cells would not be the model's."""

@@ -25,12 +25,13 @@ from lingshu_core.denoiser import Denoiser, configuration
 from lingshu_core.depths import control_depths
 from lingshu_core.errors import UnusableCells
 from lingshu_core.feature_bank import build_bank
+from lingshu_core.feature_files import read_feature_file
 from lingshu_core.perturbation_features import PerturbationFeatures
 from lingshu_core.preparation import TrainingSet, build_vocabulary, gene_statistics, training_set
 from lingshu_core.prior_genes import measure_priors
 from lingshu_core.resume import load_state, remove_state, save_state
 from lingshu_core.streamed_set import StreamedSet, streamed_set
-from lingshu_core.training import Trainer, TrainingConfig, TrainingProgress, split_validation
+from lingshu_core.training import Trainer, TrainingConfig, TrainingProgress, pick_device, split_validation
 from lingshu_core.vocabulary import Vocabulary
 from screening.ensemble_file import read_ensemble
 from screening.errors import ResultsError
@@ -93,6 +94,7 @@ def train_spec(
     spec: TrainSpec, config: TrainingConfig, on_progress: Callable[[TrainingProgress], None] | None = None
 ) -> TrainingResult:
     """Train from a spec that is read already; errors as in :func:`train_model`."""
+    check_settings(spec, config)
     check_output(spec.output)
     if read_ensemble(spec.output) is not None:
         text = "is the folder of an ensemble; give the model one of its own"
@@ -102,6 +104,28 @@ def train_spec(
 
         return train_on_cluster(spec, config, on_progress)
     return train_here(spec, config, on_progress)
+
+
+def check_settings(spec: TrainSpec, config: TrainingConfig) -> None:
+    """Find mistakes that need no cell, before files are read for minutes or hours.
+
+    Raises
+    ------
+    ConfigurationError
+        If the model has no such configuration or setting.
+    TrainingError
+        If the device is not there.
+    FeatureError
+        If a file of features is not there.
+    """
+    configuration(spec.model.configuration, spec.model.overrides)
+    if not spec.training.workers:  # they may have devices that this machine has not
+        pick_device(config.device)
+    for sources in spec.features.by_type.values() if spec.features else ():
+        for source in sources:
+            for file in (getattr(source, "file", None), source.graph.file if source.graph else None):
+                if file is not None:
+                    read_feature_file(file)
 
 
 def train_here(
@@ -285,7 +309,7 @@ def training_identity(
         "training": {name: value for name, value in asdict(config).items() if name not in free},
     }
     if features is not None:
-        content["features"] = hashlib.sha256(features.matrix.tobytes()).hexdigest()
+        content["features"] = features.digest()
     if isinstance(cells, StoredCells):
         content["order"] = "blocks"  # cells on disk are drawn in another order
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

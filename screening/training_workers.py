@@ -32,7 +32,8 @@ from lingshu_core.cells import Cells
 from lingshu_core.errors import LingshuCoreError, TrainingError
 from lingshu_core.training import TrainingConfig, TrainingProgress
 from screening.errors import TrainingLost
-from screening.training_run import Prepared, TrainingResult, finish, prepare, training_cells
+from screening.features import build_features
+from screening.training_run import Prepared, TrainingResult, check_settings, finish, prepare, training_cells
 
 RECORDS = ".ray_train"
 """Folder, beside the state, of what Ray Train notes for itself; removed at the end."""
@@ -185,17 +186,23 @@ def _prepare_together(spec: TrainSpec, config: TrainingConfig) -> Prepared:
     all of them are.
     """
     read: tuple[Cells, int] | None = None
-    refusal: LingshuCoreError | None = None
+    refusal: Exception | None = None
     for turn in (True, False):
         if turn is (dist.get_rank() == 0):
             try:
                 read = training_cells(spec)
-            except LingshuCoreError as error:
+            except (CampaignError, LingshuCoreError) as error:
                 refusal = error
         dist.barrier()
-    for other in _gathered(None if refusal is None else [type(refusal).__name__, str(refusal)]):
-        if other is not None:
-            raise _named_error(*other)
+    _refuse_together(refusal)
+    try:
+        # Whatever one worker can't have has to be found before `prepare`, in which they already wait for each other.
+        check_settings(spec, config)
+        if read is not None:
+            build_features(spec, read[0].counted())
+    except (CampaignError, LingshuCoreError) as error:
+        refusal = error
+    _refuse_together(refusal)
     prepared = prepare(spec, config, read)
     seen = _gathered([prepared.identity, prepared.resumed_at])
     if any(other != seen[0] for other in seen):
@@ -204,6 +211,13 @@ def _prepare_together(spec: TrainSpec, config: TrainingConfig) -> Prepared:
             " reach, such as s3:// URLs, in data.path and output"
         )
     return prepared
+
+
+def _refuse_together(refusal: Exception | None) -> None:
+    """Raise in every worker what was raised in one of them: who went on alone would wait for the others for ever."""
+    for other in _gathered(None if refusal is None else [type(refusal).__name__, str(refusal)]):
+        if other is not None:
+            raise _named_error(*other)
 
 
 def _gathered(answer: list[Any] | None) -> list[Any]:

@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 
 from lingshu_core.feature_bank import build_bank, described_names, kind_numbers
 from lingshu_core.perturbation_features import FeatureOrigin, PerturbationFeatures
@@ -31,12 +30,20 @@ def _words(vocabulary: Vocabulary, seen: dict[str, str], methods: dict[str, str]
 
 def test_names_are_described_by_type_and_not_where_the_cells_mean_something_else_by_them() -> None:
     described = described_names(FEATURES, {"IFNB1": "cytokine", "JAK2": "genetic"}, {})
-    assert list(described.items()) == [
-        ("aspirin", "drug"),
-        ("ruxolitinib", "drug"),
-        ("JAK2", "genetic"),
-        ("KLF1", "genetic"),
-    ]
+    assert list(described.items()) == [("JAK2", "genetic"), ("KLF1", "genetic")]
+
+
+def test_a_kind_of_which_no_seen_perturbation_is_described_is_left_out() -> None:
+    # Nobody to borrow from: a prediction of them would silently be "no effect".
+    assert set(described_names(FEATURES, {"STAT1": "genetic", "aspirin": "drug"}, {}).values()) == {"drug"}
+    methods = {"JAK2": "CRISPRi", "STAT1 (CRISPRa)": "CRISPRa"}
+    described = described_names(FEATURES, {"JAK2": "genetic", "STAT1 (CRISPRa)": "genetic"}, methods)
+    assert list(described) == ["IFNB1 (CRISPRi)", "JAK2", "KLF1 (CRISPRi)"]
+
+
+def test_a_method_that_stands_in_every_label_is_no_obstacle() -> None:
+    described = described_names(FEATURES, {"JAK2 (CRISPRi)": "genetic"}, {"JAK2 (CRISPRi)": "CRISPRi"})
+    assert list(described) == ["IFNB1", "JAK2 (CRISPRi)", "KLF1"]
 
 
 def test_with_several_methods_every_gene_is_described_once_for_each() -> None:
@@ -61,7 +68,7 @@ def test_the_bank_has_the_sources_columns_in_the_vocabularys_order(vocabulary: V
 
 
 def test_each_method_borrows_from_its_own(vocabulary: Vocabulary) -> None:
-    seen = {"JAK2": "genetic", "KLF1 (CRISPRa)": "genetic", "KLF1 (CRISPRi)": "genetic"}
+    seen = {"JAK2": "genetic", "KLF1 (CRISPRa)": "genetic", "KLF1 (CRISPRi)": "genetic", "aspirin": "drug"}
     methods = {"JAK2": "CRISPRi", "KLF1 (CRISPRa)": "CRISPRa", "KLF1 (CRISPRi)": "CRISPRi"}
     words = _words(vocabulary, seen, methods)
     bank = build_bank(FEATURES, words)
@@ -80,7 +87,7 @@ def test_without_descriptions_there_is_no_bank(vocabulary: Vocabulary, features:
 
 
 def test_the_vocabulary_keeps_the_order_of_the_bank(vocabulary: Vocabulary) -> None:
-    words = _words(vocabulary, {"JAK2": "genetic"}, {})
+    words = _words(vocabulary, {"JAK2": "genetic", "aspirin": "drug"}, {})
     again = Vocabulary.from_json(words.to_json())
     assert list(again.described) == list(words.described)
-    assert [again.feature_row(name) for name in words.described] == list(torch.arange(1, 6))
+    assert [again.feature_row(name) for name in words.described] == [1, 2, 3, 4, 5]

@@ -65,6 +65,11 @@ def test_without_neighbours_or_features_there_is_nothing_to_borrow(neighbours: N
     assert none.tolist() == [0.0] * 5
 
 
+def test_who_has_nobody_to_borrow_from_is_known(neighbours: Neighbours) -> None:
+    # The only described drug, a perturbation without features, and two that have each other.
+    assert neighbours.has_others(torch.tensor([[E, 0], [A, D]])).tolist() == [[False, False], [True, True]]
+
+
 @given(st.permutations(range(4)))
 def test_the_order_of_the_bank_does_not_matter(order: list[int]) -> None:
     place = {old: new for new, old in enumerate(order)}

@@ -341,7 +341,7 @@ def test_a_cuda_device_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPa
 def test_identities_are_dropped_where_there_are_features_all_of_a_cell_at_once() -> None:
     parts = torch.tensor([[1, 2]]).repeat(400, 1)
     batch = replace(_conditions(400), parts=parts, rows=torch.tensor([[5, 0]]).repeat(400, 1))
-    dropped = drop_identities(batch, 0.3, 9, torch.Generator().manual_seed(1))
+    dropped = drop_identities(batch, 0.3, 9, batch.rows > 0, torch.Generator().manual_seed(1))
     assert set(dropped.parts[:, 0].tolist()) == {1, 9}
     assert (dropped.parts[:, 1] == 2).all()  # nothing would be left of it
     assert 0.2 < (dropped.parts[:, 0] == 9).float().mean() < 0.4

@@ -10,6 +10,7 @@ import pytest
 
 from lingshu_core.adaptation import AdaptationConfig
 from lingshu_core.checkpoint import load_checkpoint
+from lingshu_core.depths import pooled_depths
 from lingshu_core.errors import MissingColumn, PanelError, UnusableCells
 from screening.adapt import AdaptationRequest, AdaptationResult, adapt_model
 from screening.errors import ResultsError
@@ -117,3 +118,32 @@ def test_labels_that_are_missing_are_refused(adapt: Adapt, newcomers: Path) -> N
     cells.write_h5ad(newcomers)
     with pytest.raises(UnusableCells, match=r"obs\['line'\] is empty in 1 of the cells"):
         adapt()
+
+
+def test_the_model_itself_is_never_overwritten_however_its_path_is_written(
+    adapt: Adapt, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tiny)
+    with pytest.raises(ResultsError, match="is the model itself"):
+        adapt(output="./model")
+
+
+def test_a_depth_below_the_counts_is_refused(adapt: Adapt, newcomers: Path) -> None:
+    cells = anndata.read_h5ad(newcomers)
+    cells.obs["half"] = 0.5
+    cells.write_h5ad(newcomers)
+    with pytest.raises(UnusableCells, match=r"obs\['half'\] is below the sum of the counts"):
+        adapt(depth="half")
+
+
+def test_what_was_known_keeps_its_depths(adapt: Adapt, newcomers: Path) -> None:
+    model = load_checkpoint(adapt().output)
+    before = [seen for seen in model.vocabulary.contexts if not seen.adapted]
+    donor = before[0].factors["donor"]
+    pooled = pooled_depths(model.vocabulary, model.control_depths, {"donor": donor})
+    known = [d for seen, d in zip(model.vocabulary.contexts, model.control_depths, strict=True) if seen in before]
+    mine = [d for seen, d in zip(before, known, strict=True) if seen.factors["donor"] == donor]
+    assert pooled.max() <= max(d.max() for d in mine)
+    assert pooled.min() >= min(d.min() for d in mine)
+    new = pooled_depths(model.vocabulary, model.control_depths, {"cell_type": "newcomer", "donor": donor})
+    assert len(new)
