@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -82,3 +83,19 @@ def test_an_atlas_has_no_perturbation() -> None:
 def test_the_depth_of_start_cells_is_no_factor() -> None:
     start = {"path": "p", "keep": 0.1, "columns": {"depth": "n_counts"}}
     assert resolve_condition(ask(start=start), WORDS).perturbation == CONTROL
+
+
+@pytest.mark.parametrize(
+    ("label", "said"),
+    [
+        ("new drug", "was trained on with doses; write one, such as new drug@0.1"),
+        ("IRF1@0.5", "the model was trained on IRF1 without doses; leave `@0.5` out"),
+    ],
+)
+def test_what_was_never_seen_takes_doses_as_its_type_does(label: str, said: str) -> None:
+    words = replace(WORDS, described={"new drug": "drug", "IRF1": "genetic"})
+    with pytest.raises(VocabularyError) as raised:
+        resolve_condition(ask(perturbation=label), words)
+    assert said in str(raised.value)
+    parts = resolve_condition(ask(perturbation="new drug@0.3"), words).perturbation.parts
+    assert parts == (PerturbationPart("new drug", 0.3),)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -123,3 +125,11 @@ def test_features_can_be_made_from_stored_parts(drug_block: FeatureBlock) -> Non
     found = combine([drug_block])
     again = PerturbationFeatures(dict(found.types), found.matrix.copy(), found.origins)
     np.testing.assert_array_equal(again.drug_vector("CCO"), found.drug_vector("CCO"))
+
+
+def test_the_digest_names_what_features_say_and_not_where_they_lie() -> None:
+    found, elsewhere = combine([block("AB")]), combine([replace(block("AB"), file="another.parquet", licence="MIT")])
+    assert found.digest() == elsewhere.digest()
+    assert combine([block("AC")]).digest() != found.digest()
+    assert combine([block("AB", seed=1)]).digest() != found.digest()
+    assert combine([block("AB", of="cytokine")]).digest() != found.digest()

@@ -346,3 +346,8 @@ def test_identities_are_dropped_where_there_are_features_all_of_a_cell_at_once()
     assert (dropped.parts[:, 1] == 2).all()  # nothing would be left of it
     assert 0.2 < (dropped.parts[:, 0] == 9).float().mean() < 0.4
     assert torch.equal(dropped.rows, batch.rows)
+
+
+def test_a_device_of_no_known_kind_is_refused() -> None:
+    with pytest.raises(TrainingError, match="there is no device 'gpu'; use auto, cpu, cuda or cuda:N"):
+        pick_device("gpu")

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lingshu_core.errors import CheckpointError
-from lingshu_core.vocabulary import VOCABULARY_FORMAT, Vocabulary, join_parts, split_label
+from lingshu_core.vocabulary import VOCABULARY_FORMAT, Vocabulary, join_parts, part_types, split_label
 
 PARTS = st.lists(st.from_regex(r"[A-Za-z0-9][A-Za-z0-9-]{0,6}|\(\+\)-[A-Z]{2}", fullmatch=True), min_size=1, max_size=4)
 
@@ -70,3 +70,8 @@ def test_a_vocabulary_of_the_wrong_shape_is_refused(content: dict[str, Any]) -> 
     content["contexts"] = [{"cell": "B cells"}]
     with pytest.raises(CheckpointError, match="damaged"):
         Vocabulary.from_json(content)
+
+
+def test_the_type_of_a_part_is_that_of_its_own_label() -> None:
+    types = part_types({"B+IFNB1": "genetic", "IFNB1": "cytokine", "B": "genetic", "C+D": "drug"})
+    assert types == {"IFNB1": "cytokine", "B": "genetic", "C": "drug", "D": "drug"}
