@@ -41,7 +41,7 @@ imports: install  ## Check which package may import which
 s3: install  ## Run the Papalexi campaign into a bucket of a real S3 server on this machine, and read it back
 	$(BIN)/python -m benchmarks.s3
 
-bench: install  ## Measure every figure of docs/benchmarks.md (about an hour on two cores)
+bench: install  ## Measure the figures of docs/benchmarks.md, the ablations apart (some hours on two cores)
 	$(BIN)/python -m benchmarks.all
 
 docs: install  ## Build the documentation, warnings as errors

@@ -16,6 +16,8 @@ NAMES = (
     "backbone",
     "variance",
     "same_table",
+    "embedding",
+    "doubles",
     "drugs",
     "unconditional",
     "embedding",

@@ -62,8 +62,7 @@ def build_bank(features: PerturbationFeatures | None, vocabulary: Vocabulary) ->
     kinds = _kinds(vocabulary)
     chosen = [rows[target_of(name)] if name not in rows else rows[name] for name in vocabulary.described]
     return FeatureBank(
-        # Columns beyond the sources' say the type, which has a place of its own.
-        vectors=torch.from_numpy(features.matrix[chosen, : sum(widths)]),
+        vectors=torch.from_numpy(features.matrix[chosen]),
         sources=torch.repeat_interleave(torch.arange(len(widths)), torch.tensor(widths)),
         types=torch.tensor(kinds),
         part_rows=torch.tensor([vocabulary.feature_row(part) - 1 for part in vocabulary.parts]),

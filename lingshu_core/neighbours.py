@@ -11,8 +11,7 @@ who has no neighbours is predicted to be average.
 
 In training the identities of some cells' perturbations are dropped and the perturbation itself is left out of its
 neighbours. What is learned is therefore how to predict a perturbation *from the others*, which is the question at
-screening. A linear map from features to the latent was tried first: with a few dozen perturbations it predicted
-unseen ones worse than their mean (docs/benchmarks.md, unseen perturbations).
+screening. Why not a linear map from features to the latent: docs/decisions.md.
 """
 
 from __future__ import annotations

@@ -1,14 +1,11 @@
 """Vectors that describe perturbations, so that ones without a cell of their own can be asked for.
 
 A source of features (gene sets, regulatory links, co-expression, fingerprints of molecules, a table of the user's) is a
-block of columns. The blocks stand side by side, followed by a column of ones for each perturbation type::
-
-    | block of the first source | … | block of the last source | cytokine | drug | environment | genetic |
-
-A name that a source does not describe has zeros in its block, so that the source says nothing about it. A block is
-centred over the names that it describes and scaled until its rows have a mean square norm of 1, so that no source
-drowns another. Fingerprints are an exception: each has the norm 1 by itself and is not centred, because the row of a
-new drug has to follow from its SMILES alone (:meth:`PerturbationFeatures.drug_vector`).
+block of columns, and the blocks stand side by side. A name that a source does not describe has zeros in its block, so
+that the source says nothing about it. A block is centred over the names that it describes and scaled until its rows
+have a mean square norm of 1, so that no source drowns another. Fingerprints are an exception: each has the norm 1 by
+itself and is not centred, because the row of a new drug has to follow from its SMILES alone
+(:meth:`PerturbationFeatures.drug_vector`).
 """
 
 from __future__ import annotations
@@ -156,17 +153,12 @@ class PerturbationFeatures:
         for origin in self.origins:
             if origin.kind == FINGERPRINTS:
                 vector[column : column + origin.dimensions] = fingerprints([smiles], origin.dimensions)[0]
-                vector[self._type_column(origin.perturbation_type)] = 1.0
                 return vector
             column += origin.dimensions
         raise FeatureError(
             "these features don't know structures: a drug can be given by its SMILES only to a model that was trained"
             " with `features: {drug: [{kind: smiles, …}]}`"
         )
-
-    def _type_column(self, perturbation_type: str) -> int:
-        types = sorted(set(self.types.values()))
-        return self.matrix.shape[1] - len(types) + types.index(perturbation_type)
 
 
 def combine(blocks: Sequence[FeatureBlock]) -> PerturbationFeatures:
@@ -196,9 +188,6 @@ def combine(blocks: Sequence[FeatureBlock]) -> PerturbationFeatures:
         filled = np.zeros((len(names), block.values.shape[1]))
         filled[[row[name] for name in block.names]] = block.values
         columns.append(filled)
-    columns += [
-        np.array([[float(types[name] == kind)] for name in names]) for kind in sorted(set(types.values()))
-    ]  # (names, 1) each
     return PerturbationFeatures(
         types={name: types[name] for name in names},
         matrix=np.concatenate(columns, axis=1).astype(np.float32),

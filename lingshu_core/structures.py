@@ -43,8 +43,7 @@ def with_structures(checkpoint: Checkpoint, structures: Mapping[str, str]) -> Ch
             " `features: {drug: [{kind: smiles, …}]}`"
         )
     table = _features(checkpoint)
-    width = sum(origin.dimensions for origin in table.origins)
-    vectors = np.stack([table.drug_vector(smiles)[:width] for smiles in new.values()])  # (drugs, dims)
+    vectors = np.stack([table.drug_vector(smiles) for smiles in new.values()])  # (drugs, dims)
     neighbours.describe(torch.from_numpy(vectors), kind_numbers(words)[DRUG])
     return replace(checkpoint, vocabulary=replace(words, described={**words.described, **dict.fromkeys(new, DRUG)}))
 
@@ -53,5 +52,5 @@ def _features(checkpoint: Checkpoint) -> PerturbationFeatures:
     """Return what the model's card says of its features, without the vectors."""
     types = checkpoint.vocabulary.described
     origins = tuple(FeatureOrigin(**origin) for origin in checkpoint.card["features"])
-    width = sum(origin.dimensions for origin in origins) + len(set(types.values()))
+    width = sum(origin.dimensions for origin in origins)
     return PerturbationFeatures(types, np.zeros((0, width), dtype=np.float32), origins)

@@ -249,7 +249,8 @@ def _describe_model(result: TrainingResult) -> str:
         f"trained on {result.cells:,} cells{held}: {result.parameters / 1e6:.1f}M parameters ({result.paths}),"
         f" {result.epochs} epochs in {result.seconds:.0f} s{resumed}, stopped by {result.stopped_by}\n"
         f"validation loss {result.validation_loss:.4f} nats per gene\n"
-        f"checkpoint {result.output} ({result.digest[:12]})"
+        + "".join(f"{notice}\n" for notice in result.notices)
+        + f"checkpoint {result.output} ({result.digest[:12]})"
     )
 
 

@@ -35,7 +35,7 @@ from lingshu_core.training import Trainer, TrainingConfig, TrainingProgress, pic
 from lingshu_core.vocabulary import Vocabulary
 from screening.ensemble_file import read_ensemble
 from screening.errors import ResultsError
-from screening.features import build_features
+from screening.features import build_features, feature_notices
 from screening.training_input import forget_pass, read_input
 
 SCARCE_CELLS = 20
@@ -57,6 +57,8 @@ class TrainingResult:
     resumed_at: int
     parameters: int
     paths: str
+    notices: tuple[str, ...] = ()
+    """What the features describe, and what they don't."""
 
 
 def train_model(
@@ -188,6 +190,7 @@ def finish(
         resumed_at=prepared.resumed_at,
         parameters=sum(parameter.numel() for parameter in best.parameters()),
         paths=best.config.paths,
+        notices=tuple(feature_notices(prepared.features, prepared.cells)) if prepared.features else (),
     )
 
 

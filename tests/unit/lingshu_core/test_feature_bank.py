@@ -16,7 +16,7 @@ ORIGINS = (
 FEATURES = PerturbationFeatures(
     {"IFNB1": "genetic", "JAK2": "genetic", "KLF1": "genetic", "aspirin": "drug", "ruxolitinib": "drug"},
     np.array(
-        [[1, 2, 0, 0, 1], [3, 4, 0, 0, 1], [5, 6, 0, 0, 1], [0, 0, 7, 1, 0], [0, 0, 8, 1, 0]],
+        [[1, 2, 0], [3, 4, 0], [5, 6, 0], [0, 0, 7], [0, 0, 8]],
         dtype=np.float32,
     ),
     ORIGINS,

@@ -33,11 +33,10 @@ def drug_block() -> FeatureBlock:
 def test_blocks_stand_side_by_side_with_zeros_where_a_source_is_silent() -> None:
     found = combine([block("CAB"), block("BD", 2, "links")])
     assert list(found.types) == ["A", "B", "C", "D"]
-    assert found.matrix.shape == (4, 3 + 2 + 1)
+    assert found.matrix.shape == (4, 3 + 2)
     assert found.matrix.dtype == np.float32
     assert not found.matrix[3, :3].any()
     assert not found.matrix[[0, 2], 3:5].any()
-    assert (found.matrix[:, -1] == 1).all()
     assert [(origin.kind, origin.dimensions, origin.names) for origin in found.origins] == [
         ("table", 3, 3),
         ("links", 2, 2),
@@ -54,7 +53,7 @@ def test_rows_keep_their_names() -> None:
 @given(seed=st.integers(0, 99), scale=st.floats(1e-6, 1e6), columns=st.integers(1, 9), names=st.integers(3, 20))
 def test_a_block_is_centred_with_a_mean_square_norm_of_one(seed: int, scale: float, columns: int, names: int) -> None:
     values = scale * np.random.default_rng(seed).normal(1.0, 1.0, size=(names, columns))
-    found = combine([FeatureBlock(tuple(map(str, range(names))), values, "table", "drug", dimensions=4)]).matrix[:, :-1]
+    found = combine([FeatureBlock(tuple(map(str, range(names))), values, "table", "drug", dimensions=4)]).matrix
     assert found.shape[1] <= max(4, 0)
     np.testing.assert_allclose(found.mean(axis=0), 0.0, atol=1e-5)
     assert np.square(found).sum(axis=1).mean() == pytest.approx(1.0, abs=1e-4)
@@ -65,15 +64,6 @@ def test_wide_blocks_are_reduced_and_repeat_exactly() -> None:
     found = combine([wide])
     assert found.origins[0].dimensions == 5
     np.testing.assert_array_equal(found.matrix, combine([wide]).matrix)
-
-
-def test_types_have_a_column_each_in_alphabetical_order(drug_block: FeatureBlock) -> None:
-    found = combine([block("AB"), drug_block, block("XY", of="cytokine")])
-    types = found.matrix[:, -3:]
-    names = list(found.types)
-    assert types[names.index("X")].tolist() == [1, 0, 0]
-    assert types[names.index("aspirin")].tolist() == [0, 1, 0]
-    assert types[names.index("A")].tolist() == [0, 0, 1]
 
 
 @pytest.mark.parametrize("alone", [True, False])
