@@ -119,8 +119,7 @@ def _order(tasks: dict[str, Task], factors: Sequence[str], seeds: Sequence[int])
         for seed in seeds:
             for task in tasks.values():
                 for row in ROWS:
-                    possible = not row.waits_for and task.name not in row.not_for
-                    if possible and row.factor in factors and _cost(row) == cost:
+                    if task.name not in row.not_for and row.factor in factors and _cost(row) == cost:
                         yield row, task, seed
 
 
@@ -233,7 +232,7 @@ def _settings(row: Row, found: Sequence[Record]) -> list[Any]:
 def _result(name: str, row: Row, found: Sequence[Record], key: str) -> str:
     if found:
         return _number(key, found)
-    reason = f"needs {row.waits_for}" if row.waits_for else row.not_for.get(name, "")
+    reason = row.not_for.get(name, "")
     if key != "pearson_raw":  # once is enough
         return "–"
     return f"*not run* ({reason})" if reason else "*not run*"

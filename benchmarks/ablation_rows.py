@@ -33,8 +33,6 @@ class Row:
         Epochs are as many as fit into this time on one core; None: as in the base.
     not_for
         Data sets where the row makes no sense, or takes too long, and why.
-    waits_for
-        What the row needs and the library doesn't have; empty: nothing.
     """
 
     factor: str
@@ -48,7 +46,6 @@ class Row:
     prior: bool = False
     cpu_minutes: float | None = None
     not_for: Mapping[str, str] = field(default_factory=dict)
-    waits_for: str = ""
 
 
 def _sampled(factor: str, value: str, steps: int, schedule: Any, guidance: float = 0.0) -> Row:
@@ -62,7 +59,7 @@ def _transformer(factor: str, value: str, minutes: float = 2.0, **overrides: Any
 
 
 ROWS: tuple[Row, ...] = (
-    Row("base", "rank 48, pooled 64, depth token"),
+    Row("base", "rank 48, pooled 64, depth token, self-conditioning, identity decay 1"),
     *(_sampled("steps", f"geometric {steps}", steps, "geometric") for steps in (1, 3, 12)),
     *(_sampled("schedule", f"cosine {steps}", steps, "cosine") for steps in (3, 6, 16)),
     *(_sampled("schedule", f"uniform {steps}", steps, "uniform") for steps in (3, 6)),
@@ -80,9 +77,15 @@ ROWS: tuple[Row, ...] = (
     Row("regularisation", "dropout 0", overrides={"dropout": 0.0}),
     Row("regularisation", "dropout 0.3", overrides={"dropout": 0.3}),
     Row("regularisation", "factor dropout 0", training={"factor_dropout": 0.0}),
+    *(Row("identity decay", f"{decay:g}", training={"identity_decay": decay}) for decay in (0.01, 0.3, 3.0)),
     Row("features", "Reactome", features=True),
-    Row("self-conditioning", "on", overrides={"self_conditioning": True}),
-    Row("remasking", "on", waits_for="remasking in the sampler"),
+    Row("self-conditioning", "off", overrides={"self_conditioning": False}),
+    Row(
+        "before",
+        "no self-conditioning, identity decay .01",
+        overrides={"self_conditioning": False},
+        training={"identity_decay": 0.01},
+    ),
     _transformer("backbone", "tiny, S = 32, 2 CPU minutes"),
     _transformer("backbone", "tiny, S = 8, 2 CPU minutes", patch_size=8),
     _transformer("backbone", "tiny, S = 1, 2 CPU minutes", patch_size=1),

@@ -17,6 +17,7 @@ from campaigns.feature_spec import FeaturesSpec
 from campaigns.training_spec import ModelSpec, TrainSpec
 from lingshu_core.cells import Cells
 from lingshu_core.checkpoint import Checkpoint, load_checkpoint
+from lingshu_core.denoiser import configuration
 from lingshu_core.preparation import build_vocabulary
 from lingshu_core.training import TrainingConfig
 from screening.training_run import build_trainer, finish, prepare, training_config
@@ -39,7 +40,10 @@ def training_digest(task: Task, row: Row, seed: int) -> str:
         "data": task.name,
         "held": hashlib.sha256(task.held.tobytes()).hexdigest(),
         "epochs": EPOCHS[task.name],
-        "row": [row.configuration, dict(row.overrides), dict(row.training), row.cpu_minutes],
+        # What they come to, not only what the row changes: a changed default is another training.
+        "model": asdict(configuration(row.configuration, row.overrides)),
+        "training": asdict(replace(TrainingConfig(), **row.training)),
+        "cpu_minutes": row.cpu_minutes,
         "blind": row.blind,
         "features": row.features,
         "seed": seed,
@@ -69,7 +73,7 @@ def _train(task: Task, row: Row, seed: int, folder: Path) -> dict[str, Any]:
     if row.blind:
         cells = blinded(cells)
     if row.cpu_minutes is not None:
-        fit = round(60 * row.cpu_minutes * _cells_per_second(spec, cells) / (0.9 * len(cells)))
+        fit = round(60 * row.cpu_minutes * cells_per_second(spec, cells) / (0.9 * len(cells)))
         config = replace(config, epochs=max(1, fit))
     started = time.process_time()
     result = finish(spec, config, prepare(spec, config, (cells, int(task.held.sum()))))
@@ -90,7 +94,7 @@ def _spec(task: Task, row: Row, folder: Path) -> TrainSpec:
     return task.spec.model_copy(update=update)
 
 
-def _cells_per_second(spec: TrainSpec, cells: Cells) -> float:
+def cells_per_second(spec: TrainSpec, cells: Cells) -> float:
     """Train a few steps to learn the speed on one core, however much else runs on the machine."""
     config = TrainingConfig(epochs=1, validation_share=0.0, threads=1)
     trainer = build_trainer(spec, config, cells, build_vocabulary(cells))

@@ -33,13 +33,22 @@ def main() -> None:
     training = _plain(training[:, genes])
     scvi.model.SCVI.setup_anndata(training)
     model = scvi.model.SCVI(training)
-    model.train(max_epochs=arguments.epochs, accelerator="cpu", enable_progress_bar=False)
+    model.train(
+        max_epochs=arguments.epochs,
+        early_stopping=arguments.early_stopping,
+        plan_kwargs={"n_epochs_kl_warmup": arguments.kl_warmup},
+        accelerator="cpu",
+        enable_progress_bar=False,
+    )
+    print(f"scVI: {model.history['elbo_train'].shape[0]} epochs of {arguments.epochs}", flush=True)
     if arguments.embed:
         cells = _plain(anndata.read_h5ad(arguments.embed)[:, genes])
         np.save(arguments.latent, model.get_latent_representation(cells))
-    if arguments.generate:
-        counts = draw(model, training, arguments.generate, arguments.seed, arguments.predictive)
-        anndata.AnnData(counts, var=pd.DataFrame(index=genes)).write_h5ad(arguments.cells)
+    for predictive, file in zip(arguments.predictive, arguments.cells, strict=True) if arguments.generate else ():
+        counts = draw(model, training, arguments.generate, arguments.seed, predictive)
+        drawn = anndata.AnnData(counts, var=pd.DataFrame(index=genes))
+        drawn.uns["epochs"] = model.history["elbo_train"].shape[0]
+        drawn.write_h5ad(file)
 
 
 def _arguments() -> argparse.Namespace:
@@ -47,12 +56,14 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--train", required=True, help=".h5ad with raw counts to train on")
     parser.add_argument("--genes", type=int, default=0, help="most variable genes of the training cells; 0 for all")
     parser.add_argument("--epochs", type=int, default=150)
+    parser.add_argument("--kl-warmup", type=int, default=400, help="epochs until the prior counts in full [scVI's 400]")
+    parser.add_argument("--early-stopping", action="store_true", help="scVI's own: a tenth of the cells, patience 45")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--embed", help=".h5ad whose latent means are wanted")
     parser.add_argument("--latent", help=".npy to write them to, (cells, latent dimensions)")
     parser.add_argument("--generate", type=int, default=0, help="number of cells to draw")
-    parser.add_argument("--predictive", choices=("prior", "posterior"), default="prior")
-    parser.add_argument("--cells", help=".h5ad to write them to")
+    parser.add_argument("--predictive", nargs="+", choices=("prior", "posterior"), default=["prior"])
+    parser.add_argument("--cells", nargs="+", default=[], help=".h5ad to write them to, one for each --predictive")
     return parser.parse_args()
 
 

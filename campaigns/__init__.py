@@ -26,6 +26,7 @@ from campaigns.errors import (
     Where,
     YamlError,
 )
+from campaigns.evaluation_spec import EvaluateSpec
 from campaigns.gene_sets import GeneSet, PanelGenes, find_gene_set, read_gene_sets, restrict_to_panel
 from campaigns.generation_condition import resolve_condition
 from campaigns.generation_spec import GenerateSpec
@@ -34,7 +35,15 @@ from campaigns.json_schema import schema
 from campaigns.objective_genes import ObjectiveGenes, resolve_objective
 from campaigns.plan import Block, Plan, PlanInputs, PlannedCondition, make_plan
 from campaigns.screen_spec import ScreenSpec
-from campaigns.source import Loaded, dump_spec, load_any, load_generation, load_screen, load_training
+from campaigns.source import (
+    Loaded,
+    dump_spec,
+    load_any,
+    load_evaluation,
+    load_generation,
+    load_screen,
+    load_training,
+)
 from campaigns.training_spec import TrainSpec
 from campaigns.vocabulary import SeenContext, SeenPerturbation, Vocabulary
 from campaigns.yaml_source import Source
@@ -48,6 +57,7 @@ __all__ = [
     "Context",
     "EmptyGridError",
     "EnsembleError",
+    "EvaluateSpec",
     "GeneSet",
     "GeneSetError",
     "GenerateSpec",
@@ -79,6 +89,7 @@ __all__ = [
     "dump_spec",
     "find_gene_set",
     "load_any",
+    "load_evaluation",
     "load_generation",
     "load_screen",
     "load_training",

@@ -15,6 +15,7 @@ RESERVED_FACTORS = (
     "file",  # `contexts: {file: …}` names a file
     # Columns of the hit table. This room can't import them; a test compares.
     *("rank", "rank_in_context", "status", "reason", "perturbation", "perturbation_type", "dose", "context", "support"),
+    "gate",
     *("score", "score_se", "score_low", "score_high", "members", "score_sd", "score_unit"),
     *("effect", "effect_se", "genes_used"),
     *("targets_left_out", "on_target_effect", "depth_ratio", "training_cells", "training_cells_all"),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from campaigns.spec import CampaignName, CellMatch, Label, Location, Seed, Spec, refuse
+from campaigns.spec import CampaignName, CellMatch, Label, Location, Seed, Smiles, Spec, refuse
 from campaigns.yaml_source import FieldPath
 
 DEPTH = "depth"
@@ -25,6 +26,10 @@ CellsFile = Annotated[Location, AfterValidator(_h5ad)]
 class SamplerSpec(Spec):
     """The reverse process of the cells that are drawn."""
 
+    name: Literal["screening", "paper"] = Field(
+        default="screening",
+        description="screening: the fields as they are; paper: the published sampler stands in for fields left out.",
+    )
     steps: int = Field(default=12, ge=1, le=1000, description="Steps in which a cell's genes are revealed.")
     schedule: Literal["geometric", "uniform", "cosine"] = Field(
         default="geometric", description="How many genes each step reveals."
@@ -32,6 +37,16 @@ class SamplerSpec(Spec):
     guidance: float = Field(
         default=0.0, ge=0, le=20, description="Strength of guidance against the control label; 0 for none."
     )
+
+    @model_validator(mode="after")
+    def _check_paper(self) -> SamplerSpec:
+        if self.name == "paper" and self.schedule != "cosine":
+            refuse((("schedule",), "the published sampler has schedule: cosine; leave `name: paper` or this out"))
+        return self
+
+
+PAPER_STEPS: Mapping[str, int] = {"untreated": 256, "perturbed": 3}
+"""Steps of the published sampler (arXiv 2603.25240): cells from nothing, and cells under a perturbation."""
 
 
 class StartSpec(Spec):
@@ -95,6 +110,9 @@ class GenerateSpec(Spec):
     perturbation: Label | None = Field(
         default=None, description="A target, a cytokine, drug@dose, or A+B; null for untreated cells."
     )
+    structures: dict[str, Smiles] = Field(
+        default_factory=dict, description="Drugs that the model doesn't know, `name: SMILES`, for `perturbation`."
+    )
     sampler: SamplerSpec = Field(default=SamplerSpec(), description="How the genes of a cell are revealed.")
     start: StartSpec | None = Field(default=None, description="Real cells to start from; null for none.")
     orthologs: OrthologSpec | None = Field(
@@ -107,6 +125,15 @@ class GenerateSpec(Spec):
     seed: Seed = Field(default=0, description="Root seed of every random number.")
     output: CellsFile = Field(description="The .h5ad file to write: local path or URL.")
     compute: DrawingSpec = Field(default=DrawingSpec(), description="Where cells are drawn.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in_paper(cls, data: Any) -> Any:
+        sampler = data.get("sampler") if isinstance(data, Mapping) else None
+        if not isinstance(sampler, Mapping) or sampler.get("name") != "paper":
+            return data
+        steps = PAPER_STEPS["untreated" if data.get("perturbation") is None else "perturbed"]
+        return {**data, "sampler": {"schedule": "cosine", "steps": steps, **sampler}}
 
     @property
     def left_out(self) -> Literal["proportional", "unspecified"]:
@@ -127,6 +154,10 @@ class GenerateSpec(Spec):
             ]
             if self.start.path == self.output:
                 findings.append((("output",), "is the file of the start cells; write to another"))
+        is_paper = self.sampler.name == "paper" and self.perturbation is not None
+        if is_paper and "guidance" not in self.sampler.model_fields_set:
+            text = "the published guidance is 2 for genetic and 3 for cytokine perturbations; say which"
+            findings.append((("sampler", "guidance"), text))
         if self.output_genes == "cells" and self.orthologs is None:
             findings.append((("output_genes",), "`cells` needs `orthologs` to translate by"))
         if findings:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, StringConstraints, Tag, model_validator
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from campaigns.conditions import split_combination
 from campaigns.data_spec import DataSpec
@@ -18,6 +18,7 @@ from campaigns.spec import (
     Labels,
     Location,
     Seed,
+    Smiles,
     Spec,
     as_items,
     distinct,
@@ -139,16 +140,6 @@ Doses = Annotated[
     ],
     _shapes("all_seen or a list of numbers"),
 ]
-
-
-def _smiles(text: str) -> str:
-    # White space would end the SMILES, and what follows would be read as a title.
-    if text.split() != [text]:
-        refuse(((), f"must be a SMILES without white space, not {text!r}"))
-    return text
-
-
-Smiles = Annotated[str, StringConstraints(max_length=10_000), AfterValidator(_smiles)]
 
 
 class DosedSpec(Spec):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from campaigns.errors import SpecError
+from campaigns.evaluation_spec import EvaluateSpec
 from campaigns.generation_spec import GenerateSpec
 from campaigns.nearest import hint
 from campaigns.screen_spec import ScreenSpec
@@ -18,13 +19,14 @@ from campaigns.yaml_source import Source, dump_yaml, read_yaml
 
 SpecT = TypeVar("SpecT", bound=Spec, covariant=True)
 
-KINDS: Mapping[str, type[TrainSpec] | type[ScreenSpec] | type[GenerateSpec]] = {
+KINDS: Mapping[str, type[TrainSpec] | type[ScreenSpec] | type[GenerateSpec] | type[EvaluateSpec]] = {
     "train": TrainSpec,
     "screen": ScreenSpec,
     "generate": GenerateSpec,
+    "evaluate": EvaluateSpec,
 }
 
-_COMMANDS = {"train": "train", "screen": "run", "generate": "generate"}
+_COMMANDS = {"train": "train", "screen": "run", "generate": "generate", "evaluate": "evaluate"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +66,16 @@ def load_generation(path: str | os.PathLike[str], environment: Mapping[str, str]
     return Loaded(validate(GenerateSpec, source), source)
 
 
+def load_evaluation(path: str | os.PathLike[str], environment: Mapping[str, str] | None = None) -> Loaded[EvaluateSpec]:
+    """Read a ``kind: evaluate`` file; parameters and errors as in `load_any`."""
+    source = read_yaml(path, environment)
+    _check_kind(source, ["evaluate"])
+    return Loaded(validate(EvaluateSpec, source), source)
+
+
 def load_any(
     path: str | os.PathLike[str], environment: Mapping[str, str] | None = None
-) -> Loaded[TrainSpec] | Loaded[ScreenSpec] | Loaded[GenerateSpec]:
+) -> Loaded[TrainSpec] | Loaded[ScreenSpec] | Loaded[GenerateSpec] | Loaded[EvaluateSpec]:
     """Read a campaign file of the kind that it says it is.
 
     Parameters
@@ -79,7 +88,7 @@ def load_any(
     Returns
     -------
     Loaded
-        With a `TrainSpec`, a `ScreenSpec` or a `GenerateSpec`.
+        With a `TrainSpec`, a `ScreenSpec`, a `GenerateSpec` or an `EvaluateSpec`.
 
     Raises
     ------
@@ -94,6 +103,8 @@ def load_any(
         return Loaded(validate(TrainSpec, source), source)
     if source.data["kind"] == "generate":
         return Loaded(validate(GenerateSpec, source), source)
+    if source.data["kind"] == "evaluate":
+        return Loaded(validate(EvaluateSpec, source), source)
     return Loaded(validate(ScreenSpec, source), source)
 
 

@@ -19,7 +19,8 @@ MAX_SEED = 2**63 - 1
 class Spec(BaseModel):
     """Base of every block of a campaign file: unknown keys are refused, types are not bent, nothing changes later."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True)
+    # A file is of one kind: what validates the others isn't built before it is needed, so that `validate` stays fast.
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True, defer_build=True)
 
     def as_data(self) -> dict[str, Any]:
         """Give the block as plain data with every default written out, under the names that YAML uses."""
@@ -93,6 +94,17 @@ Label = Annotated[
     BeforeValidator(_label, json_schema_input_type=_LABEL_INPUT),
 ]
 """A name in the data. A whole number counts as its text."""
+
+
+def _smiles(text: str) -> str:
+    # White space would end the SMILES, and what follows would be read as a title.
+    if text.split() != [text]:
+        refuse(((), f"must be a SMILES without white space, not {text!r}"))
+    return text
+
+
+Smiles = Annotated[str, StringConstraints(max_length=10_000), AfterValidator(_smiles)]
+"""The structure of a molecule; whether it is one, chemistry says."""
 
 Labels = Annotated[
     tuple[Label, ...],

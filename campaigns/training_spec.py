@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, PlainValidator, Tag, model_validator
+from pydantic.fields import FieldInfo
 
 from campaigns.data_spec import TrainingDataSpec
 from campaigns.feature_spec import FeaturesSpec
@@ -46,9 +47,27 @@ Setting = Annotated[bool | int | float, PlainValidator(_setting, json_schema_inp
 """A value of a model's setting; the model knows which names and values it takes."""
 
 
-class ModelSpec(Spec):
-    """The model's shape."""
+BaselineKind = Literal[
+    "no_change", "perturbation_mean", "context_mean", "additive", "nearest_context", "ridge", "knn", "low_rank", "scvi"
+]
+ModelKind = Literal["lingshu", BaselineKind]
+CELL_MODEL = "lingshu"
+NEED_FEATURES = ("ridge", "knn")
+AVERAGE_CONTEXTS = ("perturbation_mean", "context_mean", "additive", "ridge", "knn")
+"""Baselines that average over contexts; the nearest one compares them, the others have no use for `min_cells`."""
+TRAINED_BASELINES = ("scvi",)
+"""Baselines that are trained step by step, and the fields of `training` that they have."""
+THEIR_TRAINING = ("epochs", "batch_size", "learning_rate", "seed", "device", "threads")
 
+
+class ModelSpec(Spec):
+    """The model: the cell model and its shape, or a baseline."""
+
+    kind: ModelKind = Field(
+        default="lingshu",
+        description="lingshu: the cell model; every other one is a baseline made of means of the cells (scvi: a"
+        " conditional VAE, with the extra scvi).",
+    )
     configuration: Literal["direct", "tiny", "small", "base", "paper"] = Field(
         default="direct",
         description="direct: no transformer, for a CPU; tiny, small, base: with one, for a GPU; paper: the published"
@@ -58,6 +77,42 @@ class ModelSpec(Spec):
         default_factory=dict,
         description="Single settings of the configuration to change, such as condition_rank: 32.",
     )
+    weighting: Literal["contexts", "cells"] = Field(
+        default="contexts",
+        description="Of a baseline that averages over contexts: one vote a context, or one a perturbed cell.",
+    )
+    min_cells: int = Field(
+        default=10,
+        ge=1,
+        le=1_000_000,
+        description="Of such a baseline: contexts with fewer perturbed or control cells have no vote, unless none has"
+        " more.",
+    )
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether it is a baseline."""
+        return self.kind != CELL_MODEL
+
+    @model_validator(mode="after")
+    def _check_kind(self) -> ModelSpec:
+        defaults = {name: field.get_default(call_default_factory=True) for name, field in self._fields()}
+        changed = [name for name, default in defaults.items() if getattr(self, name) != default]
+        wrong = [((name,), self._obstacle(name)) for name in changed if self._obstacle(name)]
+        if wrong:
+            refuse(*wrong)
+        return self
+
+    @classmethod
+    def _fields(cls) -> list[tuple[str, FieldInfo]]:
+        return [(name, field) for name, field in cls.model_fields.items() if name != "kind"]
+
+    def _obstacle(self, name: str) -> str:
+        """Say why a field means nothing for this kind; empty where it does."""
+        if name in ("configuration", "overrides"):
+            return f"{self.kind} is a baseline and has no network; leave this out" if self.is_baseline else ""
+        users = AVERAGE_CONTEXTS if name == "weighting" else (*AVERAGE_CONTEXTS, "nearest_context")
+        return "" if self.kind in users else f"{self.kind} has no use for this; it is for {', '.join(users)}"
 
 
 class TrainingSpec(Spec):
@@ -87,11 +142,17 @@ class TrainingSpec(Spec):
         description="Share of the cells taught with only a few genes visible, where the first steps of a screen are;"
         " 0 is the published t ~ U(0, 1).",
     )
+    identity_decay: float = Field(
+        default=1.0,
+        ge=0,
+        le=1000,
+        description="Weight decay of what is learned of a perturbation beside its cells' context; 0 for none.",
+    )
     factor_dropout: float = Field(
         default=0.1,
         ge=0,
         lt=1,
-        description="How often a context factor is hidden in training, so that a screen may leave it out.",
+        description="How often a context factor of a control cell is hidden, so that a screen may leave it out.",
     )
     identity_dropout: float = Field(
         default=0.5,
@@ -172,7 +233,7 @@ class TrainSpec(Spec):
             "a value may be a list.",
         )
     )
-    model: ModelSpec = Field(default=ModelSpec(), description="Which shape of model to train.")
+    model: ModelSpec = Field(default=ModelSpec(), description="Which shape of model to train, or which baseline.")
     features: FeaturesSpec | None = Field(
         default=None,
         description="What describes perturbations, so that ones without a cell can be screened; null for nothing.",
@@ -187,8 +248,33 @@ class TrainSpec(Spec):
         findings: list[tuple[FieldPath, str]] = []
         for index, match in enumerate(self.hold_out):
             findings += unnamed_columns(match, self.data.columns.named, ("hold_out", index))
+        if self.model.is_baseline:
+            findings += training_findings(self.model, self.training)
+            findings += feature_findings(self.model, self.features)
+            if self.data.columns.perturbation is None and self.model.kind != "no_change":
+                text = f"{self.model.kind} learns from perturbed cells; name the column, or use no_change"
+                findings.append((("data", "columns", "perturbation"), text))
         used = {key for match in self.hold_out for key in match}
         findings += [(("data", *path), text) for path, text in self.data.unused_columns(used)]
         if findings:
             refuse(*findings)
         return self
+
+
+def training_findings(model: ModelSpec, training: TrainingSpec) -> list[tuple[FieldPath, str]]:
+    """List the fields of ``training`` that mean nothing for a baseline, each with the reason."""
+    known = THEIR_TRAINING if model.kind in TRAINED_BASELINES else ()
+    some = f"; {model.kind} has {', '.join(known)}" if known else ": it is fitted in one pass"
+    return [
+        (("training", name), f"{model.kind} is a baseline and isn't trained like the cell model{some}; leave this out")
+        for name, field in TrainingSpec.model_fields.items()
+        if name not in known and getattr(training, name) != field.get_default(call_default_factory=True)
+    ]
+
+
+def feature_findings(model: ModelSpec, features: FeaturesSpec | None) -> list[tuple[FieldPath, str]]:
+    """Say where a baseline lacks the features that it predicts from."""
+    if model.kind in NEED_FEATURES and features is None:
+        text = f"{model.kind} predicts from features of perturbations; describe them in `features:`, or use additive"
+        return [(("model", "kind"), text)]
+    return []

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import reduce
+from pathlib import PurePath
 from typing import Literal
 
 import fsspec
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import scipy.sparse as sp
 
@@ -128,4 +130,15 @@ def joined(parts: Sequence[Cells], counts: object) -> Cells:
         depth=np.concatenate([part.depth for part in parts]),
         source=", ".join(part.source for part in parts),
         uns=merged,
+        names=_names_of(parts),
     )
+
+
+def _names_of(parts: Sequence[Cells]) -> npt.NDArray[np.str_]:
+    """Join the names of cells; where files repeat them, such as barcodes of several lanes, each follows its file's."""
+    names = np.concatenate([part.names for part in parts])
+    if any(len(part.names) != len(part) for part in parts):
+        return np.empty(0, dtype=np.str_)
+    if len(names) == len(np.unique(names)):
+        return names
+    return np.concatenate([np.char.add(f"{PurePath(part.source).stem}/", part.names) for part in parts])

@@ -227,6 +227,7 @@ def _labelled(file: CountRows, experiment: bool) -> Cells:
         control=source.control,
         source=source.path,
         uns=plain_entries(table.uns),
+        names=table.obs_names.to_numpy(dtype=np.str_),
     )
 
 

@@ -75,7 +75,8 @@ class Cells:
     """Checked cells.
 
     ``counts`` is CSR, (cells, genes), integers; ``obs`` has one column per role, labels as strings and
-    ``dose`` as floats (NaN: none); ``depth`` is the library size of each cell, (cells,).
+    ``dose`` as floats (NaN: none); ``depth`` is the library size of each cell, (cells,). ``names`` are the
+    ``obs_names`` of the file, (cells,); none where cells were put together by hand.
     """
 
     counts: sp.csr_matrix
@@ -86,6 +87,7 @@ class Cells:
     control: str
     source: str = ""
     uns: Mapping[str, Any] = field(default_factory=dict)
+    names: npt.NDArray[np.str_] = field(default_factory=lambda: np.empty(0, dtype=np.str_), repr=False)
 
     def __len__(self) -> int:
         """Return the number of cells."""
@@ -103,6 +105,7 @@ class Cells:
             counts=self.counts[keep],
             obs=self.obs.iloc[keep if keep.dtype != bool else np.flatnonzero(keep)].reset_index(drop=True),
             depth=self.depth[keep],
+            names=self.names[keep] if len(self.names) else self.names,
         )
 
     def matching(self, wanted: Mapping[str, object]) -> npt.NDArray[np.bool_]:
@@ -217,6 +220,7 @@ def read_cells(source: CellSource, *, experiment: bool = True) -> Cells:
         control=source.control,
         source=source.path,
         uns=plain_entries(table.uns),
+        names=table.obs_names.to_numpy(dtype=np.str_),
     )
     for role in cells.context_roles if experiment and "perturbation" in source.columns else ():
         _check_not_aliased(cells, role)

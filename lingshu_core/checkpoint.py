@@ -8,7 +8,8 @@
     ├── vocabulary.json           genes, context factors, perturbations (readable without torch)
     ├── model.json                configuration, training, digest of the data, licence, source, versions
     ├── priors.json               what each perturbation lowers in each context; older checkpoints have none
-    └── manifest.json             format, size and sha256 of the others; its digest names the model
+    ├── manifest.json             format, size and sha256 of the others; its digest names the model
+    └── model_card.json, .md      written later by `lingshu card`: what was measured of the model; no part of it
 """
 
 from __future__ import annotations
@@ -44,6 +45,9 @@ WEIGHTS, CONTROLS, VOCABULARY, CARD, MANIFEST = (
     "manifest.json",
 )
 PRIORS = "priors.json"
+MODEL_CARD, MODEL_CARD_TEXT = "model_card.json", "model_card.md"
+CELL_MODEL, BASELINE = "lingshu-cell", "baseline"
+"""What a checkpoint holds, the entry ``model`` of its card."""
 _FILES = (WEIGHTS, CONTROLS, VOCABULARY, CARD)
 _LIBRARIES = ("torch", "numpy", "safetensors", "anndata")
 
@@ -64,6 +68,8 @@ class Provenance:
     """Digest of the data and the settings that the training was made of."""
     features: tuple[FeatureOrigin, ...] = ()
     """What describes perturbations, source by source."""
+    reading: Mapping[str, Any] = field(default_factory=dict)
+    """How the cells were read (columns, layer, rule for genes): `lingshu card` reads them in the same way."""
 
 
 @dataclass(frozen=True)
@@ -103,13 +109,13 @@ def save_checkpoint(
     The model's digest.
     """
     card = {
-        "model": "lingshu-cell",
+        "model": CELL_MODEL,
         "configuration": denoiser.config.to_json(),
         "paths": denoiser.config.paths,
         "parameters": sum(p.numel() for p in denoiser.parameters()),
         **{key: value for key, value in asdict(provenance).items() if key != "training"},
         "training": asdict(provenance.training),
-        "versions": {name: version(name).split("+")[0] for name in _LIBRARIES},
+        "versions": library_versions(),
     }
     return write_checkpoint(folder, denoiser, vocabulary, depths, card, priors)
 
@@ -132,13 +138,38 @@ def write_checkpoint(
     }
     if priors is not None:
         content[PRIORS] = _to_bytes(priors.to_json())
+    return write_files(folder, content)
+
+
+def library_versions() -> dict[str, str]:
+    """Return the versions of the libraries that a checkpoint is made with, for its card."""
+    return {name: version(name).split("+")[0] for name in _LIBRARIES}
+
+
+def write_files(folder: str, content: dict[str, bytes]) -> str:
+    """Write files and, last, the manifest that lists them; returns its digest, which names the model."""
     files = {name: {"size": len(data), "sha256": _sha256(data)} for name, data in content.items()}
-    content[MANIFEST] = _to_bytes({"format": CHECKPOINT_FORMAT, "files": files})
+    content = {**content, MANIFEST: _to_bytes({"format": CHECKPOINT_FORMAT, "files": files})}
     filesystem, root = fsspec.core.url_to_fs(folder)
     filesystem.makedirs(root, exist_ok=True)
     for name, data in content.items():
         filesystem.pipe_file(f"{root}/{name}", data)
-    return _sha256(content[MANIFEST])
+    digest = _sha256(content[MANIFEST])
+    _forget_card(filesystem, root, digest)
+    return digest
+
+
+def _forget_card(filesystem: fsspec.AbstractFileSystem, root: str, digest: str) -> None:
+    """Remove the model card of another model that was in the folder before."""
+    present = [name for name in (MODEL_CARD, MODEL_CARD_TEXT) if filesystem.exists(f"{root}/{name}")]
+    if MODEL_CARD in present:
+        try:
+            if json.loads(filesystem.cat_file(f"{root}/{MODEL_CARD}"))["model_digest"] == digest:
+                return
+        except (ValueError, KeyError, TypeError):
+            pass  # a card of no model: it goes too
+    for name in present:
+        filesystem.rm_file(f"{root}/{name}")
 
 
 def load_header(folder: str) -> CheckpointHeader:
@@ -147,7 +178,8 @@ def load_header(folder: str) -> CheckpointHeader:
     present = [name for name in (CONTROLS, VOCABULARY, CARD, PRIORS) if name in files]
     content = {name: _read_checked(folder, name, files) for name in present}
     card = _from_bytes(folder, CARD, content[CARD])
-    _configuration(folder, card)
+    if not is_baseline(card):
+        _configuration(folder, card)
     try:
         vocabulary = Vocabulary.from_json(_from_bytes(folder, VOCABULARY, content[VOCABULARY]))
         priors = PriorGenes.from_json(_from_bytes(folder, PRIORS, content[PRIORS])) if PRIORS in content else None
@@ -163,14 +195,16 @@ def load_checkpoint(folder: str, device: torch.device | None = None) -> Checkpoi
     Raises
     ------
     CheckpointError
-        If files are missing, damaged, changed since they were written, or of a newer format.
+        If files are missing, damaged, changed since they were written, or of a newer format; or if it is a baseline,
+        which has no network.
     """
     header = load_header(folder)
-    _, files = _read_manifest(folder)
-    state = {
-        name: torch.from_numpy(array)
-        for name, array in _load_tensors(folder, WEIGHTS, _read_checked(folder, WEIGHTS, files)).items()
-    }
+    if is_baseline(header.card):
+        raise CheckpointError(
+            f"{folder}: is the baseline {header.card.get('kind')!r}, which has no network to generate, embed or adapt"
+            " with; it can be screened, described and evaluated: give a model that was trained with `kind: lingshu`"
+        )
+    state = {name: torch.from_numpy(array) for name, array in read_arrays(folder, WEIGHTS).items()}
     denoiser = _rebuild(folder, _configuration(folder, header.card), header.vocabulary, state)
     return Checkpoint(
         header.vocabulary,
@@ -180,6 +214,19 @@ def load_checkpoint(folder: str, device: torch.device | None = None) -> Checkpoi
         denoiser.to(device or torch.device("cpu")).eval(),
         priors=header.priors,
     )
+
+
+def is_baseline(card: Mapping[str, Any]) -> bool:
+    """Tell by its card whether a checkpoint is a baseline."""
+    return card.get("model") == BASELINE
+
+
+def read_arrays(folder: str, name: str) -> dict[str, npt.NDArray[Any]]:
+    """Read a safetensors file of a checkpoint, checked against the manifest; errors as in :func:`load_checkpoint`."""
+    _, files = _read_manifest(folder)
+    if name not in files:
+        raise CheckpointError(f"{folder}: {MANIFEST} does not list {name}; fetch the checkpoint again")
+    return _load_tensors(folder, name, _read_checked(folder, name, files))
 
 
 def _control_depths(

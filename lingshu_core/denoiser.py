@@ -70,7 +70,7 @@ class DenoiserConfig:
     dropout: float = 0.1
     depth_knots: int = 16
     interaction: bool = False
-    self_conditioning: bool = False
+    self_conditioning: bool = True
     backbone: BackboneConfig | None = None
 
     @property
@@ -100,7 +100,8 @@ class DenoiserConfig:
         ConfigurationError
             If a name is unknown.
         """
-        content = dict(content)
+        # Written before there was self-conditioning: it has none.
+        content = {"self_conditioning": False, **content}
         backbone = content.pop("backbone", None)
         try:
             return cls(**content, backbone=BackboneConfig(**backbone) if backbone else None)
@@ -119,6 +120,7 @@ CONFIGURATIONS: Mapping[str, DenoiserConfig] = {
         tilt=False,
         gene_bias=False,
         depth_token=False,
+        self_conditioning=False,
         backbone=BackboneConfig(blocks=13, width=640, heads=10, feed_forward=2560, patch_size=32),
     ),
 }

@@ -68,7 +68,7 @@ def group_difference(cells: Cells, start: Mask, to: Mask) -> GroupDifference:
     low, high = cells.depth[start].min(), cells.depth[start].max()
     to = to & (cells.depth >= low) & (cells.depth <= high)
     differences, variances, weights = [], [], []
-    for here in _depth_strata(cells, start, strata):
+    for here in depth_strata(cells, start, strata):
         if (here & start).sum() < 2 or (here & to).sum() < 2:
             continue
         start_mean, start_variance = _mean_and_variance(cells, here & start)
@@ -98,7 +98,7 @@ def matched_effect(cells: Cells, perturbed: Mask, controls: Mask, strata: int = 
         If no stratum has both kinds of cells.
     """
     differences, weights = [], []
-    for here in _depth_strata(cells, controls, strata):
+    for here in depth_strata(cells, controls, strata):
         if (here & perturbed).any() and (here & controls).any():
             differences.append(cells.log1p_per_10k(here & perturbed) - cells.log1p_per_10k(here & controls))
             weights.append(int((here & controls).sum()))
@@ -107,7 +107,7 @@ def matched_effect(cells: Cells, perturbed: Mask, controls: Mask, strata: int = 
     return np.average(differences, axis=0, weights=weights)
 
 
-def _depth_strata(cells: Cells, group: Mask, strata: int) -> Iterator[Mask]:
+def depth_strata(cells: Cells, group: Mask, strata: int) -> Iterator[Mask]:
     """Yield which cells lie in each stratum between the quantiles of a group's depths, (cells,)."""
     edges = np.quantile(cells.depth[group], np.linspace(0, 1, strata + 1))[1:-1]
     stratum = np.searchsorted(edges, cells.depth)

@@ -37,9 +37,14 @@ def neighbour_effects(similarity: Array, effects: Array, neighbours: int = 5) ->
             f"{similarity.shape[1]} similarities to {len(effects)} known drugs, {neighbours} neighbours: "
             "one similarity for each known drug and at least one neighbour are needed"
         )
+    return np.tensordot(neighbour_weights(similarity, neighbours), effects, axes=1)
+
+
+def neighbour_weights(similarity: Array, neighbours: int) -> Array:
+    """Return the weights of the known ones in such an average, (asked, known); each row sums to 1."""
     weights = np.zeros_like(similarity)
     nearest = np.argsort(-similarity, axis=1, kind="stable")[:, :neighbours]
     np.put_along_axis(weights, nearest, np.take_along_axis(similarity, nearest, axis=1), axis=1)
     weights[weights.sum(axis=1) == 0] = 1.0
     weights /= weights.sum(axis=1, keepdims=True)
-    return np.tensordot(weights, effects, axes=1)
+    return weights

@@ -8,12 +8,15 @@
     │   ├── NotCounts                values that are no UMI counts (log-normalised, scaled, negative, NaN)
     │   ├── MissingColumn            a column, layer or label that the YAML names is not in the file
     │   ├── UnusableCells            counts, but not a usable experiment (no controls, duplicate genes, …)
-    │   └── PanelError               cells that share too few genes with the model
+    │   ├── PanelError               cells that share too few genes with the model
+    │   └── PredictionRefused        predicted cells or effects that can't be scored as they are
     ├── FeatureError                 features of perturbations that can't be read or used
+    ├── SplitError                   a split that the cells can't carry, or that isn't of these cells
     ├── ConditionError               a condition that the model has no tokens for
     ├── ConfigurationError           hyper-parameters that don't fit together
     ├── TrainingError                training could not go on
     ├── CheckpointError              a checkpoint that is missing, damaged, tampered with or too new
+    ├── CalibrationError             predictions from which no interval can be made
     └── SimulationError              a simulation that can't be built as configured
 """
 
@@ -48,8 +51,16 @@ class FeatureError(LingshuCoreError):
     """Features of perturbations can't be read or used."""
 
 
+class SplitError(LingshuCoreError):
+    """A split that the cells can't carry, or a stored one that isn't of these cells."""
+
+
 class PanelError(DataError):
     """The cells share too few genes with the model."""
+
+
+class PredictionRefused(DataError):
+    """Predicted cells or effects are not what they have to be, and are not scored."""
 
 
 class ConditionError(LingshuCoreError):
@@ -66,6 +77,10 @@ class TrainingError(LingshuCoreError):
 
 class CheckpointError(LingshuCoreError):
     """A checkpoint is missing, damaged, tampered with or too new."""
+
+
+class CalibrationError(LingshuCoreError):
+    """Predictions don't fit together, or are too few, to say how far off they are."""
 
 
 class SimulationError(LingshuCoreError):

@@ -76,7 +76,9 @@ class Neighbours(nn.Module):
         """
         alike = self._similarity(batch.rows)  # (cells, parts, seen + 1, sources)
         kind = self.types[batch.rows].clamp_min(0)
-        sharpness = self.sharpness.view(-1, self.n_sources)[kind]  # (types · sources) → (cells, parts, sources)
+        # Never below zero: to be alike may say nothing, but to be unlike doesn't make a neighbour.
+        positive = nn.functional.softplus(self.sharpness, beta=_SCALE)
+        sharpness = positive.view(-1, self.n_sources)[kind]  # (types · sources) → (cells, parts, sources)
         logits = _SCALE * (alike @ sharpness[..., None]).squeeze(-1)
         others = self._others(batch.rows)
         logits = logits.masked_fill(~others, -torch.inf)
@@ -101,11 +103,14 @@ class Neighbours(nn.Module):
 
     def _similarity(self, rows: Tensor) -> Tensor:
         """Cosine of each part with every seen part in each source, (cells, parts, seen + 1, sources)."""
+        # Only the rows that are needed: a bank has every gene of its sources, and a batch a few of them.
+        asked, place = torch.unique(rows, return_inverse=True)
         found = []
         for source in range(self.n_sources):
-            columns = self.vectors[:, self.sources == source]
-            columns = columns / columns.norm(dim=1, keepdim=True).clamp_min(1e-12)
-            found.append(columns[rows] @ columns[self.part_rows].T)
+            columns = self.sources == source
+            known = nn.functional.normalize(self.vectors[self.part_rows][:, columns], dim=1)
+            alike = nn.functional.normalize(self.vectors[asked][:, columns], dim=1) @ known.T
+            found.append(alike[place])
         return torch.stack(found, dim=-1)
 
     def _others(self, rows: Tensor) -> Tensor:

@@ -65,7 +65,8 @@ class TrainingSet:
 
 def build_vocabulary(cells: Cells, features: PerturbationFeatures | None = None) -> Vocabulary:
     """List what occurs in the cells: genes, context factors, contexts, perturbations; and what features describe."""
-    roles = list(cells.context_roles)
+    # Sorted: a checkpoint is written with sorted keys, and the embeddings of a factor are found by its place.
+    roles = sorted(cells.context_roles)
     contexts = [
         SeenContext(
             factors=dict(zip(roles, values if isinstance(values, tuple) else (values,), strict=True)),

@@ -26,6 +26,7 @@ VARIABLE_GENES = 2_000
 CORRELATED_GENES = 200
 PERPLEXITY = 30
 FOLDS = 3
+GENES_AT_A_TIME = 512
 
 Array = npt.NDArray[np.float64]
 
@@ -82,7 +83,7 @@ def realism(generated: sp.csr_matrix, real: sp.csr_matrix, reference: sp.csr_mat
     seed
         Seed of the classifier's folds.
     """
-    scaled = [_log1p_per_10k(counts) for counts in (generated, real, reference)]
+    scaled = [log1p_per_10k(counts) for counts in (generated, real, reference)]
     means = [np.asarray(each.mean(axis=0)).ravel() for each in scaled]
     variable = most_variable(scaled[2], VARIABLE_GENES)
     made, found = shared_components(*(each[:, variable].toarray() for each in scaled[:2]))
@@ -102,7 +103,8 @@ def realism(generated: sp.csr_matrix, real: sp.csr_matrix, reference: sp.csr_mat
     )
 
 
-def _log1p_per_10k(counts: sp.csr_matrix) -> sp.csr_matrix:
+def log1p_per_10k(counts: sp.csr_matrix) -> sp.csr_matrix:
+    """Return log1p counts per 10k of UMI counts, (cells, genes); a cell without counts stays without."""
     depth = np.asarray(counts.sum(axis=1)).ravel()
     return sp.csr_matrix(sp.diags(1e4 / np.maximum(depth, 1)) @ counts).log1p()
 
@@ -127,6 +129,9 @@ def most_variable(scaled: sp.csr_matrix, number: int) -> npt.NDArray[np.int64]:
 def gene_wasserstein(first: sp.csr_matrix, second: sp.csr_matrix) -> float:
     """Return the 1-Wasserstein distance between the genes' distributions, mean over genes."""
     columns, others = first.tocsc(), second.tocsc()
+    if first.shape[0] == second.shape[0]:  # between as many values it is the mean difference of the sorted ones
+        blocks = range(0, first.shape[1], GENES_AT_A_TIME)
+        return sum(_sorted_difference(columns, others, start) for start in blocks) / first.shape[1]
     return float(
         np.mean(
             [
@@ -136,6 +141,13 @@ def gene_wasserstein(first: sp.csr_matrix, second: sp.csr_matrix) -> float:
         )
         * np.mean(columns.getnnz(axis=0) + others.getnnz(axis=0) > 0)  # genes without a count differ by nothing
     )
+
+
+def _sorted_difference(first: sp.csc_matrix, second: sp.csc_matrix, start: int) -> float:
+    """Return the summed distances of some genes, those from ``start`` on."""
+    some = slice(start, start + GENES_AT_A_TIME)
+    values = [np.sort(each[:, some].toarray(), axis=0) for each in (first, second)]
+    return float(np.abs(values[0] - values[1]).mean(axis=0).sum())
 
 
 def integration_lisi(first: Array, second: Array) -> float:
@@ -178,8 +190,13 @@ def classifier_auc(first: Array, second: Array, seed: int = 0) -> float:
 
 
 def correlation_error(first: Array, second: Array) -> float:
-    """Return the root mean square difference of gene–gene correlations, (cells, genes) each."""
+    """Return the root mean square difference of gene–gene correlations, (cells, genes) each.
+
+    NaN where fewer than two genes vary on both sides.
+    """
     varying = (first.std(axis=0) > 0) & (second.std(axis=0) > 0)
+    if varying.sum() < 2:
+        return float("nan")
     matrices = [np.atleast_2d(np.corrcoef(each[:, varying].T)) for each in (first, second)]
     upper = np.triu_indices(int(varying.sum()), k=1)
     return float(np.sqrt(np.mean((matrices[0][upper] - matrices[1][upper]) ** 2)))

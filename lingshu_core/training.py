@@ -19,7 +19,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from lingshu_core.conditioning import UNSPECIFIED_INDEX, ConditionBatch
+from lingshu_core.conditioning import CONTROL_INDEX, UNSPECIFIED_INDEX, ConditionBatch
 from lingshu_core.denoiser import Denoiser
 from lingshu_core.diffusion import draw_times, mask_tokens
 from lingshu_core.errors import TrainingError
@@ -28,6 +28,8 @@ from lingshu_core.replicas import Alone, Replicas, current_replicas
 from lingshu_core.tokens import MASK
 from lingshu_core.training_data import TrainingData
 
+IDENTITIES = "conditions.perturbation.weight"
+"""The identities of the perturbations in the direct paths."""
 SAVE_SECONDS = 300.0
 """An epoch that is longer than this is saved in between, so that an interruption costs minutes at most."""
 
@@ -52,9 +54,13 @@ class TrainingConfig:
     few_visible
         Share of the cells that are masked down to a few visible genes (:func:`lingshu_core.diffusion.draw_times`);
         0 is the published t ~ U(0, 1).
+    identity_decay
+        Weight decay of the perturbations' identities in the direct paths. An identity starts at random; where few
+        cells say what a perturbation does, what they don't say has to go to nothing.
     factor_dropout
-        Probability that a context factor of a training cell is replaced by "unspecified", so that a
-        campaign may leave a factor out. The perturbation is never dropped.
+        Probability that a context factor of a control cell is replaced by "unspecified", so that a campaign may leave
+        a factor out. Perturbed cells keep theirs: where a perturbation was measured in one context only, it would
+        tell the context, and its identity would learn the context's cells. The perturbation is never dropped.
     identity_dropout
         Probability that the identities of a training cell's perturbations are dropped where there are features
         of them, so that features alone can describe perturbations that were never seen.
@@ -80,6 +86,7 @@ class TrainingConfig:
     direct_rate: float = 5.0
     balance: float = 0.5
     few_visible: float = 0.5
+    identity_decay: float = 1.0
     factor_dropout: float = 0.1
     identity_dropout: float = 0.5
     validation_share: float = 0.1
@@ -377,7 +384,9 @@ class Trainer:
             if parameter.requires_grad:
                 is_direct = name.split(".")[0] in ("bias", "tilt", "pooled", "conditions", "neighbours")
                 (direct if is_direct else network).append((name, parameter))
-        groups = []
+        identities = [p for n, p in direct if n == IDENTITIES]
+        direct = [(n, p) for n, p in direct if n != IDENTITIES]
+        groups = [{"params": identities, "weight_decay": self.config.identity_decay, "factor": self.config.direct_rate}]
         for members, factor in ((direct, self.config.direct_rate), (network, 1.0)):
             decayed = [p for n, p in members if p.dim() >= 2 and not n.startswith("bias")]
             free = [p for n, p in members if p.dim() < 2 or n.startswith("bias")]
@@ -460,8 +469,9 @@ def validation_loss(
 
 
 def drop_factors(batch: ConditionBatch, probability: float, generator: torch.Generator) -> ConditionBatch:
-    """Replace context factors by "unspecified" at random; perturbation and depth stay."""
-    kept = torch.rand(batch.factors.shape, generator=generator) >= probability
+    """Replace context factors of controls by "unspecified" at random; perturbed cells, and depths, stay as they are."""
+    perturbed = (batch.parts != CONTROL_INDEX).any(dim=1, keepdim=True)
+    kept = perturbed | (torch.rand(batch.factors.shape, generator=generator) >= probability)
     factors = torch.where(kept, batch.factors, UNSPECIFIED_INDEX)
     return replace(batch, factors=factors)
 

@@ -17,10 +17,11 @@ from campaigns.source import load_screen
 from campaigns.validation import validate
 from campaigns.vocabulary import Vocabulary as PlainVocabulary
 from campaigns.yaml_source import Source
-from lingshu_core.checkpoint import PRIORS, CheckpointHeader
+from lingshu_core.checkpoint import PRIORS, CheckpointHeader, is_baseline
 from lingshu_core.depths import pooled_depths
 from lingshu_core.estimator import SAMPLER_VERSION
 from lingshu_core.prior_genes import PriorInjection
+from screening.gates import Gates
 from screening.hits import RunFacts
 from screening.members import Member, load_members
 from screening.objectives import Readout
@@ -53,6 +54,11 @@ class Campaign:
         return ensemble_digest(digests) if self.is_ensemble else digests[0]
 
     @property
+    def is_baseline(self) -> bool:
+        """Whether the model is a baseline: exact, without denoising steps or guidance."""
+        return is_baseline(self.model.card)
+
+    @property
     def paths(self) -> str:
         """Paths that are on; of members that differ in them, each once."""
         return ", ".join(dict.fromkeys(str(member.header.card["paths"]) for member in self.members))
@@ -60,11 +66,12 @@ class Campaign:
 
 @dataclass(frozen=True)
 class PlannedCampaign:
-    """A campaign with its plan and the weights of its objective in every context."""
+    """A campaign with its plan, the weights of its objective in every context, and the gates of its models."""
 
     campaign: Campaign
     plan: Plan
     readouts: Mapping[Context, Readout]
+    gates: Gates
 
     @property
     def facts(self) -> RunFacts:
@@ -74,12 +81,19 @@ class PlannedCampaign:
             run_id=self.plan.run_id,
             model_digest=self.campaign.digest,
             estimator=spec.estimator.kind,
-            steps=spec.estimator.steps,
-            schedule=spec.estimator.schedule,
-            guidance=spec.estimator.guidance,
+            steps=None if self.campaign.is_baseline else spec.estimator.steps,
+            schedule=None if self.campaign.is_baseline else spec.estimator.schedule,
+            guidance=None if self.campaign.is_baseline else spec.estimator.guidance,
             paths=self.campaign.paths,
             seed=spec.seed,
         )
+
+    @property
+    def gate_notice(self) -> str:
+        """What the model cards say of the contexts of the screen."""
+        estimator = self.campaign.spec.estimator
+        sampler = (estimator.steps, estimator.schedule, estimator.guidance)
+        return self.gates.describe(list(self.readouts), None if self.campaign.is_baseline else sampler)
 
     @cached_property
     def injection(self) -> PriorInjection | None:
@@ -139,9 +153,12 @@ def plan_campaign(campaign: Campaign) -> PlannedCampaign:
         If nothing is left to screen or the budget is too small.
     ObjectiveError, DataError
         If the objective can't be made of the cells that it names.
+    CardError
+        If a model card can't be trusted.
     """
     model = campaign.model
     _check_priors(campaign)
+    gates = Gates.of(campaign.members)
     plan = make_plan(
         campaign.spec,
         PlainVocabulary.from_json(model.vocabulary.to_json()),
@@ -156,10 +173,13 @@ def plan_campaign(campaign: Campaign) -> PlannedCampaign:
     readouts = build_readouts(
         campaign.spec.objective, plan.objective["resolved"], model.vocabulary.genes, tuple(plan.control_sets)
     )
-    return PlannedCampaign(campaign, plan, readouts)
+    return PlannedCampaign(campaign, plan, readouts, gates)
 
 
 def _check_priors(campaign: Campaign) -> None:
+    if campaign.is_baseline and campaign.spec.estimator.prior != "none":
+        text = f"{campaign.paths} is a baseline and can't pre-fill genes; set prior: none"
+        raise VocabularyError([campaign.source.where(("estimator", "prior")).problem(text)])
     without = [member.name for member in campaign.members if member.header.priors is None]
     if campaign.spec.estimator.prior != "none" and without:
         text = (

@@ -45,11 +45,26 @@ class Contexts(StrEnum):
     unspecified = "unspecified"
 
 
+class Sampler(StrEnum):
+    """Whose settings of the reverse process stand in for those left out."""
+
+    screening = "screening"
+    paper = "paper"
+
+
 class Representation(StrEnum):
     """How a model represents a cell."""
 
     tilt = "tilt"
     hidden = "hidden"
+
+
+class Schedule(StrEnum):
+    """How many genes each step reveals."""
+
+    geometric = "geometric"
+    uniform = "uniform"
+    cosine = "cosine"
 
 
 class TableFormat(StrEnum):
@@ -95,7 +110,7 @@ def train(
         int | None, typer.Option(min=0, help="Processes that share every batch, on a Ray cluster; 0 for none.")
     ] = None,
 ) -> None:
-    """Train a model, or an ensemble, on the cells of .h5ad or .zarr files."""
+    """Train a model, an ensemble or a baseline on the cells of .h5ad or .zarr files."""
     from screening.console import TrainingDisplay, console, describe_training
     from screening.ensemble_training import train_file
 
@@ -148,6 +163,25 @@ def run(
         overrides = {"output": output, "replicas": replicas, "backend": backend.value if backend else None}
         result = run_campaign(campaign, display, overrides)
     console.print(describe_run(result, top))
+    if not result.complete:
+        raise typer.Exit(EXIT_PARTIAL)
+
+
+@app.command(epilog="Example: lingshu evaluate campaigns/examples/quickstart/evaluate.yaml")
+def evaluate(
+    campaign: CampaignFile,
+    output: Output = None,
+    replicas: Annotated[int | None, typer.Option(min=1, help="Replicas instead of the file's.")] = None,
+    backend: Annotated[Backend | None, typer.Option(help="Where units are trained and scored.")] = None,
+) -> None:
+    """Judge models on held-out real cells, beside baselines; run again, it goes on where it was."""
+    from screening.console import RunDisplay, console, describe_evaluation
+    from screening.evaluation_run import STAGES, run_evaluation
+
+    with RunDisplay(STAGES, "units") as display:
+        overrides = {"output": output, "replicas": replicas, "backend": backend.value if backend else None}
+        result = run_evaluation(campaign, display, overrides)
+    console.print(describe_evaluation(result))
     if not result.complete:
         raise typer.Exit(EXIT_PARTIAL)
 
@@ -207,6 +241,63 @@ def describe(
     print(json.dumps(description, indent=1) if as_json else render_description(description))
 
 
+@app.command(epilog="Example: lingshu card results/kang/model --data kang2018_ifnb_pbmc.h5ad")
+def card(
+    model: Annotated[str, typer.Argument(help="Folder or URL of a checkpoint or an ensemble.", show_default=False)],
+    data: Annotated[
+        list[str] | None, typer.Option(help="File with real cells (.h5ad, .zarr) to measure on; again for more.")
+    ] = None,
+    evaluation: Annotated[str | None, typer.Option(help="Results of `lingshu evaluate` to take scores from.")] = None,
+    trained_like: Annotated[
+        str | None, typer.Option(help="The model of the evaluation that was trained as this one was.")
+    ] = None,
+    column: Annotated[
+        list[str] | None, typer.Option(help="ROLE=COLUMN of obs, where it is another than in training; again for more.")
+    ] = None,
+    layer: Annotated[str | None, typer.Option(help="Layer with raw counts [that of the training].")] = None,
+    held_out: Annotated[
+        list[str] | None, typer.Option(help="File with cells of donors that were not in the training; again for more.")
+    ] = None,
+    donor: Annotated[str, typer.Option(help="Role of the column that names donors.")] = "donor",
+    conditions: Annotated[bool, typer.Option(help="Whether perturbed cells are compared too.")] = True,
+    steps: Annotated[int, typer.Option(min=1, help="Steps in which genes are revealed.")] = 6,
+    schedule: Annotated[Schedule, typer.Option(help="How many genes each step reveals.")] = Schedule.geometric,
+    guidance: Annotated[float, typer.Option(min=0, help="Guidance against the control label.")] = 0.0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of every random number.")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the card as JSON.")] = False,
+) -> None:
+    """Measure a model on real cells (are its cells like them? whom do they give away?) and write its model card."""
+    from lingshu_core.reveal import RevealSettings
+    from screening.card_measurement import CardRequest, make_cards
+    from screening.card_text import render_card
+    from screening.console import CellDisplay
+
+    request = CardRequest(
+        model,
+        data=tuple(data or ()),
+        evaluation=evaluation,
+        trained_like=trained_like,
+        columns=dict(_pairs("--column", column)),
+        layer=layer,
+        strangers=tuple(held_out or ()),
+        donor=donor,
+        conditions=conditions,
+        sampler=RevealSettings(steps, schedule.value, guidance),
+        seed=seed,
+        device=device,
+        threads=threads,
+    )
+    with CellDisplay("gates measured") as display:
+        cards = make_cards(request, display.update)
+    if as_json:
+        found = [dict(each.content) for _, each in cards]
+        print(json.dumps(found[0] if len(found) == 1 else found, indent=1))
+    else:
+        print("\n\n".join(render_card(each.content) for _, each in cards))
+
+
 @app.command(epilog="Example: lingshu generate results/kang/model --perturbation IFNB1 --output cells.h5ad")
 def generate(
     request: Annotated[
@@ -222,6 +313,12 @@ def generate(
         Contexts | None, typer.Option(help="What becomes of factors left out [proportional; with --from unspecified].")
     ] = None,
     perturbation: Annotated[str | None, typer.Option(help="What is done to them: A, A+B or drug@dose.")] = None,
+    smiles: Annotated[
+        list[str] | None, typer.Option(help="NAME=SMILES: a drug that the model doesn't know; again for more.")
+    ] = None,
+    sampler: Annotated[
+        Sampler | None, typer.Option(help="paper: the published sampler, where its settings aren't given.")
+    ] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Steps in which genes are revealed.")] = None,
     schedule: Annotated[str | None, typer.Option(help="geometric, uniform or cosine.")] = None,
     guidance: Annotated[float | None, typer.Option(min=0, help="Guidance against the control label.")] = None,
@@ -244,6 +341,7 @@ def generate(
         ("cells",): cells,
         ("contexts",): contexts.value if contexts else None,
         ("perturbation",): perturbation,
+        ("sampler", "name"): sampler.value if sampler else None,
         ("sampler", "steps"): steps,
         ("sampler", "schedule"): schedule,
         ("sampler", "guidance"): guidance,
@@ -253,6 +351,7 @@ def generate(
         ("seed",): seed,
         ("compute", "device"): device,
         **{("context", factor): value for factor, value in _pairs("--context", context)},
+        **{("structures", name): text for name, text in _pairs("--smiles", smiles)},
     }
     columns = list(_pairs("--where", where))
     given |= {("start", "where", name): [value for key, value in columns if key == name] for name in dict(columns)}

@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 from rich.console import Console
@@ -19,15 +19,20 @@ from campaigns.conditions import FEATURES_ONLY
 from lingshu_core.simulator import Simulation, SimulationFiles
 from lingshu_core.training import TrainingProgress
 from screening.adapt import AdaptationResult
+from screening.baseline_training import BaselineResult
 from screening.campaign import PlannedCampaign
 from screening.doctor import Check
 from screening.embed import EmbeddingResult
 from screening.ensemble_training import EnsembleResult
+from screening.gates import NOT_MEASURED
 from screening.generate import GenerationResult
 from screening.run import STAGES, RunResult
 from screening.status import CampaignStatus
 from screening.support import describe_support
 from screening.training_run import TrainingResult
+
+if TYPE_CHECKING:
+    from screening.evaluation_run import EvaluationResult  # brings matplotlib, which no other command needs
 
 # A pipe or a log has no width of its own: wide enough for every column.
 # Markup is off: names of drugs and folders have brackets of their own.
@@ -86,15 +91,16 @@ class TrainingDisplay:
 
 
 class RunDisplay:
-    """Shows the stages of a run and how far the prediction is."""
+    """Shows the stages of a run and how far its tasks are."""
 
-    def __init__(self) -> None:
+    def __init__(self, stages: Sequence[str] = STAGES, what: str = "blocks") -> None:
         columns = (
             TextColumn("  {task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
         )
+        self._stages, self._what = tuple(stages), what
         self._bar = Progress(*columns, console=console, disable=not console.is_terminal, transient=True)
         self._task: TaskID | None = None
         self._line_due = 0.0
@@ -112,7 +118,8 @@ class RunDisplay:
 
     def stage(self, name: str, detail: str) -> None:
         """Show that a stage has begun."""
-        console.print(Text.assemble((f"{STAGES.index(name) + 1}/{len(STAGES)} {name:<9}", "bold"), f" {detail}"))
+        stage = f"{self._stages.index(name) + 1}/{len(self._stages)} {name:<9}"
+        console.print(Text.assemble((stage, "bold"), f" {detail}"))
 
     def progress(self, progress: RunProgress) -> None:
         """Show how far the prediction is."""
@@ -124,7 +131,7 @@ class RunDisplay:
         if not console.is_terminal and time.monotonic() >= self._line_due:
             self._line_due = time.monotonic() + _LINE_SECONDS
             left = (progress.total - progress.done) * progress.seconds_per_task / max(progress.replicas, 1)
-            console.print(f"  {progress.done}/{progress.total} blocks  {text}  {left:.0f} s left")
+            console.print(f"  {progress.done}/{progress.total} {self._what}  {text}  {left:.0f} s left")
 
 
 class CellDisplay:
@@ -190,10 +197,13 @@ def describe_adaptation(result: AdaptationResult) -> str:
 def hit_view(hits: pl.DataFrame) -> Table:
     """Show the columns that a person reads first; the file has all of them."""
     table = Table(header_style="bold", box=None, pad_edge=False)
-    names = ["rank", "perturbation", "context", "score", "±", "members ±", "trained on", "rises most", "falls most"]
-    shown = names if console.width >= _WIDTH_WITH_GENES else names[:-2]
+    told = ["rank", "perturbation", "context", "score", "±", "members ±", "trained on", "gate"]
+    names = [*told, "rises most", "falls most"]
+    shown = names if console.width >= _WIDTH_WITH_GENES else told
     if "score_sd" not in hits.columns or hits["score_sd"].is_null().all():
         shown = [name for name in shown if name != "members ±"]
+    if "gate" not in hits.columns or set(hits["gate"]) <= {None, NOT_MEASURED}:
+        shown = [name for name in shown if name != "gate"]
     for name in shown:
         right = name in ("rank", "score", "±", "members ±", "trained on")
         table.add_column(name, justify="right" if right else "left", no_wrap=True)
@@ -206,13 +216,14 @@ def hit_view(hits: pl.DataFrame) -> Table:
 def _hit_row(row: Mapping[str, Any]) -> tuple[str, ...]:
     context = ", ".join(part.split("=", 1)[-1] for part in row["context"].split(", "))
     if row["status"] != "done":
-        return ("–", row["perturbation"], context, row["status"], "", "", "", "", "")
+        return ("–", row["perturbation"], context, row["status"], "", "", "", row.get("gate") or "", "", "")
     seen = row["training_cells"]
     trained = f"{seen} cells" if seen else _without_cells(row)
     rises, falls = row["top_up"].split(", ")[0], row["top_down"].split(", ")[0]
     score, error = f"{row['score']:+.3f}", f"{row['score_se']:.3f}"
     spread = "" if row.get("score_sd") is None else f"{row['score_sd']:.3f}"
-    return str(row["rank"]), row["perturbation"], context, score, error, spread, trained, rises, falls
+    gate = row.get("gate") or ""
+    return str(row["rank"]), row["perturbation"], context, score, error, spread, trained, gate, rises, falls
 
 
 def _without_cells(row: Mapping[str, Any]) -> str:
@@ -232,14 +243,27 @@ def describe_simulation(simulation: Simulation, files: SimulationFiles) -> str:
     )
 
 
-def describe_training(result: TrainingResult | EnsembleResult) -> str:
+def describe_training(result: TrainingResult | EnsembleResult | BaselineResult) -> str:
     """Say what was trained, for how long, and why it stopped."""
+    if isinstance(result, BaselineResult):
+        return _describe_baseline(result)
     if isinstance(result, TrainingResult):
         return _describe_model(result)
     trained = [f"{m.folder}, seed {m.seed}: {_describe_model(m.result)}" for m in result.members if m.result]
     there = [f"{m.folder}, seed {m.seed}: was there already ({m.digest[:12]})" for m in result.members if not m.result]
     made = f"ensemble of {len(result.members)} members {result.output} ({result.digest[:12]})"
     return "\n".join((*there, *trained, made))
+
+
+def _describe_baseline(result: BaselineResult) -> str:
+    held = f", {result.held_out:,} held out" if result.held_out else ""
+    lines = (
+        f"baseline {result.kind}, fitted to {result.cells:,} cells{held} in {result.seconds:.0f} s:"
+        f" {result.perturbations:,} perturbations in {result.contexts:,} contexts",
+        *result.notices,
+        f"checkpoint {result.output} ({result.digest[:12]})",
+    )
+    return "\n".join(lines)
 
 
 def _describe_model(result: TrainingResult) -> str:
@@ -259,15 +283,21 @@ def describe_plan(planned: PlannedCampaign, status: CampaignStatus) -> str:
     plan, estimator = planned.plan, planned.campaign.spec.estimator
     passes = plan.n_cells * estimator.steps * (2 if estimator.guidance else 1)
     question = next(iter(planned.readouts.values())).question
+    how = (
+        f" {passes:,} passes ({estimator.kind}, {estimator.steps} {estimator.schedule} steps,"
+        f" guidance {estimator.guidance:g})"
+    )
+    if planned.campaign.is_baseline:
+        how = f" no pass: {planned.campaign.paths} is a baseline ({estimator.kind})"
     members = f"{plan.n_models} members × " if plan.members else ""
     lines = [
         f"{plan.name}: {question}",
         f"{status.conditions:,} conditions in {len(planned.readouts):,} contexts, controls included",
         f"{members}{plan.shards} shards × {estimator.depth_strata} depth strata a condition: {plan.n_cells:,} cells,"
-        f" {passes:,} passes ({estimator.kind}, {estimator.steps} {estimator.schedule} steps,"
-        f" guidance {estimator.guidance:g})",
+        + how,
         f"{status.blocks:,} blocks, {status.committed:,} of them in {status.output} already",
         describe_support(plan),
+        planned.gate_notice,
         f"run {plan.run_id[:16]}",
         *plan.notices,
     ]
@@ -301,18 +331,39 @@ def describe_run(result: RunResult, top: int) -> str:
     """Show the best hits, what failed, and where the rest is."""
     failed = result.hits.filter(pl.col("status") != "done")
     print_hits(pl.concat([result.hits.filter(pl.col("status") == "done").head(top), failed]))
+    gates = f"{result.gates}\n" if result.gates else ""
     return (
         "trained on: cells of this condition; elsewhere: only in other contexts; parts: only its parts;"
-        " features: a part never seen\n"
+        f" features: a part never seen\n{gates}"
         f"{result.computed} blocks computed, {result.reused} reused, {result.failed} conditions failed\n"
         f"results in {result.output}: {', '.join(result.files)}"
+    )
+
+
+def describe_evaluation(result: EvaluationResult) -> str:
+    """Say the verdict, what was run, and where the report is."""
+    failures = [f"failed: {model} on {fold}, seed {seed}: {why}" for model, fold, seed, why in result.failures[:5]]
+    more = len(result.failures) - len(failures)
+    return "\n".join(
+        (
+            *(verdict.words for verdict in result.verdicts),
+            *failures,
+            *([f"and {more} units more"] if more else []),
+            f"{result.computed} units computed, {result.reused} reused, {len(result.failures)} failed",
+            f"report in {result.output}: {', '.join(result.files)}",
+        )
     )
 
 
 def describe_checks(checks: Sequence[Check]) -> Table:
     """Show what the doctor found."""
     table = Table(box=None, pad_edge=False, show_header=False)
-    marks = {"good": Text("ok", "green"), "note": Text("note", "yellow"), "bad": Text("bad", "red")}
+    marks = {
+        "good": Text("ok", "green"),
+        "note": Text("note", "yellow"),
+        "warn": Text("warn", "magenta"),
+        "bad": Text("bad", "red"),
+    }
     for check in checks:
         table.add_row(marks[check.verdict], Text(check.name), Text(check.finding))
     return table

@@ -12,12 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from campaigns.plan import ensemble_digest
-from lingshu_core.checkpoint import Checkpoint, load_checkpoint, load_header
+from lingshu_core.checkpoint import Checkpoint, CheckpointHeader, is_baseline, load_checkpoint, load_header
 from lingshu_core.denoiser import CONFIGURATIONS, Denoiser, DenoiserConfig, configuration
 from lingshu_core.errors import ConfigurationError
 from lingshu_core.parameter_count import PUBLISHED_GENES, build_shape, count_parameters
+from lingshu_core.predictor import open_predictor
 from lingshu_core.vocabulary import Vocabulary
+from screening.card_text import privacy_lines, verdict_counts
 from screening.ensemble_file import EnsembleMember, read_ensemble
+from screening.model_card import read_card
 
 Description = dict[str, Any]
 MOST_SHOWN = 12
@@ -37,8 +40,8 @@ def describe_model(what: str, genes: int | None = None, patch_size: int | None =
 
     Raises
     ------
-    CheckpointError
-        If the checkpoint can't be used.
+    CheckpointError, CardError
+        If the checkpoint can't be used, or the model card beside it can't be trusted.
     ConfigurationError
         If it is neither, or a size is given for a checkpoint, which has its own, or the configuration has no such size.
     """
@@ -55,7 +58,16 @@ def describe_model(what: str, genes: int | None = None, patch_size: int | None =
             f"{what!r} is neither a configuration ({', '.join(CONFIGURATIONS)}) nor the folder of a checkpoint"
         )
     members = read_ensemble(what)
-    return _checkpoint(what, load_checkpoint(what)) if members is None else _ensemble(what, members)
+    if members is not None:
+        return _ensemble(what, members)
+    header = load_header(what)
+    found = _baseline(what, header) if is_baseline(header.card) else _checkpoint(what, load_checkpoint(what))
+    return {**found, "model_cards": [_model_card(what, header)]}
+
+
+def _model_card(folder: str, header: CheckpointHeader) -> Description | None:
+    card = read_card(folder, header.digest)
+    return None if card is None else {"sha256": card.digest, **card.content}
 
 
 def _configuration(name: str, config: DenoiserConfig, genes: int) -> Description:
@@ -73,8 +85,22 @@ def _shape(denoiser: Denoiser) -> Description:
     }
 
 
+def _baseline(folder: str, header: CheckpointHeader) -> Description:
+    """Describe a baseline: what it is, and what it has in common with every checkpoint."""
+    card = open_predictor(folder).header.card  # reads and checks all files, as for a cell model
+    return {
+        "checkpoint": folder,
+        "digest": header.digest,
+        "baseline": card["kind"],
+        "paths": card["paths"],
+        "settings": card["settings"],
+        "choices": card["choices"],
+        "low_rank": card["low_rank"],
+        **_known(header),
+    }
+
+
 def _checkpoint(folder: str, checkpoint: Checkpoint) -> Description:
-    card, words = checkpoint.card, checkpoint.vocabulary
     name, changed = nearest_configuration(checkpoint.denoiser.config)
     return {
         "checkpoint": folder,
@@ -82,6 +108,14 @@ def _checkpoint(folder: str, checkpoint: Checkpoint) -> Description:
         "configuration": name,
         "overrides": changed,
         **_shape(checkpoint.denoiser),
+        **_known(checkpoint),
+    }
+
+
+def _known(header: CheckpointHeader) -> Description:
+    """Describe what every checkpoint has: where it comes from, and what it has words for."""
+    card, words = header.card, header.vocabulary
+    return {
         "data": {key: card.get(key) for key in ("data", "data_digest", "cells", "held_out", "licence", "source")},
         "genes": len(words.genes),
         "contexts": [asdict(context) for context in words.contexts],
@@ -109,6 +143,7 @@ def _ensemble(folder: str, members: Sequence[EnsembleMember]) -> Description:
             {**asdict(member), "validation_loss": _best_loss(header.card.get("history", []))}
             for member, header in zip(members, headers, strict=True)
         ],
+        "model_cards": [_model_card(place, header) for place, header in zip(places, headers, strict=True)],
     }
 
 
@@ -161,6 +196,9 @@ def _lines(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     elif "checkpoint" in found:
         yield "checkpoint", found["checkpoint"]
         yield "digest", found["digest"]
+    if "baseline" in found:
+        yield from _baseline_lines(found)
+        return
     changed = ", ".join(f"{name}: {value}" for name, value in found.get("overrides", {}).items())
     yield "configuration", f"{found['configuration']}{f' with {changed}' if changed else ''}"
     yield "paths", found["paths"]
@@ -168,6 +206,19 @@ def _lines(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield from _parameter_lines(found["parameters"])
     if "checkpoint" in found:
         yield from _card_lines(found)
+
+
+def _baseline_lines(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    yield "baseline", f"{found['baseline']}: means of real cells, no network"
+    yield "settings", ", ".join(f"{name} {value}" for name, value in found["settings"].items())
+    for kind, (value, error) in found["choices"].items():
+        name = "neighbours" if found["baseline"] == "knn" else "ridge strength"
+        chosen = "infinite" if value < 0 else f"{value:g}"
+        yield f"  features, kind {kind}", f"{name} {chosen}; error {error:.2f} of the mean's, leaving one out"
+    if found["low_rank"]:
+        yield "  low rank", f"rank {found['low_rank']['rank']}, penalty {found['low_rank']['penalty']:g} cells"
+    yield "genes", f"{found['genes']:,}"
+    yield from _card_lines(found)
 
 
 def _shape_lines(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -202,6 +253,29 @@ def _card_lines(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield from _word_lines(found)
     yield from _training_lines(found)
     yield "versions", ", ".join(f"{name} {version}" for name, version in found["versions"].items())
+    for card in found["model_cards"]:
+        yield from _measured_lines(card)
+
+
+def _measured_lines(card: Mapping[str, Any] | None) -> Iterator[tuple[str, str]]:
+    """Say what the model card says, in short."""
+    if card is None:
+        yield "model card", "none; `lingshu card` compares the model's cells with real ones and writes it"
+        return
+    yield "model card", f"of {card['model_digest'][:12]}, sha256 {card['sha256'][:12]}"
+    gates = card["gates"] or []
+    for title, chosen in (
+        ("  gates of controls", [gate for gate in gates if not gate["parts"]]),
+        ("  of perturbed cells", [gate for gate in gates if gate["parts"]]),
+    ):
+        if chosen:
+            yield title, verdict_counts(chosen)
+    for line in privacy_lines(card["privacy"]) if card["privacy"] else ():
+        yield "  privacy", line
+    if card["scores"]:
+        yield "  scores", f"{card['scores']['of']}: {card['scores']['verdict']}"
+    for limit in card["limits"]:
+        yield "  limit", limit
 
 
 def _word_lines(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -229,7 +303,8 @@ def _training_lines(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         best = "" if lowest is None else f", best validation loss {lowest:.4f}"
         yield "trained", f"{len(history)} epochs, loss {history[-1]['loss']:.4f}{best} nats per gene"
     shown = ("batch_size", "learning_rate", "weight_decay", "balance", "few_visible", "seed")
-    yield "training", ", ".join(f"{name} {training[name]:g}" for name in shown if name in training)
+    if training:
+        yield "training", ", ".join(f"{name} {training[name]:g}" for name in shown if name in training)
 
 
 def _some(names: Iterable[str]) -> str:

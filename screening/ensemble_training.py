@@ -12,12 +12,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from campaigns.errors import EnsembleError, SpecError, Where
-from campaigns.training_spec import TrainSpec
+from campaigns.source import load_training
+from campaigns.training_spec import CELL_MODEL, TrainSpec
 from campaigns.validation import validate
 from campaigns.yaml_source import Source
 from lingshu_core.checkpoint import CheckpointHeader, load_header
 from lingshu_core.errors import CheckpointError
 from lingshu_core.training import TrainingConfig, TrainingProgress
+from screening.baseline_training import BaselineResult, refuse_overrides, train_baseline
 from screening.ensemble_file import EnsembleMember, member_folder, write_ensemble
 from screening.features import build_features
 from screening.training_input import forget_pass
@@ -60,8 +62,8 @@ def train_file(
     on_progress: Callable[[TrainingProgress], None] | None = None,
     overrides: Mapping[str, Any] | None = None,
     on_member: OnMember | None = None,
-) -> TrainingResult | EnsembleResult:
-    """Train what a ``kind: train`` file describes: a model, or an ensemble where it has ``seeds``.
+) -> TrainingResult | EnsembleResult | BaselineResult:
+    """Train what a ``kind: train`` file describes: a model, an ensemble where it has ``seeds``, or a baseline.
 
     ``seeds`` among the overrides stands in for the file's.
 
@@ -70,9 +72,14 @@ def train_file(
     CampaignError, DataError, ConfigurationError, TrainingError, ResultsError
         When the file, the cells, the settings or what is in the output don't allow it.
     """
+    kind = load_training(path).spec.model.kind
+    if kind != CELL_MODEL:
+        refuse_overrides(kind, overrides or {})
     given = dict(overrides or {})
     seeds = given.pop("seeds", None)
     spec, config, _ = training_of(path, given)
+    if spec.model.is_baseline:
+        return train_baseline(spec, config)
     if seeds is not None:
         spec = _with_seeds(spec, seeds)
     if spec.training.seeds is None:
@@ -112,7 +119,7 @@ def train_ensemble(
     members = []
     for number, (own, identity) in enumerate(zip(configs, identities, strict=True)):
         seed, place = own.seed, f"{spec.output.rstrip('/')}/{member_folder(number)}"
-        there = _finished(place, identity, own)
+        there = finished_training(place, identity, own)
         if there is None:
             if on_member is not None:
                 on_member(number, len(configs), seed)
@@ -145,8 +152,8 @@ def _refuse_single_model(output: str) -> None:
         raise EnsembleError([Where(output).problem(text)])
 
 
-def _finished(folder: str, identity: str, config: TrainingConfig) -> CheckpointHeader | None:
-    """Return a member that is there, if it was made of the same data and settings.
+def finished_training(folder: str, identity: str, config: TrainingConfig) -> CheckpointHeader | None:
+    """Return a model that is there, if it was made of the same data and settings.
 
     How long a training may take is no part of its identity, so that an interrupted one can be given more time; but a
     finished one was ended by it.

@@ -73,11 +73,7 @@ class EnsembleWorker:
 
     def _make_room(self) -> None:
         """Let go of the members used longest ago; the next one is taken to be as large as the largest so far."""
-        sizes = {digest: _weight_bytes(worker) for digest, worker in self._loaded.items()}
+        sizes = {digest: worker.predictor.weight_bytes for digest, worker in self._loaded.items()}
         while self._loaded and sum(sizes.values()) + max(sizes.values()) > self._most:
             digest, _ = self._loaded.popitem(last=False)
             del sizes[digest]
-
-
-def _weight_bytes(worker: ShardWorker) -> int:
-    return sum(value.nbytes for value in worker.checkpoint.denoiser.state_dict().values())

@@ -6,6 +6,9 @@
     ├── ObjectiveError           an objective that can't be scored in these contexts
     ├── ResultsError             results that are not there or can't be read
     ├── BlockError               bytes of a committed block that are not what the plan asked for
+    ├── CardError                a model card that is damaged, was changed, or is of another model
+    ├── LeakError                something of what is asked was there to learn from
+    ├── EvaluatorError           a package of the extra `evaluate` is missing, of another version, or refuses the cells
     ├── TrainingLost             workers of a training were lost more often than they may be started again
     └── NonFiniteResult          the model gave NaN or infinity; the replica is not used again
 """
@@ -29,6 +32,18 @@ class ResultsError(ScreeningError):
 
 class BlockError(ScreeningError):
     """The bytes of a committed block are not what the plan asked for."""
+
+
+class CardError(ScreeningError):
+    """A model card is damaged, was changed by hand, or is of another model."""
+
+
+class LeakError(ScreeningError):
+    """Something of what an evaluation asks was there to learn from; a line a finding."""
+
+
+class EvaluatorError(ScreeningError):
+    """A package of the extra ``evaluate`` is missing, of another version, or refuses the cells."""
 
 
 class TrainingLost(ScreeningError):

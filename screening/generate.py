@@ -39,6 +39,7 @@ from lingshu_core.generation import (
     generation_root,
 )
 from lingshu_core.reveal import RevealSettings
+from lingshu_core.structures import with_structures
 from lingshu_core.training import pick_device
 from lingshu_core.vocabulary import Vocabulary
 from screening.cell_output import replaced
@@ -122,12 +123,12 @@ def generate(
     ------
     VocabularyError
         If the model doesn't know a name.
-    CheckpointError, DataError, ConfigurationError, ResultsError
-        If the model, the start cells, the settings or the output can't be used.
+    CheckpointError, DataError, ConfigurationError, ConditionError, FeatureError, ResultsError
+        If the model, the structures, the start cells, the settings or the output can't be used.
     """
     with replaced(spec.output) as temporary:
         torch.set_num_threads(spec.compute.threads)
-        model = load_checkpoint(spec.model, pick_device(spec.compute.device))
+        model = with_structures(load_checkpoint(spec.model, pick_device(spec.compute.device)), spec.structures)
         asked = resolve_condition(spec, PlainVocabulary.from_json(model.vocabulary.to_json()), source)
         orthologs = _orthologs(spec.orthologs)
         start = _read_start(spec, spec.start, model.vocabulary, orthologs) if spec.start is not None else None
@@ -313,6 +314,7 @@ def _facts(spec: GenerateSpec, model: Checkpoint, command: str) -> dict[str, Any
         "model": spec.model,
         "model_digest": model.digest,
         "paths": str(model.card["paths"]),
+        "sampler": spec.sampler.name,
         "steps": spec.sampler.steps,
         "schedule": spec.sampler.schedule,
         "guidance": spec.sampler.guidance,

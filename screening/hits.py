@@ -22,6 +22,7 @@ from lingshu_core.vocabulary import Vocabulary
 from screening.aggregation import Folded
 from screening.effects import Effect, member_spread, paired_effect
 from screening.errors import ObjectiveError
+from screening.gates import NOT_MEASURED
 from screening.objectives import UNITS, Readout, Score, score_members
 
 TOP_GENES = 5
@@ -41,6 +42,11 @@ COLUMNS: Mapping[str, tuple[Any, str]] = {
         pl.String,
         "in_vocabulary: every part was seen in training; features_only: one at least is known by features alone, or"
         " the context by its control cells alone",
+    ),
+    "gate": (
+        pl.String,
+        "whether the model's cells are like real ones, by its model card: pass, warn, fail, undecided or not measured;"
+        " the worse of context and condition, as far as they are decided",
     ),
     "dose": (pl.Float64, "dose in the units of the training data, where there is one"),
     "context": (pl.String, "factors of the context"),
@@ -70,11 +76,11 @@ COLUMNS: Mapping[str, tuple[Any, str]] = {
     "cells": (pl.Int64, "cells (depth strata × shards) behind the estimate"),
     "shards": (pl.Int64, "independent paired replicates behind the standard errors"),
     "estimator": (pl.String, "variance_reduced or sampled"),
-    "steps": (pl.Int64, "denoising steps"),
-    "schedule": (pl.String, "schedule of the steps"),
-    "guidance": (pl.Float64, "guidance w against the control label; 0: none"),
+    "steps": (pl.Int64, "denoising steps; empty for a baseline"),
+    "schedule": (pl.String, "schedule of the steps; empty for a baseline"),
+    "guidance": (pl.Float64, "guidance w against the control label; 0: none; empty for a baseline"),
     "prior_genes": (pl.Int64, "genes pre-filled with one count by the published prior; 0: no prior"),
-    "paths": (pl.String, "paths of the model that were on"),
+    "paths": (pl.String, "paths of the model that were on, or the kind of baseline"),
     "seed": (pl.Int64, "root seed"),
     "model_digest": (pl.String, "sha256 of the model, or of the ensemble"),
     "run_id": (pl.String, "digest of plan and objective"),
@@ -88,9 +94,9 @@ class RunFacts:
     run_id: str
     model_digest: str
     estimator: str
-    steps: int
-    schedule: str
-    guidance: float
+    steps: int | None
+    schedule: str | None
+    guidance: float | None
     paths: str
     seed: int
 
@@ -117,6 +123,7 @@ def score_folded(
     *,
     exclude_own_targets: bool,
     injection: PriorInjection | None = None,
+    gate: str = NOT_MEASURED,
 ) -> Scored:
     """Score one condition and describe it in a row.
 
@@ -124,7 +131,7 @@ def score_folded(
     """
     condition = folded.planned.condition
     row = facts.as_row() | _identity(condition, vocabulary) | {"support": folded.planned.support}
-    row["prior_genes"] = _prior_genes(condition, injection)
+    row |= {"prior_genes": _prior_genes(condition, injection), "gate": gate}
     if folded.moments is None or folded.control is None:
         return Scored(row | {"status": "failed", "reason": folded.reason}, folded, None, None)
     members = folded.members or ((folded.moments, folded.control),)

@@ -10,7 +10,7 @@ from campaigns.errors import EnsembleError
 from campaigns.plan import PlannedMember
 from campaigns.screen_spec import ScreenSpec
 from campaigns.yaml_source import FieldPath, Source
-from lingshu_core.checkpoint import CheckpointHeader, load_header
+from lingshu_core.checkpoint import CheckpointHeader, is_baseline, load_header
 from screening.ensemble_file import ENSEMBLE, ONE_OR_LIST, SAME_CELLS, read_ensemble
 
 ALIKE: Mapping[str, Callable[[CheckpointHeader], Any]] = {
@@ -72,6 +72,8 @@ def load_members(spec: ScreenSpec, source: Source) -> tuple[Member, ...]:
         for place, path in zip(spec.model, paths, strict=True):
             _refuse_ensemble(place, path, source)
         members = tuple(Member(place, place, load_header(place)) for place in spec.model)
+        for member, path in zip(members, paths, strict=True):
+            _refuse_baseline(member, path, source)
     _check_alike(members, paths, source)
     return members
 
@@ -89,6 +91,15 @@ def _refuse_ensemble(place: str, path: FieldPath, source: Source) -> None:
     listed = read_ensemble(place)
     if listed is not None:
         raise EnsembleError([source.where(path).problem(f"{place} is an ensemble; {ONE_OR_LIST}")])
+
+
+def _refuse_baseline(member: Member, path: FieldPath, source: Source) -> None:
+    if is_baseline(member.header.card):
+        text = (
+            f"{member.name} is the baseline {member.header.card['kind']!r}, whose predictions have no spread between"
+            " members; screen it by itself"
+        )
+        raise EnsembleError([source.where(path).problem(text)])
 
 
 def _check_alike(members: Sequence[Member], paths: Sequence[FieldPath], source: Source) -> None:

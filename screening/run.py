@@ -25,6 +25,8 @@ from actors.progress import Progress
 from actors.ray_pool import RayPool, ReplicaShape
 from actors.tasks import Task
 from actors.worker import WorkerSpec
+from campaigns.evaluation_spec import EvaluationComputeSpec
+from campaigns.screen_spec import ComputeSpec
 from campaigns.source import dump_spec
 from screening.aggregation import Folded, fold
 from screening.campaign import Campaign, PlannedCampaign, load_campaign, plan_campaign
@@ -59,6 +61,8 @@ class RunResult:
     reused: int
     failed: int
     files: Mapping[str, Any] = field(default_factory=dict)
+    gates: str = ""
+    """What the model card says of the contexts."""
 
     @property
     def complete(self) -> bool:
@@ -84,10 +88,10 @@ def run_campaign(
         listener.stage("open", campaign.spec.output)
         blobs, ledger = open_output(campaign.spec.output)
         missing = missing_tasks(planned, ledger)
-        dashboard = open_cluster(campaign, resources) if missing else ""
+        dashboard = open_cluster(campaign.spec.compute, resources) if missing else ""
         there = len(planned.plan.blocks) - len(missing)
         listener.stage("predict", f"{len(missing)} blocks, {there} are there already{dashboard}")
-        failures = predict(open_pool(campaign, resources), ledger, missing, campaign, listener) if missing else {}
+        failures = predict(campaign, ledger, missing, listener, resources) if missing else {}
         committed = confirm(planned, ledger)
         listener.stage("commit", f"{len(committed)} of {len(planned.plan.blocks)} blocks are in the store")
         listener.stage("aggregate", f"{len(planned.plan.conditions)} conditions")
@@ -101,7 +105,14 @@ def run_campaign(
     failed = hits.filter(pl.col("status") != "done").height
     reused = len(planned.plan.blocks) - len(missing)
     return RunResult(
-        planned.plan.run_id, campaign.spec.output, hits, len(missing) - len(failures), reused, failed, manifest["files"]
+        run_id=planned.plan.run_id,
+        output=campaign.spec.output,
+        hits=hits,
+        computed=len(missing) - len(failures),
+        reused=reused,
+        failed=failed,
+        files=manifest["files"],
+        gates=planned.gate_notice,
     )
 
 
@@ -124,9 +135,8 @@ def missing_tasks(planned: PlannedCampaign, ledger: Ledger) -> list[Task]:
     return [Task(b.id, planned.plan.payload(b)) for b in planned.plan.blocks if b.id not in committed]
 
 
-def open_cluster(campaign: Campaign, resources: ExitStack) -> str:
-    """Join or start the Ray cluster, where the campaign wants one; returns the words that lead to its dashboard."""
-    compute = campaign.spec.compute
+def open_cluster(compute: ComputeSpec | EvaluationComputeSpec, resources: ExitStack) -> str:
+    """Join or start the Ray cluster, where one is wanted; returns the words that lead to its dashboard."""
     if compute.backend == "in_process":
         return ""
     cores = max(compute.replicas * compute.threads, os.cpu_count() or 1)
@@ -134,17 +144,15 @@ def open_cluster(campaign: Campaign, resources: ExitStack) -> str:
     return f"; Ray dashboard {session.dashboard_url}" if session.dashboard_url else ""
 
 
-def open_pool(campaign: Campaign, resources: ExitStack) -> Pool:
+def open_pool(
+    worker: WorkerSpec, output: str, compute: ComputeSpec | EvaluationComputeSpec, resources: ExitStack
+) -> Pool:
     """Open the replicas: Ray actors on the cluster that is open, or this process."""
-    spec = campaign.spec
-    worker = worker_spec(campaign)
-    if spec.compute.backend == "in_process":
-        pool: Pool = InProcessPool(worker, ledger_url(spec.output))
+    if compute.backend == "in_process":
+        pool: Pool = InProcessPool(worker, ledger_url(output))
     else:
-        shape = ReplicaShape(
-            num_cpus=spec.compute.threads, num_gpus=spec.compute.gpus_per_replica, threads=spec.compute.threads
-        )
-        pool = RayPool(spec.compute.replicas, worker, ledger_url(spec.output), shape)
+        shape = ReplicaShape(num_cpus=compute.threads, num_gpus=compute.gpus_per_replica, threads=compute.threads)
+        pool = RayPool(compute.replicas, worker, ledger_url(output), shape)
     resources.callback(pool.close)
     return pool
 
@@ -161,10 +169,12 @@ def worker_spec(campaign: Campaign) -> WorkerSpec:
 
 
 def predict(
-    pool: Pool, ledger: Ledger, tasks: list[Task], campaign: Campaign, listener: RunListener
+    campaign: Campaign, ledger: Ledger, tasks: list[Task], listener: RunListener, resources: ExitStack
 ) -> Mapping[str, str]:
     """Compute the tasks; replicas commit each block themselves. Returns the reasons of those set aside."""
-    settings = PlannerSettings(lease_seconds=campaign.spec.compute.lease_seconds)
+    spec = campaign.spec
+    pool = open_pool(worker_spec(campaign), spec.output, spec.compute, resources)
+    settings = PlannerSettings(lease_seconds=spec.compute.lease_seconds)
     return Planner(pool, ledger, settings, listener.progress).run(tasks).failed
 
 
@@ -194,6 +204,7 @@ def _scored(planned: PlannedCampaign, folded: Folded) -> Scored:
         planned.facts,
         exclude_own_targets=planned.campaign.spec.objective.exclude_own_targets,
         injection=planned.injection,
+        gate=planned.gates.verdict(folded.planned.condition),
     )
 
 
@@ -218,6 +229,7 @@ def publish_run(planned: PlannedCampaign, blobs: Blobs, hits: pl.DataFrame, effe
                 "model": planned.campaign.spec.model,
                 "model_digest": planned.campaign.digest,
                 **_members(planned),
+                **planned.gates.facts,
                 "paths": planned.campaign.paths,
                 "conditions": hits.height,
                 "failed": hits.filter(pl.col("status") != "done").height,

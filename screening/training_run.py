@@ -13,7 +13,7 @@ import fsspec
 import numpy as np
 import numpy.typing as npt
 
-from campaigns.errors import EnsembleError, Where
+from campaigns.errors import EnsembleError, SpecError, Where
 from campaigns.source import load_training
 from campaigns.training_spec import TrainSpec
 from campaigns.validation import validate
@@ -96,6 +96,9 @@ def train_spec(
     spec: TrainSpec, config: TrainingConfig, on_progress: Callable[[TrainingProgress], None] | None = None
 ) -> TrainingResult:
     """Train from a spec that is read already; errors as in :func:`train_model`."""
+    if spec.model.is_baseline:
+        text = f"{spec.model.kind} is a baseline; fit it with screening.baseline_training.train_baseline"
+        raise SpecError([Where(spec.name, None, "model.kind").problem(text)])
     check_settings(spec, config)
     check_output(spec.output)
     if read_ensemble(spec.output) is not None:
@@ -212,12 +215,18 @@ def _write(spec: TrainSpec, config: TrainingConfig, prepared: Prepared, best: De
             held_out=json.dumps([dict(match) for match in spec.hold_out]),
             identity=prepared.identity,
             features=prepared.features.origins if prepared.features else (),
+            reading=reading_of(spec),
         ),
         measure_priors(cells.counted(), vocabulary),
     )
     remove_state(spec.output)
     forget_pass(spec.output)
     return digest
+
+
+def reading_of(spec: TrainSpec) -> dict[str, Any]:
+    """Say how the cells of a training are read, for its checkpoint."""
+    return {"columns": dict(spec.data.columns.named), "layer": spec.data.layer, "genes": spec.data.genes}
 
 
 def check_output(folder: str) -> None:
@@ -308,7 +317,9 @@ def training_identity(
     free = ("minutes", "threads", "activation_checkpointing")
     content = {
         "data": cells.digest(),
-        "model": spec.model.model_dump(mode="json"),
+        "model": spec.model.model_dump(mode="json", include={"configuration", "overrides"}),
+        # What a configuration is may change between versions.
+        "shape": configuration(spec.model.configuration, spec.model.overrides).to_json(),
         "training": {name: value for name, value in asdict(config).items() if name not in free},
     }
     if features is not None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from campaigns.errors import EnsembleError
+from campaigns.evaluation_spec import CheckpointEntry, EvaluateSpec
 from campaigns.generation_condition import resolve_condition
 from campaigns.generation_spec import GenerateSpec
 from campaigns.plan import PlannedMember, make_plan
@@ -30,6 +31,8 @@ def validate_campaign(path: Path) -> Iterator[str]:
     loaded = load_any(path)
     yield f"{path}: a valid `kind: {loaded.spec.kind}` file, named {loaded.spec.name!r}"
     spec = loaded.spec
+    if isinstance(spec, EvaluateSpec):
+        yield from _evaluation(spec)
     if not isinstance(spec, (ScreenSpec, GenerateSpec)):
         return
     members = _members(spec, loaded.source)
@@ -61,6 +64,17 @@ def validate_campaign(path: Path) -> Iterator[str]:
     yield f"{len(plan.conditions):,} conditions, {controls:,} of them controls"
     yield describe_support(plan)
     yield from plan.notices
+
+
+def _evaluation(spec: EvaluateSpec) -> Iterator[str]:
+    baselines = ", ".join(spec.chosen_baselines) or "no baseline"
+    yield f"judges {', '.join(entry.name for entry in spec.models)} beside {baselines}"
+    yield f"split {spec.split.kind}, seeds {', '.join(map(str, spec.seeds))}, metrics {', '.join(spec.metrics)}"
+    places = [entry.checkpoint for entry in spec.models if isinstance(entry, CheckpointEntry)]
+    lacking = [place for place in places if read_plain_vocabulary(place) is None]
+    if lacking:
+        yield f"no model in {', '.join(lacking)} yet (train it first)"
+    yield "folds, questions and leaks depend on the cells; `lingshu evaluate` checks them before anything is trained"
 
 
 def _members(spec: ScreenSpec | GenerateSpec, source: Source) -> list[PlannedMember]:

@@ -10,14 +10,12 @@ import scipy.sparse as sp
 import torch
 
 from campaigns.plan import FORMAT
-from lingshu_core.checkpoint import Checkpoint, load_checkpoint
 from lingshu_core.conditioning import Condition
-from lingshu_core.depths import pooled_depths
-from lingshu_core.estimator import SAMPLER_VERSION, EstimatorKind, ShardRequest, ShardResult, estimate_shard
+from lingshu_core.estimator import SAMPLER_VERSION, EstimatorKind, ShardRequest, ShardResult
+from lingshu_core.predictor import Predictor, StoredPredictor, open_predictor
 from lingshu_core.prior_genes import PriorInjection
 from lingshu_core.randomness import RandomRoot
 from lingshu_core.reveal import RevealSettings
-from lingshu_core.structures import with_structures
 from lingshu_core.training import pick_device
 from screening.errors import BlockError, NonFiniteResult
 from screening.store import BlockResult, DrawnCells, encode_block
@@ -44,21 +42,22 @@ def open_worker(model: str, digest: str, device: str = "auto", threads: int = 1)
         If it is not the one of the plan.
     """
     torch.set_num_threads(threads)
-    checkpoint = load_checkpoint(model, pick_device(device))
-    if checkpoint.digest != digest:
+    predictor = open_predictor(model, pick_device(device))
+    if predictor.header.digest != digest:
         raise BlockError(
-            f"{model}: the checkpoint is {checkpoint.digest[:12]}, the plan was made for {digest[:12]};"
+            f"{model}: the checkpoint is {predictor.header.digest[:12]}, the plan was made for {digest[:12]};"
             " it changed since: run the campaign again"
         )
-    return ShardWorker(checkpoint)
+    return ShardWorker(predictor)
 
 
 class ShardWorker:
     """Computes blocks; one at a time, in one thread."""
 
-    def __init__(self, checkpoint: Checkpoint) -> None:
-        self.checkpoint = checkpoint
-        self._injection = PriorInjection(checkpoint.vocabulary, checkpoint.priors) if checkpoint.priors else None
+    def __init__(self, predictor: StoredPredictor) -> None:
+        self.predictor = predictor
+        priors = predictor.header.priors
+        self._injection = PriorInjection(predictor.vocabulary, priors) if priors else None
 
     def run(self, payload: bytes) -> bytes:
         """Compute one block: payload is the plan's JSON, the result the bytes of a :class:`BlockResult`.
@@ -78,8 +77,8 @@ class ShardWorker:
             )
         first, shards = map(int, request["shards"])
         structures = {part["name"]: part["smiles"] for part in request["perturbation"] if "smiles" in part}
-        checkpoint = with_structures(self.checkpoint, structures)
-        results = [self._shard(checkpoint, request, shard) for shard in range(first, first + shards)]
+        predictor = self.predictor.with_structures(structures)
+        results = [self._shard(predictor, request, shard) for shard in range(first, first + shards)]
         block = _collect(results, first, int(request["cells_per_shard"]), bool(request["store_cells"]), self._origin())
         if not all(np.isfinite(part).all() for part in (block.log1p_square, block.count_square)):
             raise NonFiniteResult(
@@ -89,29 +88,22 @@ class ShardWorker:
 
     def _origin(self) -> str:
         """Name what computed: results are equal to the bit only where this is the same."""
-        device = self.checkpoint.denoiser.gene_order.device.type
-        return f"{device}, {torch.get_num_threads()} threads, torch {torch.__version__}"
+        return f"{self.predictor.device}, {torch.get_num_threads()} threads, torch {torch.__version__}"
 
-    def _shard(self, checkpoint: Checkpoint, request: dict[str, Any], shard: int) -> ShardResult:
+    def _shard(self, predictor: Predictor, request: dict[str, Any], shard: int) -> ShardResult:
         context = dict(request["context"])
         parts = tuple((part["name"], part["dose"]) for part in request["perturbation"])
         estimator = request["estimator"]
-        depths = pooled_depths(checkpoint.vocabulary, checkpoint.control_depths, context)
         kind: EstimatorKind = estimator["kind"]
-        return estimate_shard(
-            checkpoint.denoiser,
-            checkpoint.vocabulary,
-            depths,
-            ShardRequest(
-                condition=Condition(context, parts),
-                root=RandomRoot(int(request["seed"]), context_key(context), request["control_set"]),
-                shard=shard,
-                cells=int(request["cells_per_shard"]),
-                settings=RevealSettings(estimator["steps"], estimator["schedule"], estimator["guidance"]),
-                injected=self._injected([name for name, _ in parts], context) if "prior" in estimator else (),
-            ),
-            kind,
+        asked = ShardRequest(
+            condition=Condition(context, parts),
+            root=RandomRoot(int(request["seed"]), context_key(context), request["control_set"]),
+            shard=shard,
+            cells=int(request["cells_per_shard"]),
+            settings=RevealSettings(estimator["steps"], estimator["schedule"], estimator["guidance"]),
+            injected=self._injected([name for name, _ in parts], context) if "prior" in estimator else (),
         )
+        return predictor.estimate(asked, kind)
 
     def _injected(self, parts: list[str], context: dict[str, str]) -> tuple[int, ...]:
         """Return the genes that the published prior pre-fills; none for a control."""

@@ -127,6 +127,48 @@ def write_screen(tiny: Path, tmp_path: Path) -> Callable[..., Path]:
 
 
 @pytest.fixture
+def write_evaluation(tiny: Path, tmp_path: Path) -> Callable[..., Path]:
+    """Write an evaluation of two folds and 8 units on the small simulation: `write_evaluation(seeds=[0, 1], …)`."""
+    return lambda name="evaluate.yaml", **changes: _write_yaml(
+        tmp_path / name, evaluation_content(tiny) | {"output": str(tmp_path / "evaluation")} | changes
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_evaluation(tiny: Path) -> Path:
+    """The results of the same evaluation, run once."""
+    from screening.evaluation_run import run_evaluation
+
+    content = evaluation_content(tiny) | {"output": str(tiny / "evaluation")}
+    run_evaluation(_write_yaml(tiny / "evaluate.yaml", content), _Silent())
+    return tiny / "evaluation"
+
+
+class _Silent:
+    """Hears a run and says nothing."""
+
+    def stage(self, name: str, detail: str) -> None:
+        pass
+
+    def progress(self, progress: object) -> None:
+        pass
+
+
+def evaluation_content(folder: Path) -> dict[str, Any]:
+    return {
+        "kind": "evaluate",
+        "name": "tiny",
+        "data": _training(folder)["data"],
+        "models": [{"name": "tilted", "training": {"epochs": 1, "warmup_steps": 5, "learning_rate": 0.002}}],
+        "baselines": ["no_change", "additive"],
+        "split": {"kind": "combination", "folds": 2, "minimum_cells": 16, "pool": ["donor"]},
+        "metrics": ["effects", "uncertainty"],
+        "estimator": {"steps": 2, "shards": 2, "depth_strata": 4, "cells": 16},
+        "compute": {"backend": "in_process"},
+    }
+
+
+@pytest.fixture
 def lingshu(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:
     """Run the command line in this process: `exit code, stdout, stderr = lingshu("hits", folder)`."""
     from screening.cli import main

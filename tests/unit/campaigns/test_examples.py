@@ -5,7 +5,17 @@ from pathlib import Path
 import pytest
 
 import campaigns
-from campaigns import GenerateSpec, ScreenSpec, TrainSpec, load_any, load_generation, load_screen, load_training
+from campaigns import (
+    EvaluateSpec,
+    GenerateSpec,
+    ScreenSpec,
+    TrainSpec,
+    load_any,
+    load_evaluation,
+    load_generation,
+    load_screen,
+    load_training,
+)
 
 EXAMPLES = Path(campaigns.__file__).parent / "examples"
 FOLDERS = sorted(path for path in EXAMPLES.iterdir() if path.is_dir())
@@ -17,7 +27,7 @@ def test_there_are_four_examples() -> None:
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.rglob("*.yaml")), ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_every_yaml_file_is_a_campaign(path: Path) -> None:
-    assert isinstance(load_any(path, {}).spec, (TrainSpec, ScreenSpec, GenerateSpec))
+    assert isinstance(load_any(path, {}).spec, (TrainSpec, ScreenSpec, GenerateSpec, EvaluateSpec))
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
@@ -27,6 +37,15 @@ def test_the_model_is_the_one_that_the_training_writes(folder: Path) -> None:
         assert load_generation(folder / "generate.yaml", {}).spec.model == trained
     else:
         assert load_screen(folder / "screen.yaml", {}).spec.model == trained
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.rglob("evaluate.yaml")), ids=lambda path: path.parent.name)
+def test_an_evaluation_is_of_the_cells_that_the_model_is_trained_on(path: Path) -> None:
+    judged, trained = load_evaluation(path, {}).spec, load_training(path.parent / "train.yaml", {}).spec
+    assert judged.data.path == trained.data.path
+    assert judged.data.factors == trained.data.factors
+    assert (judged.models[0].model, judged.models[0].training.epochs) == (trained.model, trained.training.epochs)
+    assert "scvi" not in judged.chosen_baselines
 
 
 def test_the_kang_batch_is_no_part_of_the_context() -> None:

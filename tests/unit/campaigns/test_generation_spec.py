@@ -62,6 +62,8 @@ def test_a_request_survives_being_written(write: Write) -> None:
         ({"contexts": "all_seen"}, "must be 'proportional' or 'unspecified'"),
         ({"cells": 0}, "cells: must be greater than or equal to 1"),
         ({"sampler": {"step": 3}}, "nearest: steps"),
+        ({"sampler": {"name": "paper", "schedule": "geometric"}}, "the published sampler has schedule: cosine"),
+        ({"sampler": {"name": "paper"}, "perturbation": "IFNB1"}, "2 for genetic and 3 for cytokine"),
         ({"model": "s3://key:secret@bucket/model"}, "credentials in the environment"),
     ],
 )
@@ -82,3 +84,19 @@ def test_options_without_lines_are_named_by_field() -> None:
     data = {"kind": "generate", "model": "m", "output": "c.h5ad", "sampler": {"steps": 0}}
     with pytest.raises(SpecError, match=r"command line: sampler\.steps: must be greater than or equal to 1"):
         validate(GenerateSpec, Source("command line", data))
+
+
+@pytest.mark.parametrize(
+    ("changes", "steps", "guidance"),
+    [
+        ({}, 256, 0.0),
+        ({"sampler": {"name": "paper", "guidance": 3.0}, "perturbation": "IFNB1"}, 3, 3.0),
+        ({"sampler": {"name": "paper", "steps": 16}}, 16, 0.0),
+    ],
+)
+def test_the_published_sampler_fills_in_what_is_left_out(
+    write: Write, changes: dict[str, Any], steps: int, guidance: float
+) -> None:
+    spec = load_generation(write(**({"sampler": {"name": "paper"}} | changes))).spec
+    assert (spec.sampler.schedule, spec.sampler.steps, spec.sampler.guidance) == ("cosine", steps, guidance)
+    assert validate(GenerateSpec, parse_yaml(dump_spec(spec).encode(), "again.yaml")) == spec

@@ -99,3 +99,56 @@ def test_a_broken_file_is_no_spec_error(write: Callable[..., Path]) -> None:
 def test_seeds_are_a_number_or_a_list(write: Callable[..., Path], train_text: str, text: str, seeds: object) -> None:
     spec = load_training(write(train_text + f"training: {{seeds: {text}}}\n"), {}).spec
     assert spec.training.seeds == seeds
+
+
+def test_a_baseline_takes_the_place_of_the_model(write: Callable[..., Path], train_text: str) -> None:
+    text = train_text + "model: {kind: additive, weighting: cells, min_cells: 5}\n"
+    model = load_training(write(text), {}).spec.model
+    assert (model.kind, model.is_baseline, model.weighting, model.min_cells) == ("additive", True, "cells", 5)
+    assert not load_training(write(train_text), {}).spec.model.is_baseline
+
+
+@pytest.mark.parametrize(
+    ("added", "said"),
+    [
+        (
+            "model: {kind: aditive}\n",
+            "model.kind: must be 'lingshu', 'no_change', .* or 'scvi', not the text 'aditive'",
+        ),
+        ("model: {kind: additive, configuration: tiny}\n", "model.configuration: additive is a baseline and has no"),
+        (
+            "model: {kind: additive, overrides: {rank: 2}}\n",
+            "model.overrides: additive is a baseline and has no network",
+        ),
+        ("model: {weighting: cells}\n", "model.weighting: lingshu has no use for this; it is for perturbation_mean"),
+        ("model: {kind: nearest_context, weighting: cells}\n", "model.weighting: nearest_context has no use for this"),
+        (
+            "model: {kind: low_rank, min_cells: 3}\n",
+            "model.min_cells: low_rank has no use for this; it is for .*, nearest",
+        ),
+        ("model: {kind: additive, min_cells: 0}\n", "model.min_cells: must be greater than or equal to 1, not 0"),
+        ("model: {kind: knn}\n", "model.kind: knn predicts from features of perturbations; describe them in"),
+        ("model: {kind: additive}\ntraining: {seeds: 3}\n", "training.seeds: additive is a baseline and isn't trained"),
+        ("model: {kind: additive}\ntraining: {epochs: 3}\n", "training.epochs: additive is .* fitted in one pass"),
+        (
+            "model: {kind: scvi}\ntraining: {patience: 3}\n",
+            "training.patience: scvi is .*; scvi has epochs, batch_size",
+        ),
+    ],
+)
+def test_what_means_nothing_for_a_baseline_is_refused(
+    write: Callable[..., Path], train_text: str, added: str, said: str
+) -> None:
+    with pytest.raises(SpecError, match=said):
+        load_training(write(train_text + added), {})
+
+
+def test_what_a_trained_baseline_has_is_allowed(write: Callable[..., Path], train_text: str) -> None:
+    text = train_text + "model: {kind: scvi}\ntraining: {epochs: 5, seed: 3, batch_size: 128, device: cpu}\n"
+    assert load_training(write(text), {}).spec.training.epochs == 5
+
+
+def test_a_baseline_learns_nothing_from_an_atlas(write: Callable[..., Path], train_text: str) -> None:
+    atlas = train_text.replace("perturbation: perturbation", "perturbation: null", 1)
+    with pytest.raises(SpecError, match="data.columns.perturbation: additive learns from perturbed cells; name the"):
+        load_training(write(atlas + "model: {kind: additive}\n"), {})

@@ -4,7 +4,7 @@ import re
 import shlex
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, get_args
 from xml.etree import ElementTree
 
 import pytest
@@ -12,10 +12,13 @@ import typer
 
 import actors.errors
 import campaigns.errors
+import campaigns.evaluation_spec
 import campaigns.feature_spec
 import campaigns.generation_spec
+import campaigns.split_spec
 import lingshu_core.errors
 import screening.errors
+from campaigns.evaluation_spec import EvaluateSpec
 from campaigns.generation_spec import GenerateSpec
 from campaigns.screen_spec import ScreenSpec
 from campaigns.source import load_any
@@ -72,7 +75,7 @@ def test_yaml_block_is_a_campaign_or_a_part_of_one(text: str, tmp_path: Path) ->
         text = dump_yaml(parse_yaml(example.read_bytes(), str(example)).data | data)
     file = tmp_path / "campaign.yaml"
     file.write_text(text, encoding="utf-8")
-    assert isinstance(load_any(file).spec, ScreenSpec | TrainSpec | GenerateSpec)
+    assert isinstance(load_any(file).spec, ScreenSpec | TrainSpec | GenerateSpec | EvaluateSpec)
 
 
 @pytest.mark.parametrize("line", shell_lines())
@@ -138,6 +141,26 @@ def test_every_field_of_features_is_explained() -> None:
     fields = {name for block in blocks for name in block.model_fields}
     assert len(fields) > 10
     assert not {name for name in fields if f"`{name}`" not in explained}
+
+
+def test_every_field_of_an_evaluation_is_explained() -> None:
+    explained = (ROOT / "docs" / "evaluate.md").read_text(encoding="utf-8")
+    blocks = [block for name, block in vars(campaigns.evaluation_spec).items() if name.startswith("Evalua")]
+    entries = [block for name, block in vars(campaigns.evaluation_spec).items() if name.endswith("Entry")]
+    fields = {name for block in (*blocks, *entries) for name in getattr(block, "model_fields", ())} - {"kind"}
+    assert len(fields) > 25
+    assert not {name for name in fields if f"`{name}`" not in explained}
+
+
+def test_every_field_of_a_split_is_explained() -> None:
+    explained = (ROOT / "docs" / "splits.md").read_text(encoding="utf-8")
+    blocks = [block for block in vars(campaigns.split_spec).values() if hasattr(block, "model_fields")]
+    fields = {name for block in blocks for name in block.model_fields}
+    named = [block.model_fields["kind"].annotation for block in blocks if "kind" in block.model_fields]
+    kinds = {kind for annotation in named for kind in get_args(annotation)}
+    assert len(fields) > 20
+    assert len(kinds) > 12
+    assert not {name for name in fields | kinds if f"`{name}`" not in explained}
 
 
 def test_pictures_fetch_nothing() -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import anndata
 import fsspec
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pytest
 import scipy.sparse as sp
@@ -17,6 +19,10 @@ from lingshu_core.backbone import BackboneConfig
 from lingshu_core.cells import Cells, CellSource, read_cells
 from lingshu_core.denoiser import Denoiser, DenoiserConfig
 from lingshu_core.preparation import TrainingSet, build_vocabulary, gene_statistics, training_set
+from lingshu_core.relations import Relations
+from lingshu_core.split_builder import SplitRules, build_split
+from lingshu_core.split_table import CellTable
+from lingshu_core.splits import Question, Split
 from lingshu_core.training import Trainer, TrainingConfig
 from lingshu_core.vocabulary import Vocabulary
 
@@ -47,6 +53,70 @@ SMALL_BACKBONE = DenoiserConfig(
 )
 
 MakeDenoiser = Callable[..., Denoiser]
+KNOCKED_OUT = tuple(f"GENE{gene}" for gene in (3, 8, 13, 18, 23, 28))
+
+
+@dataclass(frozen=True)
+class Screened:
+    """Cells of six knock-outs in two cell types, and questions in the first of them about cells held out there."""
+
+    cells: Cells
+    train: npt.NDArray[np.bool_]
+    questions: tuple[Question, ...]
+
+
+@pytest.fixture(scope="session")
+def make_screened() -> Callable[..., Screened]:
+    """`make_screened(seed=0, strength=1.0, cells=60, genes=40)`: a knock-out moves its target and eight genes."""
+    return _screened
+
+
+def _screened(seed: int = 0, strength: float = 1.0, cells: int = 60, genes: int = 40) -> Screened:
+    rng = np.random.default_rng(seed)
+    labels = np.repeat(["control", *KNOCKED_OUT], [3 * cells, *[cells] * len(KNOCKED_OUT)])
+    obs = pd.DataFrame(
+        [
+            {"perturbation": str(label), "perturbation_type": kind, "dose": np.nan, "cell_type": cell_type}
+            for cell_type in ("B", "T")
+            for label in labels
+            for kind in ["none" if label == "control" else "genetic"]
+        ]
+    )
+    rates = np.tile(rng.permutation(np.geomspace(0.3, 30.0, genes)), (len(obs), 1))
+    rates[obs["cell_type"] == "T", :4] *= 3.0
+    for number, target in enumerate(KNOCKED_OUT):
+        change = np.zeros(genes)
+        change[int(target.removeprefix("GENE"))] = -2.0
+        change[rng.choice(genes, 8, replace=False)] += rng.choice([-1.0, 1.0], 8) * (1 + 0.2 * number)
+        rates[obs["perturbation"] == target] *= np.exp(strength * change)
+    counts = rng.poisson(rates * rng.lognormal(sigma=0.2, size=(len(obs), 1)))
+    made = Cells(
+        counts=sp.csr_matrix(counts.astype(np.int32)),
+        genes=tuple(f"GENE{gene}" for gene in range(genes)),
+        obs=obs,
+        depth=counts.sum(axis=1).astype(float),
+        context_roles=("cell_type",),
+        control="control",
+        source="screened",
+    )
+    held = (obs["cell_type"] == "B").to_numpy() & (rng.random(len(obs)) < 0.5)
+    questions = tuple(
+        Question(
+            f"{target} in B",
+            {"cell_type": "B"},
+            ((target, None),),
+            held & (obs["perturbation"] == target).to_numpy(),
+            held & made.is_control,
+            target,
+        )
+        for target in KNOCKED_OUT
+    )
+    return Screened(made, ~held, questions)
+
+
+@pytest.fixture(scope="session")
+def screened() -> Screened:
+    return _screened()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -170,3 +240,59 @@ def memory_url() -> Iterator[str]:
     filesystem = fsspec.filesystem("memory")
     if filesystem.exists("/lingshu-tests"):
         filesystem.rm("/lingshu-tests", recursive=True)
+
+
+SPLIT_LABELS = ("STAT1", "STAT2", "JAK2", "IRF1", "IRF1 (CRISPRa)", "JAK2+STAT1", "IRF1+JAK2", "MYC+STAT2", "A1CF+MYC")
+
+
+@pytest.fixture(scope="session")
+def split_labels() -> tuple[str, ...]:
+    """The perturbations of `make_table`."""
+    return SPLIT_LABELS
+
+
+@pytest.fixture(scope="session")
+def make_table() -> Callable[..., CellTable]:
+    """Labels of an experiment whose conditions are of any size, or of about one: `make_table(seed, 300, even=False)`.
+
+    Three cell types, two donors and some cells of no known donor, two batches, three guides a perturbation; JAK2 is at
+    two doses.
+    """
+
+    def make(seed: int, cells: int = 300, *, even: bool = False) -> CellTable:
+        random = np.random.default_rng(seed)
+        weights = random.dirichlet(np.full(len(SPLIT_LABELS), 1e6 if even else 1.0))
+        labels = np.where(random.random(cells) < 0.35, "control", random.choice(SPLIT_LABELS, size=cells, p=weights))
+        guides = random.integers(1, 4, cells)
+        obs = pd.DataFrame(
+            {
+                "perturbation": labels,
+                "perturbation_type": np.where(labels == "control", "none", "genetic"),
+                "cell_type": random.choice(["T", "B", "NK"], size=cells),
+                "donor": random.choice(["d1", "d2", "ambiguous"], size=cells, p=[0.5, 0.4, 0.1]),
+                "batch": random.choice(["b1", "b2"], size=cells),
+                "guide": [f"{label}-g{guide}" for label, guide in zip(labels, guides, strict=True)],
+                "dose": np.where(labels == "JAK2", random.choice([0.1, 1.0], size=cells), np.nan),
+            }
+        )
+        names = random.permutation([f"cell{i:04d}" for i in range(cells)]).astype(np.str_)
+        return CellTable(names, obs, ("cell_type", "donor"), "control", "made.h5ad")
+
+    return make
+
+
+@pytest.fixture
+def split_experiment(make_table: Callable[..., CellTable]) -> CellTable:
+    """Labels of an experiment whose conditions are all of about one size."""
+    return make_table(1, 1_800, even=True)
+
+
+@pytest.fixture
+def build_one(split_experiment: CellTable) -> Callable[..., Split]:
+    """Split that experiment: `build_one("combination", minimum_cells=5, relations=None, factor="donor", …)`."""
+
+    def make(kind: str, minimum_cells: int = 5, relations: Relations | None = None, **options: object) -> Split:
+        rules = {key: options.pop(key) for key in ("pool", "controls", "calibration", "seed") if key in options}
+        return build_split(split_experiment, kind, SplitRules(minimum_cells=minimum_cells, **rules), options, relations)
+
+    return make

@@ -24,6 +24,8 @@ from lingshu_core.checkpoint import (
     CHECKPOINT_FORMAT,
     CONTROLS,
     MANIFEST,
+    MODEL_CARD,
+    MODEL_CARD_TEXT,
     PRIORS,
     VOCABULARY,
     WEIGHTS,
@@ -108,7 +110,7 @@ def test_what_stands_beside_the_weights_comes_back(
             np.testing.assert_array_equal(found, expected)
         assert loaded.card["licence"] == "CC-BY-4.0"
         assert loaded.card["data_digest"] == cells.digest()
-        assert loaded.card["paths"] == "bias+tilt+pooled+depth"
+        assert loaded.card["paths"] == "bias+tilt+pooled+depth+self"
         assert loaded.card["parameters"] == sum(p.numel() for p in trained.parameters())
         assert loaded.card["history"] == [{"loss": 1.0}]
         assert loaded.card["training"]["ema"] == 0.05
@@ -381,3 +383,16 @@ def test_numbers_that_numpy_has_not_are_refused(save: Save, tmp_path: Path) -> N
     _resign(tmp_path, WEIGHTS, safetensors.torch.save({"gene_order": torch.ones(23, dtype=torch.bfloat16)}))
     with pytest.raises(CheckpointError):
         load_checkpoint(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("card", "stays"), [("own", True), ({"model_digest": "ab" * 32}, False), ({}, False), ("[]", False), ("{", False)]
+)
+def test_only_the_card_of_this_very_model_stays_beside_it(save: Save, tmp_path: Path, card: Any, stays: bool) -> None:
+    digest = save(tmp_path)
+    content = {"model_digest": digest} if card == "own" else card
+    (tmp_path / MODEL_CARD).write_text(content if isinstance(content, str) else json.dumps(content))
+    (tmp_path / MODEL_CARD_TEXT).write_text("words")
+    assert save(tmp_path) == digest
+    assert (tmp_path / MODEL_CARD).exists() == stays
+    assert (tmp_path / MODEL_CARD_TEXT).exists() == stays

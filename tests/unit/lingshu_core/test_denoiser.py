@@ -198,7 +198,8 @@ def test_a_depth_that_is_switched_off_says_nothing(
 
 def test_the_pooled_path_hears_visible_molecules_and_fades_the_condition() -> None:
     torch.manual_seed(1)
-    path = PooledPath(5, DenoiserConfig(condition_rank=3, pooled_width=4, dropout=0.5)).eval()
+    config = DenoiserConfig(condition_rank=3, pooled_width=4, dropout=0.5, self_conditioning=False)
+    path = PooledPath(5, config).eval()
     torch.nn.init.normal_(path.fade.weight)
     condition, statistics = torch.randn(2, 3), tilt_statistics()
     tokens = torch.tensor([[MASK, 3, MASK, 0, 120], [MASK] * 5])
@@ -214,7 +215,7 @@ def test_the_pooled_path_hears_visible_molecules_and_fades_the_condition() -> No
 
 
 def test_a_fresh_pooled_path_leaves_the_condition_at_full_strength() -> None:
-    path = PooledPath(5, DenoiserConfig(condition_rank=3, pooled_width=4)).eval()
+    path = PooledPath(5, DenoiserConfig(condition_rank=3, pooled_width=4, self_conditioning=False)).eval()
     condition = torch.randn(1, 3)
     for tokens in (torch.full((1, 5), MASK), torch.tensor([[1, 2, MASK, 4, 0]])):
         nothing = path(tokens, torch.zeros(1, 3), tilt_statistics())
@@ -299,10 +300,11 @@ def test_without_a_gene_bias_every_token_starts_equal_and_nothing_is_learnt_ther
 
 
 def test_paths_name_what_is_on() -> None:
-    assert DenoiserConfig().paths == "bias+tilt+pooled+depth"
+    assert DenoiserConfig().paths == "bias+tilt+pooled+depth+self"
+    assert DenoiserConfig(self_conditioning=False).paths == "bias+tilt+pooled+depth"
     assert DenoiserConfig(tilt=False).paths == "bias+depth"  # the pooled path needs the tilt
     assert DenoiserConfig(gene_bias=False, pooled_width=0, depth_token=False).paths == "tilt"
-    assert CONFIGURATIONS["base"].paths == "bias+tilt+pooled+depth+backbone"
+    assert CONFIGURATIONS["base"].paths == "bias+tilt+pooled+depth+self+backbone"
 
 
 @pytest.mark.parametrize("name", CONFIGURATIONS)
@@ -338,6 +340,13 @@ def test_a_configuration_with_an_unknown_field_is_refused() -> None:
         DenoiserConfig.from_json({**DenoiserConfig().to_json(), "moe": 8})
 
 
+def test_a_configuration_from_before_self_conditioning_has_none() -> None:
+    content = DenoiserConfig().to_json()
+    assert DenoiserConfig.from_json(content).self_conditioning
+    del content["self_conditioning"]
+    assert not DenoiserConfig.from_json(content).self_conditioning
+
+
 def test_self_conditioning_answers_twice_and_is_named(
     make_denoiser: MakeDenoiser, few: tuple[Tensor, ConditionBatch]
 ) -> None:
@@ -357,7 +366,8 @@ def test_self_conditioning_answers_twice_and_is_named(
 def test_without_self_conditioning_nothing_is_drawn(
     make_denoiser: MakeDenoiser, few: tuple[Tensor, ConditionBatch]
 ) -> None:
-    denoiser = make_denoiser(DenoiserConfig(condition_rank=6, pooled_width=5, depth_knots=4, dropout=0.0)).train()
+    config = DenoiserConfig(condition_rank=6, pooled_width=5, depth_knots=4, dropout=0.0, self_conditioning=False)
+    denoiser = make_denoiser(config).train()
     before = torch.get_rng_state()
     denoiser.features(_half_masked(few[0]), few[1])
     assert torch.equal(before, torch.get_rng_state())

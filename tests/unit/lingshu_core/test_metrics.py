@@ -6,7 +6,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from lingshu_core.metrics import maximum_mean_discrepancy, pearson_delta, recall_at_planted, spearman
+from lingshu_core.metrics import (
+    discrepancy_test,
+    discrimination,
+    energy_distance,
+    maximum_mean_discrepancy,
+    pearson_delta,
+    recall_at_planted,
+    replicate_scaled,
+    spearman,
+)
 
 RNG = np.random.default_rng(0)
 PREDICTED, REAL = RNG.normal(size=50), RNG.normal(size=50)
@@ -64,3 +73,63 @@ def test_recall_counts_planted_hits_among_the_highest_scores(scores: np.ndarray,
 
 def test_half_of_the_planted_hits() -> None:
     assert recall_at_planted(np.array([5.0, 4.0, 3.0, 2.0]), np.array([True, False, True, False])) == 0.5
+
+
+def test_a_scale_runs_from_the_baseline_to_the_replicate() -> None:
+    assert replicate_scaled(0.5, 0.5, 0.9) == 0.0
+    assert replicate_scaled(0.9, 0.5, 0.9) == pytest.approx(1.0)
+    assert replicate_scaled(0.25, 1.0, 0.5) == pytest.approx(1.5)  # an error, and better than the replicate
+    assert replicate_scaled(2.0, 1.0, 0.5) == pytest.approx(-2.0)
+
+
+@pytest.mark.parametrize("replicate", [0.7, float("nan"), float("inf")])
+def test_without_headroom_there_is_no_scale(replicate: float) -> None:
+    assert np.isnan(replicate_scaled(0.9, 0.7, replicate))
+
+
+def test_energy_distance_by_hand() -> None:
+    first, second = np.array([[0.0], [2.0]]), np.array([[1.0], [5.0]])
+    # between: |0-1| + |0-5| + |2-1| + |2-5| = 10, a fourth of it; within: 2 and 4
+    assert energy_distance(first, second) == pytest.approx(2 * 10 / 4 - 2 - 4)
+
+
+def test_energy_distance_is_unbiased_whatever_the_sizes() -> None:
+    rng = np.random.default_rng(3)
+    for size in (10, 200):
+        found = [energy_distance(rng.normal(size=(size, 3)), rng.normal(size=(40, 3))) for _ in range(200)]
+        assert np.mean(found) == pytest.approx(0.0, abs=3 * np.std(found) / np.sqrt(200))
+    assert energy_distance(rng.normal(size=(50, 3)), rng.normal(size=(50, 3)) + 1.0) > 0.5
+
+
+def test_the_permutation_test_has_the_discrepancy_and_its_size() -> None:
+    rng = np.random.default_rng(4)
+    first, second = rng.normal(size=(30, 2)), rng.normal(size=(25, 2))
+    assert discrepancy_test(first, second)[0] == pytest.approx(maximum_mean_discrepancy(first, second))
+    assert discrepancy_test(first, second + 3.0, permutations=99)[1] == pytest.approx(0.01)
+    chances = [discrepancy_test(rng.normal(size=(15, 2)), rng.normal(size=(15, 2)), 39)[1] for _ in range(200)]
+    assert np.mean(np.array(chances) <= 0.1) == pytest.approx(0.1, abs=0.07)
+
+
+@pytest.mark.parametrize("distance", ["l1", "cosine"])
+def test_effects_told_apart_by_hand(distance: str) -> None:
+    real = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
+    assert discrimination(real, real, np.arange(3), distance).tolist() == [1.0, 1.0, 1.0]
+    assert discrimination(real[[1, 2, 0]], real, np.arange(3), distance).tolist() == [0.25, 0.25, 0.25]
+    nothing = np.zeros((3, 3))
+    assert discrimination(nothing, real, np.arange(3), distance).tolist() == [0.5, 0.5, 0.5]
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from(["l1", "cosine"]))
+def test_one_prediction_for_all_tells_nothing_apart(seed: int, distance: str) -> None:
+    rng = np.random.default_rng(seed)
+    real = rng.normal(size=(7, 12))
+    same = np.tile(rng.normal(size=12), (7, 1))
+    assert discrimination(same, real, np.arange(7), distance).mean() == pytest.approx(0.5)
+
+
+@given(st.integers(0, 2**32 - 1), st.floats(0.01, 100.0))
+def test_direction_is_told_apart_whatever_the_size(seed: int, factor: float) -> None:
+    rng = np.random.default_rng(seed)
+    real, guess = rng.normal(size=(6, 10)), rng.normal(size=(6, 10))
+    plain = discrimination(guess, real, np.arange(6), "cosine")
+    assert discrimination(factor * guess, real, np.arange(6), "cosine") == pytest.approx(plain)

@@ -52,6 +52,14 @@ def test_the_more_alike_the_more_weight_and_strangers_get_the_mean(neighbours: N
     assert stranger[SEEN_B] == pytest.approx(0.5, abs=1e-3)
 
 
+def test_a_source_may_say_nothing_but_never_the_opposite(neighbours: Neighbours) -> None:
+    with torch.no_grad():
+        neighbours.sharpness.fill_(-5.0)
+    weights = neighbours(_batch([[C]]))[0, 0].detach()
+    assert weights[SEEN_A] >= weights[SEEN_B]
+    assert weights[[SEEN_A, SEEN_B]].tolist() == pytest.approx([0.5, 0.5], abs=1e-3)
+
+
 def test_a_perturbation_is_not_its_own_neighbour(neighbours: Neighbours) -> None:
     weights = neighbours(_batch([[A, B]]))[0].detach()
     assert weights[0, SEEN_A] == 0

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
 from dataclasses import replace
@@ -52,6 +53,15 @@ def test_one_role_and_none_make_contexts_too(cells: Cells) -> None:
     none = build_vocabulary(replace(cells, context_roles=()))
     assert none.factors == {}
     assert [(dict(context.factors), context.cells) for context in none.contexts] == [({}, len(cells))]
+
+
+def test_the_order_of_the_factors_survives_a_checkpoint(cells: Cells) -> None:
+    # A checkpoint sorts its keys; the embeddings of a factor are found by the factor's place.
+    turned = build_vocabulary(replace(cells, context_roles=("donor", "cell_type")))
+    stored = json.loads(json.dumps(turned.to_json(), sort_keys=True))
+    assert list(turned.factors) == list(Vocabulary.from_json(stored).factors) == ["cell_type", "donor"]
+    assert Vocabulary.from_json(stored).to_json() == turned.to_json()
+    assert turned == build_vocabulary(cells)
 
 
 @pytest.mark.parametrize("roles", [("cell_type", "donor"), ("donor",), ()])

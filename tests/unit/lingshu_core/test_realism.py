@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+import lingshu_core.realism
 from lingshu_core.realism import (
     classifier_auc,
     correlation_error,
@@ -73,8 +74,10 @@ def test_the_weights_have_the_perplexity_asked_for(seed: int, perplexity: float)
     assert np.exp(entropy) == pytest.approx(perplexity, rel=1e-3)
 
 
-def test_the_distance_of_genes_is_that_of_scipy_over_all_genes() -> None:
-    first, second = _cells(0, 50), _cells(1, 40)
+@pytest.mark.parametrize("cells", [40, 50])
+def test_the_distance_of_genes_is_that_of_scipy_over_all_genes(cells: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lingshu_core.realism, "GENES_AT_A_TIME", 13)
+    first, second = _cells(0, 50), _cells(1, cells)
     keep = sp.diags((np.arange(GENES) != 5).astype(np.float32))
     second = sp.csr_matrix(second @ keep)  # a gene that only one side has
     second.eliminate_zeros()
@@ -102,6 +105,11 @@ def test_correlations_are_compared_where_genes_vary() -> None:
     cells[:, 4] = 1.0
     assert correlation_error(cells, cells) == 0
     assert correlation_error(cells, -cells[:, ::-1][:, [1, 2, 3, 4, 0]]) < 0.2
+
+
+def test_correlations_of_genes_that_do_not_vary_are_no_number() -> None:
+    cells = np.ones((20, 3))
+    assert np.isnan(correlation_error(cells, cells))
 
 
 def test_shares_of_labels() -> None:

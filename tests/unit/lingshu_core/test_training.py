@@ -210,6 +210,7 @@ def test_direct_paths_learn_faster_and_biases_do_not_decay(
     named = {name: settings[id(parameter)] for name, parameter in denoiser.named_parameters()}
     config = trainer.config
     assert named["tilt"] == named["pooled.weight"] == (config.direct_rate, config.weight_decay)
+    assert named["conditions.perturbation.weight"] == (config.direct_rate, config.identity_decay)
     assert named["bias.0"] == named["conditions.log_slope"] == (config.direct_rate, 0.0)
     assert named["head.weight"] == named["backbone.down.weight"] == (1.0, config.weight_decay)
     assert named["backbone.norm.weight"] == (1.0, 0.0)
@@ -270,6 +271,12 @@ def test_factors_are_dropped_independently_at_the_given_rate() -> None:
     assert dropped.all(dim=1).float().mean().item() == pytest.approx(0.04, abs=0.005)
     assert torch.equal(drop_factors(batch, 0.0, torch.Generator()).factors, batch.factors)
     assert drop_factors(batch, 1.0, torch.Generator()).factors.max() == 0
+
+
+def test_perturbed_cells_keep_their_factors() -> None:
+    both = _conditions(4)
+    both.parts[2:] = 1
+    assert drop_factors(both, 1.0, torch.Generator()).factors.tolist() == [[0, 0], [0, 0], [1, 1], [1, 1]]
 
 
 @given(st.lists(st.integers(1, 50), min_size=1, max_size=200), st.integers(0, 10_000))

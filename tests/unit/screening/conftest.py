@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,16 @@ from actors.ledger import Ledger
 from actors.progress import Progress
 from campaigns.conditions import Condition, Context, Perturbation
 from campaigns.plan import Block, PlannedCondition
+from lingshu_core.cells import Cells
+from lingshu_core.splits import Split
 from lingshu_core.vocabulary import SeenContext, SeenPerturbation, Vocabulary
 from screening.aggregation import Folded
 from screening.campaign import PlannedCampaign, load_campaign, plan_campaign
 from screening.effects import Moments
+from screening.evaluation_plan import Contender, Evaluation, Unit, contenders, make_units, read_evaluation
 from screening.hits import RunFacts
+from screening.readouts import read_data
+from screening.splitting import make_split
 from screening.store import BlockResult, encode_block
 
 
@@ -145,3 +151,33 @@ class Listener:
 @pytest.fixture
 def listener() -> Listener:
     return Listener()
+
+
+@dataclass(frozen=True)
+class PlannedEvaluation:
+    """An evaluation file with its cells, its split, who is asked, and the units."""
+
+    evaluation: Evaluation
+    cells: Cells
+    split: Split
+    asked: tuple[Contender, ...]
+    units: tuple[Unit, ...]
+
+    def unit(self, contender: str, fold: int = 0) -> Unit:
+        """Return the unit of a contender in a fold."""
+        name = self.split.folds[fold].name
+        return next(unit for unit in self.units if (unit.contender, unit.fold) == (contender, name))
+
+
+@pytest.fixture
+def plan_evaluation(write_evaluation: Callable[..., Path]) -> Callable[..., PlannedEvaluation]:
+    """Plan an evaluation on the small simulation: `plan_evaluation(seeds=[0, 1], …)`, nothing is computed."""
+
+    def make(**changes: object) -> PlannedEvaluation:
+        evaluation = read_evaluation(write_evaluation(**changes))
+        cells = read_data(evaluation.spec.data)
+        split = make_split(evaluation.spec.split, cells, evaluation.spec.name)
+        asked = contenders(evaluation)
+        return PlannedEvaluation(evaluation, cells, split, asked, make_units(evaluation, cells, split, asked))
+
+    return make

@@ -30,7 +30,7 @@ def test_the_facts_of_a_run_are_those_of_spec_and_model(write_screen: WriteScree
     )
     facts = planned.facts
     assert (facts.seed, facts.steps, facts.guidance, facts.schedule) == (3, 2, 0.5, "cosine")
-    assert facts.paths == "bias+tilt+pooled+depth"
+    assert facts.paths == "bias+tilt+pooled+depth+self"
     assert facts.run_id == planned.plan.run_id
     assert facts.model_digest == planned.campaign.model.digest
 

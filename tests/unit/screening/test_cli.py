@@ -18,7 +18,10 @@ from screening.cli import app
 
 Lingshu = Callable[..., tuple[int, str, str]]
 WriteScreen = Callable[..., Path]
-COMMANDS = ("simulate", "train", "validate", "plan", "run", "status", "hits", "describe", "generate", "embed", "doctor")
+COMMANDS = (
+    *("simulate", "train", "validate", "plan", "run", "status", "hits", "describe", "generate", "embed", "doctor"),
+    "evaluate",
+)
 FEW = {"contexts": {"cell_type": "type_1"}, "perturbations": {"genetic": ["REG04", "REG05"]}}
 
 
@@ -79,9 +82,15 @@ def test_help_and_validate_answer_at_once(write_screen: WriteScreen) -> None:
         assert median(seconds_of_cpu(*arguments) for _ in range(3)) < 0.5, arguments
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["validate", "SCREEN"]])
-def test_help_and_validate_load_nothing_heavy(write_screen: WriteScreen, arguments: list[str]) -> None:
-    arguments = [str(write_screen()) if each == "SCREEN" else each for each in arguments]
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["run", "--help"], ["validate", "SCREEN"], ["evaluate", "--help"], ["validate", "EVALUATION"]],
+)
+def test_help_and_validate_load_nothing_heavy(
+    write_screen: WriteScreen, write_evaluation: WriteScreen, arguments: list[str]
+) -> None:
+    files = {"SCREEN": write_screen, "EVALUATION": write_evaluation}
+    arguments = [str(files[each]()) if each in files else each for each in arguments]
     code = (
         "import sys, json\nfrom screening.cli import main\n"
         f"sys.argv = {['lingshu', *arguments]!r}\n"

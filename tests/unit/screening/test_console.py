@@ -10,6 +10,8 @@ from lingshu_core.training import TrainingProgress
 from screening import console
 from screening.campaign import PlannedCampaign
 from screening.doctor import Check
+from screening.evaluation_run import EvaluationResult
+from screening.evaluation_verdict import Verdict
 from screening.hits import hit_table
 from screening.run import STAGES, RunResult
 from screening.status import CampaignStatus
@@ -105,6 +107,18 @@ def test_a_run_ends_with_the_best_and_the_failed(screen: Callable[..., str]) -> 
     assert "the model gave NaN" in text
     assert "5 blocks computed, 2 reused" in text
     assert "results in results/x: hits.parquet, plan.json" in text
+
+
+def test_an_evaluation_ends_with_its_verdict_and_what_failed(screen: Callable[..., str]) -> None:
+    verdict = Verdict("m", "undecided", ("wmse",), (), (), "", 0, 0, "label")
+    failures = tuple(("m", "fold 1", seed, "out of memory") for seed in range(7))
+    result = EvaluationResult("e", "results/e", (verdict,), 3, 2, failures, {"report.html": {}})
+    text = " ".join(screen(console.describe_evaluation(result)).split())
+    assert text.startswith("m is undecided: no baseline was run")
+    assert "failed: m on fold 1, seed 0: out of memory" in text
+    assert "and 2 units more 3 units computed, 2 reused, 7 failed" in text
+    assert "report in results/e: report.html" in text
+    assert not result.complete
 
 
 def test_stages_are_counted(screen: Callable[..., str]) -> None:

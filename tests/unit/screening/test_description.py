@@ -45,7 +45,7 @@ def test_a_trained_model_tells_where_it_comes_from(tiny: Path, lingshu: Lingshu)
     for label, said in (
         ("digest", checkpoint.digest),
         ("configuration", "direct"),
-        ("paths", "bias+tilt+pooled+depth"),
+        ("paths", "bias+tilt+pooled+depth+self"),
         ("transformer", "none"),
         ("data", "cells.h5ad (432 cells"),
         ("licence", "simulated"),

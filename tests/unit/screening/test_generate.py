@@ -12,9 +12,10 @@ import yaml
 
 from campaigns.errors import SpecError, VocabularyError
 from lingshu_core.checkpoint import load_header
-from lingshu_core.errors import ConditionError, MissingColumn, PanelError, UnusableCells
+from lingshu_core.errors import ConditionError, FeatureError, MissingColumn, PanelError, UnusableCells
 from screening.errors import ResultsError
 from screening.generate import GenerationResult, generate, read_request
+from screening.training_run import train_model
 
 Ask = Callable[..., tuple[GenerationResult, anndata.AnnData]]
 
@@ -70,6 +71,23 @@ def test_conditions_with_doses_and_combinations(ask: Ask) -> None:
     assert set(cells.obs["perturbation_type"]) == {"drug"}
     assert result.condition == "DRUG01@0.1 in cell_type=type_1"
     assert set(ask(cells=3, perturbation="REG08+REG04")[1].obs["perturbation"]) == {"REG04+REG08"}
+
+
+def test_a_drug_that_the_model_never_met_comes_with_its_structure(
+    ask: Ask, write_train: Callable[..., Path], tmp_path: Path
+) -> None:
+    caffeine = {"structures": {"caffeine": "CN1C=NC2=C1C(=O)N(C(=O)N2C)C"}, "perturbation": "caffeine@1"}
+    with pytest.raises(ConditionError, match="can't read structures, and knows no drug 'caffeine'"):
+        ask(cells=2, **caffeine)
+    table = tmp_path / "drugs.csv"
+    table.write_text("drug,smiles\nDRUG01,CC(=O)OC1=CC=CC=C1C(=O)O\nDRUG02,CN1C=NC2=C1C(=O)NC(=O)N2C\n")
+    source = {"kind": "smiles", "file": str(table), "name": "drug", "smiles": "smiles", "licence": "none"}
+    train_model(write_train(features={"drug": [source]}, training={"epochs": 1}))
+    result, cells = ask(cells=2, model=str(tmp_path / "model"), **caffeine)
+    assert set(cells.obs["perturbation"]) == {"caffeine@1"}
+    assert result.cells == 2
+    with pytest.raises(FeatureError, match="valid SMILES"):
+        ask(cells=2, model=str(tmp_path / "model"), **(caffeine | {"structures": {"caffeine": "C1CC("}}))
 
 
 def test_a_share_of_each_real_cell_is_kept(ask: Ask, real: dict[str, Any], tiny: Path) -> None:

@@ -34,7 +34,7 @@ def test_a_folder_and_a_list_are_the_same_ensemble(write_screen: WriteScreen, ti
     assert [member.name for member in folder.campaign.members] == ["member-0", "member-1"]
     assert [member.name for member in listed.campaign.members] == both(tiny_ensemble)
     assert folder.facts.model_digest == folder.campaign.digest != folder.campaign.model.digest
-    assert folder.facts.paths == "bias+tilt+pooled+depth"
+    assert folder.facts.paths == "bias+tilt+pooled+depth+self"
 
 
 def test_a_single_model_is_planned_as_ever(write_screen: WriteScreen, tiny: Path) -> None:

@@ -144,7 +144,7 @@ def test_looking_whether_a_place_can_be_written_leaves_nothing(tmp_path: Path) -
 def test_the_backbone_can_be_trained_too(write_train: WriteTrain) -> None:
     shape = {"configuration": "tiny", "overrides": {"blocks": 1, "width": 16, "feed_forward": 32, "patch_size": 8}}
     result = train_model(write_train(training=QUICK | {"epochs": 1}, model=shape))
-    assert result.paths == "bias+tilt+pooled+depth+backbone"
+    assert result.paths == "bias+tilt+pooled+depth+self+backbone"
 
 
 def test_an_atlas_can_be_trained_on_generated_from_and_not_screened(

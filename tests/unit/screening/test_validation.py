@@ -22,6 +22,21 @@ def test_a_training_is_checked_by_itself(write_train: Callable[..., Path]) -> No
     assert "a valid `kind: train` file" in found
 
 
+def test_an_evaluation_says_who_is_judged_and_beside_whom(
+    write_evaluation: Callable[..., Path], tiny: Path, tmp_path: Path
+) -> None:
+    models = [{"name": "a"}, {"name": "b", "checkpoint": str(tiny / "model")}]
+    found = list(validate_campaign(write_evaluation(models=models, baselines="all", seeds=[0, 1])))
+    assert "a valid `kind: evaluate` file" in found[0]
+    assert found[1].startswith("judges a, b beside no_change, perturbation_mean, context_mean, additive")
+    assert found[2] == "split combination, seeds 0, 1, metrics effects, uncertainty"
+    assert len(found) == 4
+    models[1]["checkpoint"] = str(tmp_path / "none")
+    assert f"no model in {tmp_path}/none yet (train it first)" in list(
+        validate_campaign(write_evaluation(models=models))
+    )
+
+
 def test_without_a_model_names_stay_unchecked_and_that_is_said(write_screen: WriteScreen, tmp_path: Path) -> None:
     found = list(validate_campaign(write_screen(model=str(tmp_path / "none"), perturbations={"genetic": ["NOPE"]})))
     assert len(found) == 2

@@ -11,6 +11,7 @@ import torch
 from campaigns.plan import Block
 from lingshu_core.checkpoint import Checkpoint
 from lingshu_core.errors import CheckpointError, ConditionError
+from lingshu_core.predictor import DiffusionPredictor
 from lingshu_core.prior_genes import LoweredGenes, PriorGenes
 from screening.campaign import PlannedCampaign, load_campaign, plan_campaign
 from screening.errors import BlockError, NonFiniteResult
@@ -26,6 +27,11 @@ def worker(planned: PlannedCampaign, tiny: Path) -> ShardWorker:
 def blocks_of(planned: PlannedCampaign, label: str) -> list[Block]:
     keys = [each.key for each in planned.plan.conditions if each.condition.perturbation.label == label]
     return [block for block in planned.plan.blocks if block.condition_key in keys]
+
+
+def checkpoint_of(worker: ShardWorker) -> Checkpoint:
+    assert isinstance(worker.predictor, DiffusionPredictor)
+    return worker.predictor.checkpoint
 
 
 def changed(payload: bytes, **values: Any) -> bytes:
@@ -111,7 +117,7 @@ def test_a_perturbation_without_words_is_refused(planned: PlannedCampaign, worke
 
 def test_numbers_that_are_not_finite_poison_the_replica(planned: PlannedCampaign, worker: ShardWorker) -> None:
     with torch.no_grad():
-        worker.checkpoint.denoiser.conditions.perturbation.weight[1:] = torch.nan
+        checkpoint_of(worker).denoiser.conditions.perturbation.weight[1:] = torch.nan
     worker.run(planned.plan.payload(blocks_of(planned, "control")[0]))
     with pytest.raises(NonFiniteResult, match="REG04") as raised:
         worker.run(planned.plan.payload(blocks_of(planned, "REG04")[0]))
@@ -147,7 +153,7 @@ def test_a_prior_is_for_perturbations_and_leaves_the_control_as_it_is(
     without = {label: decode_block(worker.run(payload)) for label, payload in payloads.items()}
     found = {label: decode_block(worker.run(changed(each, estimator=estimator))) for label, each in payloads.items()}
     np.testing.assert_array_equal(found["control"].log1p_mean, without["control"].log1p_mean)
-    target = worker.checkpoint.vocabulary.genes.index("REG04")
+    target = worker.predictor.vocabulary.genes.index("REG04")
     np.testing.assert_array_equal(found["REG04"].count_mean[:, target], 1.0)
     assert found["REG04"].count_square[target] == 1.0
     paired = (found["REG04"].log1p_mean - found["control"].log1p_mean).std(axis=0).mean()
@@ -156,12 +162,12 @@ def test_a_prior_is_for_perturbations_and_leaves_the_control_as_it_is(
 
 
 def test_what_is_lowered_in_other_contexts_is_injected(planned: PlannedCampaign, worker: ShardWorker) -> None:
-    genes = worker.checkpoint.vocabulary.genes
+    genes = worker.predictor.vocabulary.genes
     lowered = tuple(
         LoweredGenes({"cell_type": kind, "donor": "donor_1"}, (gene,))
         for kind, gene in (("type_1", genes[0]), ("type_2", genes[1]))
     )
-    knowing = ShardWorker(replace(worker.checkpoint, priors=PriorGenes({"REG04": lowered})))
+    knowing = ShardWorker(DiffusionPredictor(replace(checkpoint_of(worker), priors=PriorGenes({"REG04": lowered}))))
     payload = planned.plan.payload(blocks_of(planned, "REG04")[0])
     estimator = {**json.loads(payload)["estimator"], "prior": "published"}
     counts = decode_block(knowing.run(changed(payload, estimator=estimator))).count_mean
@@ -172,7 +178,7 @@ def test_what_is_lowered_in_other_contexts_is_injected(planned: PlannedCampaign,
 def test_a_checkpoint_without_priors_can_not_inject(planned: PlannedCampaign, worker: ShardWorker) -> None:
     payload = planned.plan.payload(blocks_of(planned, "REG04")[0])
     estimator = {**json.loads(payload)["estimator"], "prior": "published"}
-    old = ShardWorker(replace(worker.checkpoint, priors=None))
+    old = ShardWorker(DiffusionPredictor(replace(checkpoint_of(worker), priors=None)))
     with pytest.raises(BlockError, match=r"estimator\.prior: the checkpoint has no priors\.json"):
         old.run(changed(payload, estimator=estimator))
     assert old.run(payload) == worker.run(payload)
@@ -187,7 +193,7 @@ def test_structures_reach_the_model(
         asked.append(structures)
         return checkpoint
 
-    monkeypatch.setattr("screening.worker.with_structures", described)
+    monkeypatch.setattr("lingshu_core.predictor.with_structures", described)
     payload = planned.plan.payload(blocks_of(planned, "REG04")[0])
     parts = [{"name": "REG05", "dose": None, "smiles": "CCO"}, {"name": "REG04", "dose": None}]
     worker.run(changed(payload, perturbation=parts, shards=[0, 1]))
