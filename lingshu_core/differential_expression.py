@@ -265,10 +265,10 @@ def _log2_fold_changes(means: Array, control_means: Array, pseudocount: float) -
 def _transform(scale: Scale, mean: Mean) -> Transform:
     """Return what is summed for the means: logarithms for geometric ones, linear values for arithmetic ones."""
     transforms: dict[tuple[str, str], Transform] = {
-        ("log1p", "geometric"): np.positive,
+        ("log1p", "geometric"): _as_it_is,
         ("log1p", "arithmetic"): np.expm1,
         ("linear", "geometric"): np.log1p,
-        ("linear", "arithmetic"): np.positive,
+        ("linear", "arithmetic"): _as_it_is,
     }
     if (scale, mean) not in transforms:
         raise ConfigurationError(
@@ -276,6 +276,10 @@ def _transform(scale: Scale, mean: Mean) -> Transform:
             " arithmetic"
         )
     return transforms[scale, mean]
+
+
+def _as_it_is(values: Array) -> Array:
+    return values
 
 
 def _groups(

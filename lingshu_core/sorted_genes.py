@@ -76,10 +76,12 @@ def _keys(values: Values, group: Integers, starts: Integers, group_bits: int) ->
     Only a gene's own values are compared. 32 bits, where they do, are sorted twice as fast as 64.
     """
     codes = _bits(values)
-    if _span(codes).bit_length() + group_bits > _KEY_BITS:
+    lowest, bits = _lowest_and_bits(codes)
+    if bits + group_bits > _KEY_BITS:
         codes = _dense_ranks(values, starts)
-    wide = np.uint32 if _span(codes).bit_length() + group_bits <= 32 else np.uint64
-    keys: Keys = (codes - codes.min(initial=codes.max(initial=0))).astype(wide, copy=False)
+        lowest, bits = _lowest_and_bits(codes)
+    wide = np.uint32 if bits + group_bits <= 32 else np.uint64
+    keys: Keys = (codes - codes.dtype.type(lowest)).astype(wide, copy=False)
     keys <<= wide(group_bits)
     keys |= group.astype(wide)
     return keys
@@ -94,8 +96,10 @@ def _bits(values: Values) -> Keys:
     return values.astype(np.float64, copy=False).view(np.uint64)
 
 
-def _span(codes: Keys) -> int:
-    return int(codes.max()) - int(codes.min()) if len(codes) else 0
+def _lowest_and_bits(codes: Keys) -> tuple[int, int]:
+    """Return the lowest code, and the bits that the others need above it."""
+    lowest, highest = (int(codes.min()), int(codes.max())) if len(codes) else (0, 0)
+    return lowest, (highest - lowest).bit_length()
 
 
 def _dense_ranks(values: Values, starts: Integers) -> npt.NDArray[np.uint32]:

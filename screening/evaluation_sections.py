@@ -201,7 +201,9 @@ def _interval(row: Mapping[str, Any], name: str) -> str:
 def _number(value: float | None) -> str:
     if value is None or math.isnan(value):
         return "–"
-    return f"{value:.3f}" if abs(value) >= 0.01 or abs(value) < _ROUNDING else f"{value:.2g}"
+    if abs(value) < _ROUNDING:
+        return "0.000"
+    return f"{value:.3f}" if abs(value) >= 0.01 else f"{value:.2g}"
 
 
 def _probability(value: float | None) -> str:

@@ -129,7 +129,8 @@ def _sentences(verdict: Verdict) -> Iterable[str]:
     if verdict.asked:
         yield (
             f"Beside {verdict.strongest}, the strongest, {verdict.decided} of {verdict.asked} conditions are decided at"
-            f" all ({verdict.metrics[0]}); in the others the difference is within the noise of the real cells."
+            f" all ({verdict.metrics[0]})"
+            + ("." if verdict.decided == verdict.asked else "; in the others the noise of the real cells is larger.")
         )
 
 

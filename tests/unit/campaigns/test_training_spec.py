@@ -150,5 +150,5 @@ def test_what_a_trained_baseline_has_is_allowed(write: Callable[..., Path], trai
 
 def test_a_baseline_learns_nothing_from_an_atlas(write: Callable[..., Path], train_text: str) -> None:
     atlas = train_text.replace("perturbation: perturbation", "perturbation: null", 1)
-    with pytest.raises(SpecError, match="data.columns.perturbation: additive learns from perturbed cells; name the"):
+    with pytest.raises(SpecError, match=r"data\.columns\.perturbation: additive learns from perturbed cells; name the"):
         load_training(write(atlas + "model: {kind: additive}\n"), {})

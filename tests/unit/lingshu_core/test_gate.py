@@ -60,6 +60,13 @@ def test_wrong_cells_fail(name: str) -> None:
     assert (gate.cells, gate.compared) == (300, 150)
 
 
+@pytest.mark.parametrize("name", ["another context", "genes under other names", "one cell again and again"])
+def test_very_wrong_cells_fail_though_there_are_few_of_them(name: str) -> None:
+    """Halves that such cells are mixed into differ by chance alone; they must not pass because of that."""
+    generated = SPOILED[name](cells_of(0, 25, 5), np.random.default_rng(0))
+    assert judge(generated, 50).verdict == "fail"
+
+
 def test_the_distance_that_is_large_is_named() -> None:
     depth = judge(cells_of(0, 150, 5, depth=0.5), 300)
     ties = judge(without_ties(cells_of(0, 150, 5), np.random.default_rng(0)), 300)
