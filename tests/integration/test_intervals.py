@@ -33,18 +33,22 @@ def true_genes(each: Answer) -> Prediction:
     return each.genes.of_truth(np.where(each.genes.counted, true, np.nan))
 
 
-def halves(found: list[Answer], kind: Callable[[Answer], Prediction]) -> tuple[list[Prediction], list[Prediction]]:
+def halves(
+    found: list[Answer], kind: Callable[[Answer], Prediction], seed: int = 0
+) -> tuple[list[Prediction], list[Prediction]]:
     predictions = [kind(each) for each in found]
-    return split(predictions, half_of([each.group for each in predictions], seed=0))
+    return split(predictions, half_of([each.group for each in predictions], seed=seed))
 
 
 @pytest.mark.parametrize("kind", [lambda each: each.genes, true_genes], ids=["measured", "true"])
 def test_intervals_cover_what_they_say(found: list[Answer], kind: Callable[[Answer], Prediction]) -> None:
-    calibrating, testing = halves(found, kind)
-    conformal = fit_conformal(calibrating)
-    tested = coverage(conformal, testing, LEVEL)
-    assert 0.87 <= tested.value <= 0.93
-    assert 0.45 <= coverage(conformal, testing, 0.5).value <= 0.55
+    # One halving tests 38 knock-outs, whose coverage is uncertain by some points: the mean of four is asked for.
+    parts = [halves(found, kind, seed) for seed in range(4)]
+    fitted = [(fit_conformal(calibrating), testing) for calibrating, testing in parts]
+    tested = [coverage(conformal, testing, LEVEL) for conformal, testing in fitted]
+    assert all(each.low <= LEVEL <= each.high or abs(each.value - LEVEL) < 0.05 for each in tested)
+    assert 0.87 <= np.mean([each.value for each in tested]) <= 0.93
+    assert 0.45 <= np.mean([coverage(conformal, testing, 0.5).value for conformal, testing in fitted]) <= 0.55
     assert 0.87 <= cross_coverage([kind(each) for each in found], LEVEL).value <= 0.93
 
 
