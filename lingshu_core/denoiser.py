@@ -380,8 +380,8 @@ class PooledPath(nn.Module):
     Self-conditioning (arXiv 2208.04202; in RFdiffusion the last x̂₀ is fed to the next step): the small network gets
     its own first answer beside what is pooled, and answers again. Through the tilt the latent says all that this model
     says of x̂₀, so it takes the place of x̂₀. It is fed back within a step, not from the step before: what a step
-    predicts depends on what is visible and on nothing else, as the estimator needs. In training half of the batches
-    go without, and no gradient flows through the first answer.
+    predicts depends on what is visible and on nothing else, as the estimator needs. No gradient flows through the
+    first answer, and the trainer lets half of the batches go without it (``twice``).
     """
 
     def __init__(self, genes: int, config: DenoiserConfig) -> None:
@@ -390,6 +390,7 @@ class PooledPath(nn.Module):
         self.weight = nn.Parameter(torch.randn(genes * N_STATISTICS, width) * 0.05)
         self.norm = nn.LayerNorm(width)
         self.fed_back = config.condition_rank if config.self_conditioning else 0
+        self.twice = True
         self.inner = nn.Linear(width + 1 + self.fed_back, 2 * width)
         self.outer = nn.Linear(2 * width, config.condition_rank)
         self.fade = nn.Linear(3, config.condition_rank, bias=False)
@@ -412,7 +413,7 @@ class PooledPath(nn.Module):
         if not self.fed_back:
             return condition + self._answer(seen)
         first = condition + self._answer(torch.cat([seen, torch.zeros_like(condition)], dim=1))
-        if self.training and torch.rand(()) < 0.5:
+        if self.training and not self.twice:
             return first
         return condition + self._answer(torch.cat([seen, first.detach()], dim=1))
 

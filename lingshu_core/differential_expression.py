@@ -295,8 +295,8 @@ def _groups(
     if control not in names or len(names) < 2:
         lacking = "controls" if control not in names else "perturbations"
         raise UnusableCells(
-            f"there are no {lacking} to test: cells are labelled {', '.join(names[:8]) or 'nothing'}, and controls"
-            f" {control!r}"
+            f"there are no {lacking} to test: the label of controls is {control!r}, and cells are labelled"
+            f" {', '.join(names[:8]) or 'nothing'}{' …' if len(names) > 8 else ''}; give the label of the controls"
         )
     perturbations = tuple(name for name in names if name != control)
     number = {name: group for group, name in enumerate((control, *perturbations))}

@@ -128,15 +128,19 @@ class GroupedCells:
 
 
 def sums_by_column(
-    weights: npt.NDArray[Number], columns: Integers, starts: Integers, width: int
-) -> npt.NDArray[Number]:
-    """Sum the weights of each row's entries by column, (rows, width).
+    columns: Integers, starts: Integers, width: int, *weights: npt.NDArray[Number]
+) -> list[npt.NDArray[Number]]:
+    """Sum weights of each row's entries by column, (rows, width) for each of the weights.
 
-    The same as a sparse matrix of the entries written out, because there entries of one place add up: several times
+    The same as sparse matrices of the entries written out, because there entries of one place add up: several times
     faster than ``np.bincount``, which would need one wide index of row and column.
     """
-    summed: npt.NDArray[Number] = sp.csr_matrix((weights, columns, starts), shape=(len(starts) - 1, width)).toarray()
-    return summed
+    entries = sp.csr_matrix((weights[0], columns, starts), shape=(len(starts) - 1, width))
+    sums = [entries.toarray()]
+    for more in weights[1:]:
+        entries.data = more  # another matrix would take as long to make as to write out
+        sums.append(entries.toarray())
+    return sums
 
 
 def _plain(values: sp.csr_matrix) -> sp.csr_matrix:

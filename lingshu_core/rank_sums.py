@@ -133,6 +133,8 @@ def histogram_sums(genes: slice, bins: Values, starts: Integers, transformed: Ar
 
 def _largest_counts(block: GeneBlock) -> npt.NDArray[np.int32] | None:
     """Return the largest count of each gene, (genes,); None if there are other values than counts."""
+    if len(block.values) and block.values[0] % 1:  # which tells most often
+        return None
     largest = np.zeros(block.width, dtype=np.int32)
     for groups in _parts(block.starts):
         part = block.part(groups)
@@ -162,7 +164,7 @@ def _histogram(
         part = block.part(groups)
         places = starts.take(part.columns)  # half the time of an index
         places += part.values.astype(np.int32, copy=False)
-        bins[groups] = sums_by_column(np.ones(len(places), dtype=np.int32), places, part.starts, bins.shape[1])
+        (bins[groups],) = sums_by_column(places, part.starts, bins.shape[1], np.ones(len(places), dtype=np.int32))
     bins[:, starts] = sizes[:, None] - np.add.reduceat(bins, starts, axis=1)
     return bins, starts
 
@@ -192,5 +194,5 @@ def _totals(block: GeneBlock, transform: Transform) -> Array:
     totals = np.empty((len(block.starts) - 1, block.width))
     for groups in _parts(block.starts):
         part = block.part(groups)
-        totals[groups] = sums_by_column(transform(part.values.astype(float)), part.columns, part.starts, block.width)
+        (totals[groups],) = sums_by_column(part.columns, part.starts, block.width, transform(part.values.astype(float)))
     return totals

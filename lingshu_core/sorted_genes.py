@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -81,7 +82,7 @@ def _keys(values: Values, group: Integers, starts: Integers, group_bits: int) ->
         codes = _dense_ranks(values, starts)
         lowest, bits = _lowest_and_bits(codes)
     wide = np.uint32 if bits + group_bits <= 32 else np.uint64
-    keys: Keys = (codes - codes.dtype.type(lowest)).astype(wide, copy=False)
+    keys = cast(Keys, (codes - codes.dtype.type(lowest)).astype(wide, copy=False))
     keys <<= wide(group_bits)
     keys |= group.astype(wide)
     return keys
@@ -128,12 +129,12 @@ def sorted_sums(part: SortedGenes, sizes: Integers) -> tuple[Array, Array]:
         Cells of each group, (groups,); those without an entry are zero.
     """
     group = part.group()
-    # Controls sort before the groups with the same value, so this counts the controls at or below it. The type is
-    # named twice because another one for the sum takes ten times as long.
+    # Controls sort before the groups with the same value, so this counts the controls at or below it, from the first
+    # gene on. Summed as whole numbers of 32 bits: other types take ten times as long.
     controls = np.cumsum(group == CONTROLS, dtype=np.int32)
-    before = np.append(0, controls)[part.starts[:-1], None]
-    shown = sums_by_column(np.ones(len(group)), group, part.starts, part.groups)
-    wins = sums_by_column(controls.astype(float), group, part.starts, part.groups) - before * shown
+    shown, wins = sums_by_column(group, part.starts, part.groups, np.ones(len(group)), controls.astype(float))
+    later = np.flatnonzero(part.starts[:-1])
+    wins[later] -= controls[part.starts[later] - 1, None] * shown[later]
     half_ties, ties = _tied_sums(part, group)
     zeros = sizes - shown
     silent = zeros[:, [CONTROLS]]
@@ -152,7 +153,7 @@ def _tied_sums(part: SortedGenes, group: npt.NDArray[np.int32]) -> tuple[Array, 
     # What the controls share among themselves counts once, in their own column; a group adds the rest.
     more = np.where(own, tie_term(cells), tie_term(controls + cells) - tie_term(controls))
     starts = np.searchsorted(at, part.starts).astype(np.int32)
-    half_ties, ties = (sums_by_column(each, of_group, starts, part.groups) for each in (half, more))
+    half_ties, ties = sums_by_column(of_group, starts, part.groups, half, more)
     return half_ties, ties + ties[:, [CONTROLS]]
 
 

@@ -299,6 +299,9 @@ class Trainer:
             unnamed, share = self.denoiser.conditions.unnamed, self.config.identity_dropout
             borrowing = self.denoiser.neighbours.has_others(batch.rows.to(self.device)).cpu()
             batch = drop_identities(batch, share, unnamed, borrowing, generator)
+        if self.denoiser.pooled is not None and self.denoiser.pooled.fed_back:
+            # One answer for the whole batch, whoever computes its parts.
+            self.denoiser.pooled.twice = bool(torch.rand((), generator=generator) < 0.5)
         # Dropout draws from torch's own generator: seeded by the step, a resumed run repeats it.
         torch.manual_seed((self.config.seed * 1_000_003 + self.state.step) ^ (self.replicas.rank << 40))
         self._set_rate()

@@ -290,7 +290,7 @@ def test_values_that_have_no_rank_above_zero_are_refused(value: float) -> None:
         (["control", "A"], 2, "control", "3 cells × 2 genes, but there are 2 labels"),
         (["control", "A", "A"], 3, "control", "2 genes, but there are 3 labels and 3 names"),
         (["control", "A", None], 2, "control", "1 cells have no perturbation label"),
-        (["ctrl", "A", "A"], 2, "control", "no controls .* labelled A, ctrl, and controls 'control'"),
+        (["ctrl", "A", "A"], 2, "control", "no controls .* is 'control', and cells are labelled A, ctrl; give"),
         (["control"] * 3, 2, "control", "no perturbations"),
     ],
 )

@@ -40,7 +40,7 @@ def test_blocks_have_every_entry_once_and_in_its_place(
         range(values.shape[1])
     )
     sums = np.concatenate(
-        [sums_by_column(block.values, block.columns, block.starts, block.width) for block in blocks], axis=1
+        [sums_by_column(block.columns, block.starts, block.width, block.values)[0] for block in blocks], axis=1
     )
     assert np.array_equal(sums, [values[group == each].sum(axis=0) for each in range(groups)])
     assert sum(len(block.values) for block in blocks) == np.count_nonzero(values[group >= 0])
@@ -60,9 +60,10 @@ def test_a_block_is_turned_to_genes_and_cut_to_groups(values: npt.NDArray[np.int
                 assert sorted(found[entries][of_group[entries] == each]) == sorted(expected)
         first = groups // 2
         part = block.part(slice(first, groups))
-        sums = sums_by_column(part.values, part.columns, part.starts, part.width)
-        whole = sums_by_column(block.values, block.columns, block.starts, block.width)
+        sums, twice = sums_by_column(part.columns, part.starts, part.width, part.values, 2 * part.values)
+        (whole,) = sums_by_column(block.columns, block.starts, block.width, block.values)
         assert np.array_equal(sums, whole[first:])
+        assert np.array_equal(twice, 2 * sums)
 
 
 def test_memory_for_a_block_does_not_grow_with_the_genes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -273,6 +273,29 @@ def test_factors_are_dropped_independently_at_the_given_rate() -> None:
     assert drop_factors(batch, 1.0, torch.Generator()).factors.max() == 0
 
 
+def test_half_of_the_batches_go_without_the_first_answer(
+    make_denoiser: MakeDenoiser,
+    learning_set: TrainingSet,
+    quick_training: TrainingConfig,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    heard: list[bool] = []
+    real = MaskedLoss.forward
+
+    def loss(self: MaskedLoss, *places: Any) -> Tensor:
+        assert self.denoiser.pooled is not None
+        heard.append(self.denoiser.pooled.twice)
+        return real(self, *places)
+
+    monkeypatch.setattr(MaskedLoss, "forward", loss)
+    trainer = Trainer(make_denoiser(), learning_set, None, replace(quick_training, epochs=4, accumulate=2))
+    trainer.run()
+    assert heard[::2] == heard[1::2]  # both parts of a batch alike
+    assert 0.2 < sum(heard) / len(heard) < 0.8
+    assert trainer.averaged.pooled is not None
+    assert trainer.averaged.pooled.twice
+
+
 def test_perturbed_cells_keep_their_factors() -> None:
     both = _conditions(4)
     both.parts[2:] = 1
