@@ -21,7 +21,7 @@ def test_the_base_comes_first_and_is_the_default() -> None:
 def test_only_one_factor_differs_from_the_base() -> None:
     for row in ROWS[1:]:
         model = row.configuration != "direct" or bool(row.overrides) or bool(row.training)
-        changes = (model, row.settings != BASE, row.blind, row.features, row.prior, bool(row.waits_for))
+        changes = (model, row.settings != BASE, row.blind, row.features, row.prior)
         assert sum(changes) == 1, row
 
 
