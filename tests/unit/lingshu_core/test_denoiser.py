@@ -15,6 +15,7 @@ from lingshu_core.cells import Cells
 from lingshu_core.conditioning import ConditionBatch
 from lingshu_core.denoiser import (
     CONFIGURATIONS,
+    N_STATISTICS,
     Denoiser,
     DenoiserConfig,
     GeneStatistics,
@@ -204,7 +205,7 @@ def test_the_pooled_path_hears_visible_molecules_and_fades_the_condition() -> No
     condition, statistics = torch.randn(2, 3), tilt_statistics()
     tokens = torch.tensor([[MASK, 3, MASK, 0, 120], [MASK] * 5])
     found = path(tokens, condition, statistics)
-    weight = path.weight.view(5, 2, 4)
+    weight = path.weight.view(5, N_STATISTICS, 4)
     for cell, places in enumerate([[1, 3, 4], []]):
         pooled = sum((statistics[:, tokens[cell, gene]] @ weight[gene] for gene in places), torch.zeros(4))
         count, share = float(len(places)), len(places) / 5
@@ -270,13 +271,14 @@ def test_groups_are_cut_where_the_support_changes() -> None:
     ]
 
 
-def test_the_statistics_are_presence_and_log_count() -> None:
+def test_the_statistics_are_presence_log_count_and_its_square() -> None:
     statistics = tilt_statistics()
-    assert statistics.shape == (2, 281)
-    assert statistics[:, 0].tolist() == [0.0, 0.0]
+    assert statistics.shape == (N_STATISTICS, 281)
+    assert statistics[:, 0].tolist() == [0.0] * N_STATISTICS
     assert statistics[0, 1:].min() == 1.0
     assert statistics[1, 99] == pytest.approx(np.log(100))
     assert statistics[1, 100] == pytest.approx(np.log1p(104.5))
+    assert statistics[2, 99] == pytest.approx(np.log(100) ** 2 / 4)
 
 
 def test_equal_seeds_give_equal_models_and_leave_the_global_generator_alone(make_denoiser: MakeDenoiser) -> None:
