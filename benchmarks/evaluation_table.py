@@ -91,7 +91,7 @@ def show(of: Set, planned: PlannedEvaluation, runs: Sequence[Run]) -> None:
         if shown:
             print(f"\n{title}\n")
             columns = ["prediction", "T", "w", "paths", "seeds", *shown.values()]
-            table(columns, list(_rows(planned, runs, scores, shown)))
+            table(columns, merged(_rows(planned, runs, scores, shown)))
     _show_differences(planned, scores, carried(scores, EFFECTS | six))
 
 
@@ -130,6 +130,15 @@ def _rows(
         done = [run for run in runs if run.contender.name == contender.name]
         mine = scores.filter(pl.col("model") == contender.name)
         yield [_name(contender), *_settings(planned, contender, done), *_figures(mine, shown)]
+
+
+def merged(rows: Iterable[Sequence[str]]) -> list[list[str]]:
+    """Put contenders that said the same into one row: where there is one context, several baselines are the same."""
+    found: dict[tuple[str, ...], list[str]] = {}
+    for name, *cells in rows:
+        key = (*cells, name if NOT_RUN in cells else "")  # who wasn't run has nothing in common
+        found.setdefault(key, []).append(name)
+    return [[", ".join(names), *cells] for (*cells, _), names in found.items()]
 
 
 def _name(contender: Contender) -> str:

@@ -44,7 +44,7 @@ def call(
 
 def row(out: str, name: str) -> list[str]:
     """Return the first row of a contender."""
-    line = next(line for line in out.splitlines() if line.startswith(f"| {name} |"))
+    line = next(line for line in out.splitlines() if name in [*line.split("|"), ""][1].strip().split(", "))
     return [cell.strip() for cell in line.strip("|").split("|")]
 
 

@@ -12,6 +12,7 @@ from benchmarks.evaluation_table import (
     carried,
     decided,
     figure,
+    merged,
     number,
     six_that_are_carried,
     with_unit,
@@ -83,6 +84,14 @@ def test_what_few_questions_can_carry_is_not_shown() -> None:
     scaled = with_unit(scores({0: [1.0] * 5}, "cell_eval2.pds_cosine.scaled"), "label")
     assert list(carried(scaled, six_that_are_carried(scaled))) == ["cell_eval2.pds_cosine.scaled"]
     assert carried(scaled.head(0), EFFECTS) == {}
+
+
+def test_those_who_said_the_same_share_a_row() -> None:
+    rows = [["additive", "–", ".1"], ["low_rank", "–", ".2"], ["nearest", "–", ".1"]]
+    rows += [["ridge", "*not run*", "–"], ["knn", "*not run*", "–"]]
+    first, second, *rest = merged(rows)
+    assert (first, second) == (["additive, nearest", "–", ".1"], ["low_rank", "–", ".2"])
+    assert [row[0] for row in rest] == ["ridge", "knn"]
 
 
 def test_a_difference_is_undecided_where_its_interval_holds_zero() -> None:
