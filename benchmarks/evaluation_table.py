@@ -3,7 +3,8 @@
 A value is the mean over perturbations (or cell types, donors) for each seed, and the median of the seeds. Its interval
 is a bootstrap interval of 95 % over those units. Differences with a baseline are paired, seeds averaged, with interval
 and signed-rank test of `lingshu_core.score_summary.compare`; where they don't agree it is *undecided*. A metric that
-fewer than half of a set's questions can carry is not shown.
+fewer than half of a set's questions can carry is not shown, and a score is shown as it is where half of the real cells
+are not certainly better than the mean response of the context, so that there is nothing to scale it by.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ import polars as pl
 
 from benchmarks.evaluation_sets import Set
 from benchmarks.report import table
-from campaigns.evaluation_spec import TrainedEntry
+from campaigns.evaluation_spec import REPLICATE, TrainedEntry
 from lingshu_core.denoiser import configuration
 from lingshu_core.metric_catalogue import METRICS, SCALED
-from lingshu_core.score_summary import FEWEST_FOR_INTERVAL, compare
+from lingshu_core.score_summary import FEWEST_FOR_INTERVAL, compare, interval
 from screening.evaluation_plan import Contender
 from screening.evaluation_run import PlannedEvaluation
 from screening.evaluation_tables import Run, score_table
@@ -28,6 +29,7 @@ from screening.evaluation_tables import Run, score_table
 Array = npt.NDArray[np.float64]
 
 DRAWS, LEVEL = 4_999, 0.95
+MEAN_RESPONSE = "context_mean"
 NOT_RUN, UNDECIDED, NOTHING = "*not run*", "*undecided*", "–"
 EFFECTS = {
     "pearson_delta": "Pearson-Δ",
@@ -110,9 +112,27 @@ def _factor(context: str | None, factor: str) -> str | None:
 
 
 def six_that_are_carried(scores: pl.DataFrame) -> dict[str, str]:
-    """Return the six scores scaled by replicates, or as they are where a set has no scale."""
-    scaled = {f"{name}{SCALED}": f"{title} (scaled)" for name, title in SIX.items()}
-    return scaled if carried(scores, scaled) else dict(SIX)
+    """Return the six scores, each scaled by replicates where the set has a scale for it, else as it is."""
+    scaled = carried(scores, {f"{name}{SCALED}": f"{title} (scaled)" for name, title in SIX.items()})
+    found: dict[str, str] = {}
+    for name, title in SIX.items():
+        on_scale = f"{name}{SCALED}" in scaled and has_length(scores, name)
+        found |= {f"{name}{SCALED}": f"{title} (scaled)"} if on_scale else {name: title}
+    return found
+
+
+def has_length(scores: pl.DataFrame, metric: str) -> bool:
+    """Tell whether real cells are certainly better than the mean response of the context: else noise is the scale."""
+    some = scores.filter(pl.col("metric") == metric).drop_nulls("unit")
+    sides = [
+        some.filter(pl.col("model") == name).group_by("unit").agg(pl.col("value").mean())
+        for name in (REPLICATE, MEAN_RESPONSE)
+    ]
+    both = sides[0].join(sides[1], on="unit", suffix="_mean").sort("unit")
+    better = METRICS[metric].goodness
+    gains = np.array([better(real) - better(mean) for real, mean in both["value", "value_mean"].iter_rows()])
+    low = interval(gains, np.mean)[0] if len(gains) else None
+    return low is not None and low > 0
 
 
 def carried(scores: pl.DataFrame, metrics: Mapping[str, str]) -> dict[str, str]:

@@ -81,9 +81,26 @@ def test_what_few_questions_can_carry_is_not_shown() -> None:
         ["pearson_delta", "pds_l1"],
     ]
     assert six_that_are_carried(some[2]) == SIX
-    scaled = with_unit(scores({0: [1.0] * 5}, "cell_eval2.pds_cosine.scaled"), "label")
-    assert list(carried(scaled, six_that_are_carried(scaled))) == ["cell_eval2.pds_cosine.scaled"]
-    assert carried(scaled.head(0), EFFECTS) == {}
+    assert carried(whole.with_columns(unit="label").head(0), EFFECTS) == {}
+
+
+@pytest.mark.parametrize(
+    ("real", "shown"),
+    [
+        ([0.9, 0.8, 0.95, 0.85, 0.9, 0.8], "cell_eval2.pds_cosine.scaled"),
+        ([0.9, 0.2, 0.8, 0.1, 0.7, 0.4], "cell_eval2.pds_cosine"),
+        ([0.4, 0.4, 0.5, 0.4, 0.5, 0.5], "cell_eval2.pds_cosine"),
+    ],
+)
+def test_what_real_cells_do_not_certainly_do_better_is_no_scale(real: list[float], shown: str) -> None:
+    raw = "cell_eval2.pds_cosine"
+    sides = {"replicate": real, "context_mean": [0.5, 0.45, 0.55, 0.5, 0.5, 0.5]}
+    parts = [scores({0: values}, raw, model) for model, values in sides.items()]
+    parts += [scores({0: [1.0] * 6}, f"{raw}.scaled")]
+    table = with_unit(pl.concat(parts), "label")
+    assert shown in six_that_are_carried(table)
+    assert len(six_that_are_carried(table)) == 6
+    assert list(carried(table, six_that_are_carried(table))) == [shown]
 
 
 def test_those_who_said_the_same_share_a_row() -> None:
