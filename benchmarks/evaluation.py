@@ -53,7 +53,7 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--seeds", type=_seeds, default=list(SEEDS), help="of the models [0,1,2]")
     parser.add_argument("--minutes", type=float, default=20.0, help="start no new unit after this time [20]")
-    parser.add_argument("--scvi", action="store_true", help="scvi too (slow; needs LINGSHU_SCVI_PYTHON or scvi-tools)")
+    parser.add_argument("--scvi", action="store_true", help="the baseline scvi too: slow, needs the extra scvi")
     parser.add_argument("--table", action="store_true", help="only print what there is")
     arguments = parser.parse_args()
     if not DATA.exists():

@@ -108,7 +108,7 @@ def with_unit(scores: pl.DataFrame, unit: str) -> pl.DataFrame:
 def _factor(context: str | None, factor: str) -> str | None:
     """Read a value out of ``cell_type=B cells, donor=donor_101``."""
     pairs = (part.split("=", 1) for part in (context or "").split(", ") if "=" in part)
-    return dict(pairs).get(factor)  # type: ignore[arg-type]
+    return dict(pairs).get(factor)
 
 
 def six_that_are_carried(scores: pl.DataFrame) -> dict[str, str]:
