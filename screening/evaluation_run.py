@@ -15,6 +15,7 @@ from typing import Any
 
 from actors.ledger import Ledger
 from actors.planner import Planner, PlannerSettings
+from actors.pool import Pool
 from actors.tasks import Task
 from actors.worker import WorkerSpec
 from lingshu_core.cells import Cells
@@ -27,6 +28,7 @@ from screening.evaluation_publication import publish_evaluation
 from screening.evaluation_store import decode_unit
 from screening.evaluation_tables import Run
 from screening.evaluation_verdict import Verdict
+from screening.leak_checker import LeakReport
 from screening.publication import location
 from screening.readouts import read_data
 from screening.run import RunListener, open_cluster, open_output, open_pool
@@ -69,16 +71,9 @@ def run_evaluation(
     """
     listener.stage("load", str(path))
     evaluation = read_evaluation(path, overrides)
-    check_evaluation(evaluation)
     spec = evaluation.spec
-    cells = read_data(spec.data)
-    listener.stage("split", f"{spec.split.kind}: {len(cells):,} cells, {len(cells.genes):,} genes")
-    split = make_split(spec.split, cells, spec.name)
-    listener.stage("check", f"{len(split.folds)} folds, {_questions(split)} questions")
-    leaks = look_for_leaks(evaluation, cells, split)
-    asked = contenders(evaluation)
-    listener.stage("plan", ", ".join(contender.name for contender in asked))
-    units = make_units(evaluation, cells, split, asked)
+    planned = plan(evaluation, listener)
+    units, cells, split = planned.units, planned.cells, planned.split
     with ExitStack() as resources:
         blobs, ledger = open_output(spec.output)
         missing = missing_tasks(units, ledger)
@@ -88,11 +83,11 @@ def run_evaluation(
         worker = worker_spec(evaluation, save(split, cells, spec.output))
         failures = compute(evaluation, worker, missing, ledger, listener, resources) if missing else {}
     listener.stage("collect", f"{len(units) - len(failures)} of {len(units)} units")
-    runs = collect(asked, units, ledger, failures)
+    runs = collect(planned.asked, units, ledger, failures)
     listener.stage("compare", ", ".join(spec.chosen_baselines) or "without baselines")
-    findings = gather_findings(evaluation, asked, cells, split, runs, leaks)
+    findings = gather_findings(evaluation, planned.asked, cells, split, runs, planned.leaks)
     listener.stage("publish", spec.output)
-    manifest = publish_evaluation(blobs, evaluation, split, cells, leaks, findings)
+    manifest = publish_evaluation(blobs, evaluation, split, cells, planned.leaks, findings)
     return EvaluationResult(
         name=spec.name,
         output=spec.output,
@@ -102,6 +97,32 @@ def run_evaluation(
         failures=tuple((run.unit.contender, run.unit.fold, run.unit.seed, run.reason) for run in runs if run.failed),
         files=manifest["files"],
     )
+
+
+@dataclass(frozen=True)
+class PlannedEvaluation:
+    """Cells, split and units of an evaluation: all that is known before anything is computed."""
+
+    evaluation: Evaluation
+    cells: Cells
+    split: Split
+    leaks: LeakReport
+    asked: tuple[Contender, ...]
+    units: tuple[Unit, ...]
+
+
+def plan(evaluation: Evaluation, listener: RunListener) -> PlannedEvaluation:
+    """Read the cells, split them, look for leaks, and list what is to be computed; errors as in `run_evaluation`."""
+    check_evaluation(evaluation)
+    spec = evaluation.spec
+    cells = read_data(spec.data)
+    listener.stage("split", f"{spec.split.kind}: {len(cells):,} cells, {len(cells.genes):,} genes")
+    split = make_split(spec.split, cells, spec.name)
+    listener.stage("check", f"{len(split.folds)} folds, {_questions(split)} questions")
+    leaks = look_for_leaks(evaluation, cells, split)
+    asked = contenders(evaluation)
+    listener.stage("plan", ", ".join(contender.name for contender in asked))
+    return PlannedEvaluation(evaluation, cells, split, leaks, asked, make_units(evaluation, cells, split, asked))
 
 
 def missing_tasks(units: Sequence[Unit], ledger: Ledger) -> list[Task]:
@@ -149,8 +170,17 @@ def compute(
     """
     spec = evaluation.spec
     pool = open_pool(worker, spec.output, spec.compute, resources)
+    return compute_on(pool, evaluation, tasks, ledger, listener)
+
+
+def compute_on(
+    pool: Pool, evaluation: Evaluation, tasks: list[Task], ledger: Ledger, listener: RunListener
+) -> Mapping[str, str]:
+    """Compute units on replicas that are open; result and errors as in `compute`."""
     # A unit takes minutes to hours, so a lease has one of them, and a deadline to match.
-    settings = PlannerSettings(lease_seconds=0.0, deadline_seconds=3600.0 * spec.compute.hours, attempts=ATTEMPTS)
+    settings = PlannerSettings(
+        lease_seconds=0.0, deadline_seconds=3600.0 * evaluation.spec.compute.hours, attempts=ATTEMPTS
+    )
     failures = Planner(pool, ledger, settings, listener.progress).run(tasks).failed
     leaks = [reason for reason in failures.values() if reason.startswith(LeakError.__name__)]
     if leaks:
