@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from threadpoolctl import threadpool_limits
 
 from campaigns.data_spec import DataSpec
 from campaigns.evaluation_spec import REPLICATE, EvaluationEstimatorSpec
