@@ -37,7 +37,7 @@ from lingshu_core.training import TrainingConfig
 from lingshu_core.vocabulary import Vocabulary
 
 CHECKPOINT_FORMAT = 2
-"""2: three statistics of a gene in the direct paths; 1 had two."""
+"""2: three statistics of a gene in the direct paths, and a last token for each; 1 had two statistics."""
 WEIGHTS, CONTROLS, VOCABULARY, CARD, MANIFEST = (
     "weights.safetensors",
     "controls.safetensors",

@@ -34,6 +34,9 @@ from lingshu_core.tokens import MASK, N_TOKENS, REPRESENTATIVE_COUNTS
 
 MOST_LOGITS = 2**24
 """Logits that are computed at once, 64 MB of them; more come piece by piece."""
+IMPOSSIBLE = -1e4
+"""Logit of a token that a gene is never drawn as. Its probability is zero in fp32, and so is every gradient; minus
+infinity would make averages of weights undefined."""
 N_STATISTICS = 3
 """Sufficient statistics φ of the tilt: presence 1[v > 0], ℓ = log(1 + v) and ℓ²/4."""
 
@@ -157,13 +160,15 @@ class GeneStatistics:
     """What the denoiser has to know of the training cells before it is trained.
 
     ``support`` (genes,) tokens kept per gene; ``log_marginals`` (genes, 281) log frequencies of the tokens;
-    ``depth_knots`` (knots,) increasing log depths; ``typical_dose`` (perturbations + 1,).
+    ``depth_knots`` (knots,) increasing log depths; ``typical_dose`` (perturbations + 1,); ``last_token`` (genes,)
+    beyond which a gene is never drawn, None for the whole support.
     """
 
     support: Tensor
     log_marginals: Tensor
     depth_knots: Tensor
     typical_dose: Tensor
+    last_token: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -218,6 +223,7 @@ class Denoiser(nn.Module):
     """
 
     statistics: Tensor
+    last_token: Tensor
     gene_order: Tensor
     bias: nn.ParameterList
 
@@ -239,7 +245,10 @@ class Denoiser(nn.Module):
         self.register_buffer("gene_order", order)
         self.groups = support_groups(genes.support[order])
         self.register_buffer("statistics", tilt_statistics())
-        marginals = genes.log_marginals[order]
+        last = genes.support - 1 if genes.last_token is None else genes.last_token
+        self.register_buffer("last_token", last[order])
+        impossible = torch.arange(genes.log_marginals.shape[1], device=last.device) > last[order][:, None]
+        marginals = genes.log_marginals[order].masked_fill(impossible.to(genes.log_marginals.device), IMPOSSIBLE)
         self.bias = nn.ParameterList(
             nn.Parameter(
                 marginals[group.start : group.stop, : group.tokens].clone()
@@ -358,8 +367,8 @@ class Denoiser(nn.Module):
 
     def _cross_entropy(self, features: Features, group: SupportGroup, piece: SupportGroup, tokens: Tensor) -> Tensor:
         genes = slice(piece.start, piece.stop)
-        # A count beyond the gene's own vocabulary is scored as the largest token that it has.
-        target = tokens[:, genes].clamp_max(piece.tokens - 1)
+        # A count beyond the gene's own vocabulary is scored as the last token that it has.
+        target = torch.minimum(tokens[:, genes], self.last_token[genes])
         bias = self.bias[group.index][piece.start - group.start : piece.stop - group.start]
         alone = replace(piece, start=0, stop=piece.stop - piece.start)  # the features are those of the piece
         flat = nn.functional.cross_entropy(

@@ -64,6 +64,7 @@ def test_an_untrained_model_predicts_the_smoothed_frequencies(
         genes = denoiser.gene_order[group.start : group.stop].numpy()
         counted = np.stack([np.bincount(tokens[:, gene], minlength=N_TOKENS) for gene in genes]).astype(float)
         counted = (counted + pseudo_cells(counted))[:, : group.tokens]
+        counted[np.arange(group.tokens) > denoiser.last_token[group.start : group.stop, None].numpy()] = 0.0
         expected = torch.from_numpy(counted / counted.sum(axis=1, keepdims=True)).float()
         assert torch.allclose(found.softmax(dim=-1), expected.expand_as(found), atol=1e-6)
 
@@ -251,6 +252,23 @@ def test_a_count_beyond_a_genes_vocabulary_is_scored_as_its_largest_token(
     masked = torch.full_like(beyond, MASK)
     (_, first), (_, second) = (next(iter(denoiser.losses(each, masked, few[1]))) for each in (largest, beyond))
     assert torch.equal(first, second)
+
+
+def test_a_token_beyond_a_genes_last_has_no_probability_and_learns_nothing(
+    make_denoiser: MakeDenoiser, small_config: DenoiserConfig, few: tuple[Tensor, ConditionBatch]
+) -> None:
+    denoiser = make_denoiser(small_config)
+    torch.nn.init.normal_(denoiser.tilt, std=0.5)
+    tokens, batch = few
+    for group, logits in zip(denoiser.groups, _all_logits(denoiser, _half_masked(tokens), batch), strict=True):
+        beyond = torch.arange(group.tokens) > denoiser.last_token[group.start : group.stop, None]
+        assert beyond.any(dim=1).any()
+        assert (logits.softmax(dim=-1)[:, beyond] == 0).all()
+        assert (logits.softmax(dim=-1)[:, ~beyond] > 0).all()
+    sum(loss.sum() for _, loss in denoiser.losses(tokens, _half_masked(tokens), batch)).backward()
+    for group in denoiser.groups:
+        beyond = torch.arange(group.tokens) > denoiser.last_token[group.start : group.stop, None]
+        assert (denoiser.bias[group.index].grad[beyond] == 0).all()
 
 
 def test_genes_are_sorted_by_support_and_the_order_leads_back() -> None:
