@@ -23,7 +23,7 @@ from benchmarks.ablation_data import TASKS, Task, halves_against_halves
 from benchmarks.ablation_rows import ROWS, Row
 from benchmarks.ablation_training import FOLDER, Trained, blinded, settings_digest, trained
 from benchmarks.agreement import Predictor, scaled
-from benchmarks.report import DATA, table
+from benchmarks.report import DATA, among, table
 from lingshu_core.denoiser import configuration
 from lingshu_core.preparation import training_set
 from lingshu_core.training import validation_loss
@@ -61,8 +61,8 @@ def main() -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     factors = list(dict.fromkeys(row.factor for row in ROWS))
-    parser.add_argument("--data", type=_among(list(TASKS)), default=list(TASKS), help=", ".join(TASKS))
-    parser.add_argument("--factor", type=_among(factors), default=factors, help=", ".join(factors))
+    parser.add_argument("--data", type=among(list(TASKS)), default=list(TASKS), help=", ".join(TASKS))
+    parser.add_argument("--factor", type=among(factors), default=factors, help=", ".join(factors))
     parser.add_argument("--seeds", type=_seeds, default=list(SEEDS), help="0,1,2")
     parser.add_argument("--minutes", type=float, default=20.0, help="start no new row after this time [20]")
     parser.add_argument("--table", action="store_true", help="only print what there is")
@@ -70,17 +70,6 @@ def _arguments() -> argparse.Namespace:
     if not arguments.table and not DATA.exists():
         parser.error(f"{DATA} is not there; set LINGSHU_DATA to the folder with the data sets")
     return arguments
-
-
-def _among(known: Sequence[str]) -> Any:
-    def read(text: str) -> list[str]:
-        chosen = text.split(",")
-        for name in chosen:
-            if name not in known:
-                raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(known)}")
-        return chosen
-
-    return read
 
 
 def _seeds(text: str) -> list[int]:

@@ -19,7 +19,7 @@ from lingshu_core.cells import Cells
 from lingshu_core.checkpoint import Checkpoint, load_checkpoint
 from lingshu_core.denoiser import configuration
 from lingshu_core.preparation import build_vocabulary
-from lingshu_core.training import TrainingConfig
+from lingshu_core.training import TRAINING_VERSION, TrainingConfig
 from screening.training_run import build_trainer, finish, prepare, training_config
 
 FOLDER = RESULTS / "ablation"
@@ -37,6 +37,7 @@ class Trained:
 def training_digest(task: Task, row: Row, seed: int) -> str:
     """Name a training by what its result depends on; rows that differ in the estimator only have the same."""
     content = {
+        "version": TRAINING_VERSION,
         "data": task.name,
         "held": hashlib.sha256(task.held.tobytes()).hexdigest(),
         "epochs": EPOCHS[task.name],

@@ -14,14 +14,13 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
-from typing import Any
 
 import torch
 
 from actors.ledger import Ledger
 from benchmarks.evaluation_sets import SEEDS, SETS
 from benchmarks.evaluation_table import show
-from benchmarks.report import DATA, Silent
+from benchmarks.report import DATA, Silent, among
 from screening.evaluation_plan import Unit
 from screening.evaluation_run import PlannedEvaluation, collect, compute_on, missing_tasks, plan, save, worker_spec
 from screening.run import open_output, open_pool
@@ -47,7 +46,7 @@ def main() -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     names = [each.name for each in SETS]
-    parser.add_argument("--set", type=_among(names), default=names, help=", ".join(names))
+    parser.add_argument("--set", type=among(names), default=names, help=", ".join(names))
     parser.add_argument(
         "--models", type=lambda text: text.split(","), default=["all"], help=f"{', '.join(GROUPS)}, or names [all]"
     )
@@ -60,17 +59,6 @@ def _arguments() -> argparse.Namespace:
         parser.error(f"{DATA} is not there; set LINGSHU_DATA to the folder with the data sets")
     _check_models(parser, arguments)
     return arguments
-
-
-def _among(known: Sequence[str]) -> Any:
-    def read(text: str) -> list[str]:
-        chosen = text.split(",")
-        for name in chosen:
-            if name not in known:
-                raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(known)}")
-        return chosen
-
-    return read
 
 
 def _seeds(text: str) -> list[int]:

@@ -33,6 +33,19 @@ def main(measure: Callable[[], Figures], about: str) -> None:
         print(json.dumps(figures))
 
 
+def among(known: Sequence[str]) -> Callable[[str], list[str]]:
+    """Return a reader of a command line's list: names with commas between them, refused where one isn't known."""
+
+    def read(text: str) -> list[str]:
+        chosen = text.split(",")
+        for name in chosen:
+            if name not in known:
+                raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(known)}")
+        return chosen
+
+    return read
+
+
 def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """Print a Markdown table."""
     print(f"| {' | '.join(columns)} |")

@@ -28,6 +28,9 @@ from lingshu_core.replicas import Alone, Replicas, current_replicas
 from lingshu_core.tokens import MASK
 from lingshu_core.training_data import TrainingData
 
+TRAINING_VERSION = 2
+"""Part of every training's identity: raised whenever the same request would give other weights, so that no training is
+resumed, and no evaluation of one reused, across such a change."""
 IDENTITIES = "conditions.perturbation.weight"
 FEW_CELLS = 100
 """A perturbation with so many training cells or fewer has the whole decay of identities, one with more its share."""

@@ -39,6 +39,7 @@ from lingshu_core.denoiser import configuration
 from lingshu_core.errors import UnreadableCells
 from lingshu_core.estimator import SAMPLER_VERSION
 from lingshu_core.splits import Fold, Split
+from lingshu_core.training import TRAINING_VERSION
 from screening.ensemble_file import member_folder, read_ensemble
 from screening.model_card import ModelCard, read_card
 
@@ -62,6 +63,8 @@ WITHOUT_INFLUENCE = {
 ONCE = (0,)
 """Seed of what has no chance in it, whatever the seeds of the others: it is computed once."""
 _PACKAGES = {"cell_eval": "cell-eval", "cell_eval2": "cell-eval2"}
+_OF_ANSWERS = ("training", "sampler", "baselines")
+"""Versions of those that answer; real cells and given ones know none of them."""
 _OF_BASELINES = ("kind", "weighting", "min_cells")
 """Fields of ``model`` that a baseline has a use for; the others describe a network."""
 
@@ -231,6 +234,7 @@ def _shared(evaluation: Evaluation, cells: Cells) -> dict[str, Any]:
     return {
         "format": UNIT_FORMAT,
         "versions": {
+            "training": TRAINING_VERSION,
             "sampler": SAMPLER_VERSION,
             "baselines": BASELINE_VERSION,
             "scoring": SCORING_VERSION,
@@ -278,10 +282,10 @@ def _identity(content: Mapping[str, Any]) -> dict[str, Any]:
     source, versions = content["source"], dict(content["versions"])
     whole = {key: value for key, value in content.items() if key != "contender"}
     if source["kind"] in (REPLICATE, GIVEN_CELLS):
-        without = {name: version for name, version in versions.items() if name not in ("sampler", "baselines")}
+        without = {name: version for name, version in versions.items() if name not in _OF_ANSWERS}
         return {**whole, "versions": without}
     if source["kind"] == "train" and source["model"]["kind"] in BASELINES:
-        del versions["sampler"]
+        del versions["sampler"], versions["training"]
         estimator = {"cells": content["estimator"]["cells"]}  # answers are exact; only cells are drawn
         return {**whole, "versions": versions, "estimator": estimator, "source": _baseline_source(source)}
     return whole

@@ -31,7 +31,14 @@ from lingshu_core.preparation import TrainingSet, build_vocabulary, gene_statist
 from lingshu_core.prior_genes import measure_priors
 from lingshu_core.resume import load_state, remove_state, save_state
 from lingshu_core.streamed_set import StreamedSet, streamed_set
-from lingshu_core.training import Trainer, TrainingConfig, TrainingProgress, pick_device, split_validation
+from lingshu_core.training import (
+    TRAINING_VERSION,
+    Trainer,
+    TrainingConfig,
+    TrainingProgress,
+    pick_device,
+    split_validation,
+)
 from lingshu_core.vocabulary import Vocabulary
 from screening.ensemble_file import read_ensemble
 from screening.errors import ResultsError
@@ -316,6 +323,7 @@ def training_identity(
     """Name a training by all that its result depends on: only the same training is resumed."""
     free = ("minutes", "threads", "activation_checkpointing")
     content = {
+        "version": TRAINING_VERSION,
         "data": cells.digest(),
         "model": spec.model.model_dump(mode="json", include={"configuration", "overrides"}),
         # What a configuration is may change between versions.

@@ -137,6 +137,7 @@ def test_defaults_of_the_network_and_the_sampler_are_not_those_of_a_baseline(
     of_training = {**TrainingSpec().as_data(), "weight_decay": 0.5, "a_new_field": 3}
     monkeypatch.setattr(TrainingSpec, "as_data", lambda self: of_training)
     monkeypatch.setattr("screening.evaluation_plan.SAMPLER_VERSION", 99)
+    monkeypatch.setattr("screening.evaluation_plan.TRAINING_VERSION", 99)
     after = plan_evaluation(baselines=["additive", "scvi"])
     assert {unit.contender for unit in after.units if unit.task.id in ids(before)} == {"additive", "scvi", "replicate"}
     monkeypatch.setattr("screening.evaluation_plan.BASELINE_VERSION", 99)
