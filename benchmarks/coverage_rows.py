@@ -17,7 +17,7 @@ from lingshu_core.uncertainty import Prediction
 Array = npt.NDArray[np.float64]
 
 FOLDER = RESULTS / "coverage"
-VERSION = 1
+VERSION = 2
 """Raised whenever the same row would get other predictions."""
 SEEDS, ENSEMBLES, MEMBERS = (0, 1, 2, 3, 4), (0, 1, 2), (0, 1, 2)
 ARRAYS = ("effect", "real", "real_se", "spread", "mc_se", "expression")
