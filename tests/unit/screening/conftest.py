@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from actors.blobs import ObstoreBlobs, open_blobs
+from actors.blobs import open_blobs
+from actors.obstore_blobs import ObstoreBlobs
 from actors.ledger import Ledger
 from actors.progress import Progress
 from campaigns.conditions import Condition, Context, Perturbation
