@@ -1,9 +1,9 @@
 """Objects under keys, in memory, in a folder or in a bucket.
 
 One interface over obstore. Beyond plain put, get, list and delete the commit protocol needs two operations: `create`
-(put-if-absent), which commits a result, and `swap` (compare-and-swap of what `load` gave), which moves `HEAD`. The three
-backends make both atomic, and publish an object whole or not at all (a local file is written beside its place and then
-linked into it, so that a crash leaves a stray `NAME#1`, which listings leave out, and never half an object).
+(put-if-absent), which commits a result, and `swap` (compare-and-swap of what `load` gave), which moves `HEAD`. The
+three backends make both atomic, and publish an object whole or not at all (a local file is written beside its place and
+then linked into it, so that a crash leaves a stray `NAME#1`, which listings leave out, and never half an object).
 """
 
 import os

@@ -4,8 +4,8 @@ File systems know no compare-and-swap. A lock would need one that works on every
 local on some Lustre mounts), and would have to be broken when its holder is gone, which is the very case that matters:
 a holder that is not gone but slow would then write beside the next one. So there is no lock. The versions of `KEY` are
 the files `KEY.versions/1`, `KEY.versions/2`, …; to swap version 4 is to create version 5 if absent (`link`, atomic on
-local disks and on NFS). Of two who try, one finds it taken: that is the swap that failed. Nobody ever waits for anybody,
-and a crash leaves either no version 5 or a whole one.
+local disks and on NFS). Of two who try, one finds it taken: that is the swap that failed. Nobody ever waits for
+anybody, and a crash leaves either no version 5 or a whole one.
 
 - The newest version is the truth; versions are never deleted, because a deleted number could be won a second time by
   somebody who slept. They are some hundred bytes each, one for every swap.
