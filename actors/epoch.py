@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from actors.errors import BlobExists, BlobNotFound, CommitUnknown, CorruptBlob, Fenced, StoreRefused, StoreUnavailable
 from actors.head import Head
-from actors.history import History, now
+from actors.history import History
 from actors.manifest import Manifest, ManifestReference, PublishedFile, commit_lines, manifest_key
 
 RUNS = "runs"
@@ -45,7 +45,7 @@ class Epoch:
         holder
             What others should know of this run, such as the name of its planner; no secrets.
         """
-        owner, since = uuid.uuid4().hex, now()
+        owner, since = uuid.uuid4().hex, history.now()
         while True:
             head, version = history.load()
             if head is not None and head.owner == owner:  # a move that seemed to have failed was ours all the same
@@ -155,7 +155,17 @@ class Epoch:
         commits = files.pop(COMMITS_FILE)
         while True:
             manifest = Manifest(
-                number, head.epoch, attempt, now(), head.manifest, run, ledger, results, commits, files, facts
+                number,
+                head.epoch,
+                attempt,
+                self._history.now(),
+                head.manifest,
+                run,
+                ledger,
+                results,
+                commits,
+                files,
+                facts,
             )
             if self._create(manifest):
                 return manifest

@@ -30,6 +30,11 @@ _CONDITIONAL = {"create", "swap"}
 _READS = {"get", "load", "exists", "list"}
 
 
+def strikes(fault: Fault, operation: str) -> bool:
+    """Tell whether an operation can meet a fault: races are lost by conditional writes only."""
+    return operation in _CONDITIONAL or fault not in _ONLY_CONDITIONAL
+
+
 class SeededFaults:
     """Draws the fault of each operation.
 
@@ -63,7 +68,7 @@ class SeededFaults:
         return None
 
     def _strike(self, fault: Fault, operation: str) -> Fault | None:
-        if fault in _ONLY_CONDITIONAL and operation not in _CONDITIONAL:
+        if not strikes(fault, operation):
             return None
         self.struck[fault] += 1
         return fault
@@ -155,6 +160,8 @@ class FaultyBlobs:
         return ((found.key, found.size) for found in self.scan(prefix))
 
     def _struck(self, fault: Fault | None, operation: str, key: str, act: Callable[[], T]) -> T:
+        if fault is None or not strikes(fault, operation):
+            return act()
         what = f"cannot {operation} '{key}' in {self.url}: injected {fault}"
         if fault == "403":
             raise StoreRefused(what)
@@ -169,7 +176,7 @@ class FaultyBlobs:
             return answer
         raise StoreUnavailable(what)
 
-    def _is_done(self, fault: Fault | None, operation: str) -> bool:
+    def _is_done(self, fault: Fault, operation: str) -> bool:
         if fault in ("429", "503"):
             return False
         if fault == "truncated body":

@@ -34,13 +34,24 @@ class History:
         The place itself, where plain names lie.
     patience_seconds
         How long a step is tried again while the store does not answer.
+    clock
+        Seconds since 1970.
     """
 
     def __init__(
-        self, blobs: Blobs, patience_seconds: float = 60.0, sleep: Callable[[float], None] = time.sleep
+        self,
+        blobs: Blobs,
+        patience_seconds: float = 60.0,
+        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self.blobs = blobs
         self.patience = Patience(patience_seconds, sleep)
+        self._clock = clock
+
+    def now(self) -> str:
+        """Return the time, UTC, ISO 8601."""
+        return datetime.fromtimestamp(self._clock(), UTC).isoformat(timespec="seconds")
 
     def head(self) -> Head | None:
         """Return the head; None where nobody has begun yet.
@@ -153,8 +164,3 @@ class History:
         with contextlib.suppress(CorruptBlob):  # then a file of an earlier run may stay
             return set(self.manifest(manifest.previous).files) if manifest.previous else set()
         return set()
-
-
-def now() -> str:
-    """Return the time, UTC, ISO 8601."""
-    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -70,9 +70,8 @@ def verify_ledger(
     on_object
         Hears how many objects were read so far.
     """
-    for task, record, problem in _in_parallel(
-        lambda task: _verify_result(ledger, task), tasks or _tasks(ledger, found)
-    ):
+    asked = _tasks(ledger, found) if tasks is None else tasks
+    for task, record, problem in _in_parallel(lambda task: _verify_result(ledger, task), asked):
         if record is not None:
             found.results[task] = record.sha256
             found.size += record.size
