@@ -16,6 +16,7 @@ from typing import Annotated, Any
 
 import typer
 
+EXIT_WRONG = 1
 EXIT_CRASH, EXIT_BAD_INPUT, EXIT_PARTIAL, EXIT_INTERRUPTED = 1, 2, 3, 130
 
 app = typer.Typer(
@@ -219,6 +220,41 @@ def hits(
         print(table.write_json())
     else:
         sys.stdout.buffer.write(hits_to_parquet(table))
+
+
+@app.command(epilog="Example: lingshu verify s3://bucket/papalexi")
+def verify(
+    results: Annotated[str, typer.Argument(help="Folder or s3:// URL of results, or of a cache.", show_default=False)],
+) -> None:
+    """Read every record of a store and hash every byte again; exit code 1 if anything is not as promised."""
+    from screening.console import CellDisplay, console, describe_verification
+    from screening.upkeep import verify as verify_store
+
+    with CellDisplay("objects read") as display:
+        found = verify_store(results, lambda done: display.update(done, None))
+    console.print(describe_verification(results, found))
+    if found.flaws:
+        raise typer.Exit(EXIT_WRONG)
+
+
+@app.command(epilog="Example: lingshu gc s3://bucket/papalexi --grace 7d --delete")
+def gc(
+    results: Annotated[str, typer.Argument(help="Folder or s3:// URL of results, or of a cache.", show_default=False)],
+    grace: Annotated[str, typer.Option(help="Only what is older than this: 24h, 90m, 7d; at least 1h.")] = "24h",
+    delete: Annotated[bool, typer.Option("--delete", help="Remove it; without this it is only shown.")] = False,
+) -> None:
+    """Show what a store holds that nobody will read again, and remove it; safe while a screen runs."""
+    from screening.console import console, describe_orphans
+    from screening.upkeep import delete_orphans, find_orphans, open_store, parse_grace
+
+    try:
+        age = parse_grace(grace)
+    except ValueError as error:
+        raise typer.BadParameter(f"--grace {error}") from error
+    store = open_store(results)
+    orphans = delete_orphans(store, age) if delete else find_orphans(store, age)
+    for line in describe_orphans(orphans, grace, deleted=delete):
+        console.print(line)
 
 
 @app.command(epilog="Example: lingshu describe results/papalexi/model")

@@ -222,25 +222,36 @@ class LedgerMachine(RuleBasedStateMachine):
         self._step(slot, fault)
 
     @rule(slot=st.sampled_from(SLOTS), job=st.integers(0, 2))
-    def go_on_to_the_end(self, slot: str, job: int) -> None:
-        self._start(slot, job)
-        while self.slots[slot] is not None:
-            self._step(slot, None)
+    def run_to_the_end(self, slot: str, job: int) -> None:
+        self.go_on_to_the_end(slot, job)
 
     @rule(slot=st.sampled_from(SLOTS))
     def crash(self, slot: str) -> None:
-        actor = self.slots[slot]
-        if actor is not None:
-            actor.crash()
-            self.slots[slot] = None
+        self.kill(slot)
 
-    @rule()
-    def planners_sleep(self) -> None:
+    @rule(collect=st.booleans())
+    def planners_sleep(self, collect: bool) -> None:
         """For longer than the grace. In `test_ledger.py` a replica does, and looks after its data when it wakes."""
         for slot in ("replica a", "replica b"):
             while self.slots[slot] is not None:
                 self._step(slot, None)
         self.store.seconds += 2 * GRACE
+        if collect:
+            self.kill("gc")
+            self.go_on_to_the_end("gc", 0)
+
+    # The same, for rules that do several things.
+
+    def go_on_to_the_end(self, slot: str, job: int) -> None:
+        self._start(slot, job)
+        while self.slots[slot] is not None:
+            self._step(slot, None)
+
+    def kill(self, slot: str) -> None:
+        actor = self.slots[slot]
+        if actor is not None:
+            actor.crash()
+            self.slots[slot] = None
 
     # What holds all the time.
 

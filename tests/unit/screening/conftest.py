@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from actors.blobs import open_blobs
-from actors.obstore_blobs import ObstoreBlobs
 from actors.ledger import Ledger
+from actors.obstore_blobs import ObstoreBlobs
 from actors.progress import Progress
 from campaigns.conditions import Condition, Context, Perturbation
 from campaigns.plan import Block, PlannedCondition
