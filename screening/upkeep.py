@@ -33,7 +33,7 @@ from screening.errors import ResultsError
 from screening.publication import LEDGER, open_results
 
 SHORTEST_GRACE = timedelta(hours=1)
-"""An attempt that is under way has data that no record names yet; it takes seconds, but clocks may differ by minutes."""
+"""An attempt under way has data that no record names yet; it takes seconds, but clocks may differ by minutes."""
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 
