@@ -133,17 +133,18 @@ class Epoch:
         return head, version
 
     def _same(self, head: Head, run: str, content: Mapping[str, bytes]) -> Manifest | None:
-        """Return the version that stands, if it is just what is to be published."""
+        """Return the version that stands, if it is just what is to be published, and undamaged."""
         if head.manifest is None:
             return None
         try:
             manifest = self._history.manifest(head.manifest)
+            there = {**manifest.files, COMMITS_FILE: manifest.commits}
+            if manifest.run != run or there.keys() != content.keys():
+                return None
+            alike = all(file.holds(content[name]) for name, file in there.items())
+            return manifest if alike and self._history.is_whole(manifest) else None
         except CorruptBlob:  # a new version is the cure
             return None
-        there = {**manifest.files, COMMITS_FILE: manifest.commits}
-        alike = there.keys() == content.keys() and all(file.holds(content[name]) for name, file in there.items())
-        whole = all(self._history.blobs.exists(file.key) for file in there.values())
-        return manifest if manifest.run == run and alike and whole else None
 
     def _write(
         self, head: Head, run: str, content: Mapping[str, bytes], results: int, ledger: str, facts: Mapping[str, Any]

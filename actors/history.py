@@ -107,6 +107,15 @@ class History:
         """
         return self.patience.wait_for(lambda: until_readable(lambda: self._read(file)))
 
+    def is_whole(self, manifest: Manifest) -> bool:
+        """Tell whether a version still has all its files, as they were published."""
+        try:
+            for file in manifest.all_files.values():
+                self.read(file)
+        except CorruptBlob:
+            return False
+        return True
+
     def mirror(self) -> None:
         """Bring the plain names to the version that stands, until it stands still meanwhile."""
         while True:

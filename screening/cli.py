@@ -30,6 +30,7 @@ app = typer.Typer(
 
 CampaignFile = Annotated[Path, typer.Argument(help="A campaign file (YAML).", show_default=False)]
 Output = Annotated[str | None, typer.Option("--output", "-o", help="Results go here instead of the file's `output`.")]
+Cache = Annotated[str | None, typer.Option(help="Blocks are shared here instead of in the file's `cache`.")]
 
 
 class Backend(StrEnum):
@@ -134,6 +135,7 @@ def validate(campaign: CampaignFile) -> None:
 def plan(
     campaign: CampaignFile,
     output: Output = None,
+    cache: Cache = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole plan as JSON.")] = False,
 ) -> None:
     """Show what a campaign would compute, and how much of it is there already."""
@@ -141,7 +143,7 @@ def plan(
     from screening.console import console, describe_plan
     from screening.status import campaign_status
 
-    planned = plan_campaign(load_campaign(campaign, {"output": output}))
+    planned = plan_campaign(load_campaign(campaign, {"output": output, "cache": cache}))
     if as_json:
         print(json.dumps(planned.plan.as_json(), indent=1))
     else:
@@ -152,6 +154,7 @@ def plan(
 def run(
     campaign: CampaignFile,
     output: Output = None,
+    cache: Cache = None,
     replicas: Annotated[int | None, typer.Option(min=1, help="Replicas instead of the file's.")] = None,
     backend: Annotated[Backend | None, typer.Option(help="Where replicas run.")] = None,
     top: Annotated[int, typer.Option(min=1, help="Hits to show at the end.")] = 10,
@@ -161,8 +164,8 @@ def run(
     from screening.run import run_campaign
 
     with RunDisplay() as display:
-        overrides = {"output": output, "replicas": replicas, "backend": backend.value if backend else None}
-        result = run_campaign(campaign, display, overrides)
+        overrides = {"output": output, "cache": cache, "replicas": replicas}
+        result = run_campaign(campaign, display, overrides | {"backend": backend.value if backend else None})
     console.print(describe_run(result, top))
     if not result.complete:
         raise typer.Exit(EXIT_PARTIAL)
@@ -188,13 +191,13 @@ def evaluate(
 
 
 @app.command(epilog="Example: lingshu status campaigns/examples/papalexi/screen.yaml")
-def status(campaign: CampaignFile, output: Output = None) -> None:
+def status(campaign: CampaignFile, output: Output = None, cache: Cache = None) -> None:
     """Tell how much of a campaign is committed, from the store alone."""
     from screening.campaign import load_campaign, plan_campaign
     from screening.console import console, describe_status
     from screening.status import campaign_status
 
-    planned = plan_campaign(load_campaign(campaign, {"output": output}))
+    planned = plan_campaign(load_campaign(campaign, {"output": output, "cache": cache}))
     console.print(describe_status(planned, campaign_status(planned)))
 
 

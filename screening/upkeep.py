@@ -115,7 +115,7 @@ def parse_grace(text: str) -> timedelta:
     ValueError
         If it is something else, or shorter than an hour.
     """
-    found = re.fullmatch(r"(\d{1,6})([mhd])", text.strip())
+    found = re.fullmatch(r"([0-9]{1,6})([mhd])", text.strip())
     if found is None:
         raise ValueError(f"{text!r} is no time: write 24h, 90m or 7d")
     grace = timedelta(**{_UNITS[found.group(2)]: int(found.group(1))})
