@@ -290,3 +290,30 @@ def test_a_cache_has_a_folder_of_its_own(write_screen: WriteScreen, tiny: Path, 
     place = tiny / "model" if cache == "model" else tmp_path / "screen"
     with pytest.raises(SpecError, match="cache: is the folder of the results or of a model"):
         load_campaign(write_screen(**FEW, cache=str(place)))
+
+
+def test_a_bad_condition_stands_alone(
+    write_screen: WriteScreen, listener: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One lease holds all blocks; those of one condition fail, each three times, and no other is lost or repeated."""
+    from screening import worker
+
+    ran: list[str] = []
+    run_block = worker.ShardWorker.run
+
+    def run(self: worker.ShardWorker, payload: bytes) -> bytes:
+        perturbation = json.loads(payload)["perturbation"]
+        ran.append(perturbation[0]["name"] if perturbation else "control")
+        if ran[-1] == "REG05":
+            raise ValueError("REG05 is more than this model can bear")
+        return run_block(self, payload)
+
+    monkeypatch.setattr(worker.ShardWorker, "run", run)
+    result = run_campaign(write_screen(**FEW), listener)
+    assert (result.computed, result.failed) == (8, 1)
+    (row,) = result.hits.filter(pl.col("status") == "failed").iter_rows(named=True)
+    assert row["perturbation"] == "REG05"
+    assert "REG05 is more than this model can bear" in row["reason"]
+    assert ran.count("REG05") == 2 * 3
+    assert len(ran) == 8 + 2 * 3
+    assert len(Ledger(open_blobs(ledger_url(str(tmp_path / "screen")))).committed()) == 8
