@@ -146,7 +146,8 @@ class TrainingSpec(Spec):
         default=1.0,
         ge=0,
         le=1000,
-        description="Weight decay of what is learned of a perturbation beside its cells' context; 0 for none.",
+        description="Weight decay of what is learned of a perturbation, for one of 100 cells or fewer;"
+        " with n cells, 100/n of it. 0 for none.",
     )
     factor_dropout: float = Field(
         default=0.1,

@@ -36,7 +36,8 @@ from lingshu_core.prior_genes import PriorGenes
 from lingshu_core.training import TrainingConfig
 from lingshu_core.vocabulary import Vocabulary
 
-CHECKPOINT_FORMAT = 1
+CHECKPOINT_FORMAT = 2
+"""2: three statistics of a gene in the direct paths, and a last token for each; 1 had two statistics."""
 WEIGHTS, CONTROLS, VOCABULARY, CARD, MANIFEST = (
     "weights.safetensors",
     "controls.safetensors",

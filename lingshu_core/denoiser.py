@@ -3,7 +3,7 @@
 Design choices, in the order in which they matter for a laboratory's data set:
 
 1. *A bias for each gene and token* that starts at the log marginal frequencies of the training cells.
-2. *A low-rank tilt by the condition.* logits[g, v] += Σ_k θ_gk φ_k(v) with φ = (1[v > 0], log(1 + v)) and
+2. *A low-rank tilt by the condition.* logits[g, v] += Σ_k θ_gk φ_k(v) with φ = (1[v > 0], ℓ, ℓ²/4), ℓ = log(1 + v), and
    θ_gk = ⟨u, W_gk⟩; u is the sum of the embeddings of context, perturbation and depth, W starts at zero.
    It is a generalised linear model of counts inside the diffusion model, additive in the conditions.
 3. *A pooled path*: the visible genes, summed with learned weights and passed through a small network, are
@@ -34,8 +34,11 @@ from lingshu_core.tokens import MASK, N_TOKENS, REPRESENTATIVE_COUNTS
 
 MOST_LOGITS = 2**24
 """Logits that are computed at once, 64 MB of them; more come piece by piece."""
-N_STATISTICS = 2
-"""Sufficient statistics φ of the tilt: presence 1[v > 0] and log(1 + v)."""
+IMPOSSIBLE = -1e4
+"""Logit of a token that a gene is never drawn as. Its probability is zero in fp32, and so is every gradient; minus
+infinity would make averages of weights undefined."""
+N_STATISTICS = 3
+"""Sufficient statistics φ of the tilt: presence 1[v > 0], ℓ = log(1 + v) and ℓ²/4."""
 
 
 @dataclass(frozen=True)
@@ -157,13 +160,15 @@ class GeneStatistics:
     """What the denoiser has to know of the training cells before it is trained.
 
     ``support`` (genes,) tokens kept per gene; ``log_marginals`` (genes, 281) log frequencies of the tokens;
-    ``depth_knots`` (knots,) increasing log depths; ``typical_dose`` (perturbations + 1,).
+    ``depth_knots`` (knots,) increasing log depths; ``typical_dose`` (perturbations + 1,); ``last_token`` (genes,)
+    beyond which a gene is never drawn, None for the whole support.
     """
 
     support: Tensor
     log_marginals: Tensor
     depth_knots: Tensor
     typical_dose: Tensor
+    last_token: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -178,7 +183,7 @@ class SupportGroup:
 
 @dataclass(frozen=True)
 class Features:
-    """What one forward pass leaves for the head: ``theta`` (cells, genes, 2), ``hidden`` (cells, genes, width)."""
+    """What one forward pass leaves for the head: ``theta`` (cells, genes, 3), ``hidden`` (cells, genes, width)."""
 
     theta: Tensor
     hidden: Tensor | None = field(default=None)
@@ -218,6 +223,7 @@ class Denoiser(nn.Module):
     """
 
     statistics: Tensor
+    last_token: Tensor
     gene_order: Tensor
     bias: nn.ParameterList
 
@@ -239,7 +245,10 @@ class Denoiser(nn.Module):
         self.register_buffer("gene_order", order)
         self.groups = support_groups(genes.support[order])
         self.register_buffer("statistics", tilt_statistics())
-        marginals = genes.log_marginals[order]
+        last = genes.support - 1 if genes.last_token is None else genes.last_token
+        self.register_buffer("last_token", last[order])
+        impossible = torch.arange(genes.log_marginals.shape[1], device=last.device) > last[order][:, None]
+        marginals = genes.log_marginals[order].masked_fill(impossible.to(genes.log_marginals.device), IMPOSSIBLE)
         self.bias = nn.ParameterList(
             nn.Parameter(
                 marginals[group.start : group.stop, : group.tokens].clone()
@@ -322,7 +331,7 @@ class Denoiser(nn.Module):
         latent = self.conditions.latent(batch, self._mixture(batch))
         if self.pooled is not None:
             latent = self.pooled(tokens, latent, self.statistics)
-        return (latent @ self.tilt).view(len(tokens), self.genes, N_STATISTICS)  # (cells, genes · 2) → genes, 2
+        return (latent @ self.tilt).view(len(tokens), self.genes, N_STATISTICS)  # (cells, genes · 3) → genes, 3
 
     def group_logits(self, features: Features, group: SupportGroup, bias: Tensor | None = None) -> Tensor:
         """Return the logits of all genes of a group, (cells, genes of the group, tokens of the group)."""
@@ -358,8 +367,8 @@ class Denoiser(nn.Module):
 
     def _cross_entropy(self, features: Features, group: SupportGroup, piece: SupportGroup, tokens: Tensor) -> Tensor:
         genes = slice(piece.start, piece.stop)
-        # A count beyond the gene's own vocabulary is scored as the largest token that it has.
-        target = tokens[:, genes].clamp_max(piece.tokens - 1)
+        # A count beyond the gene's own vocabulary is scored as the last token that it has.
+        target = torch.minimum(tokens[:, genes], self.last_token[genes])
         bias = self.bias[group.index][piece.start - group.start : piece.stop - group.start]
         alone = replace(piece, start=0, stop=piece.stop - piece.start)  # the features are those of the piece
         flat = nn.functional.cross_entropy(
@@ -401,9 +410,9 @@ class PooledPath(nn.Module):
         """Return the latent of the tilt, (cells, rank), from tokens and the condition's latent (cells, rank)."""
         visible = tokens != MASK
         # φ of a masked gene is zero, and so is φ of a zero count: only molecules seen speak.
-        value = statistics.T[tokens.clamp_max(N_TOKENS - 1)] * visible[..., None]  # (cells, genes, 2)
+        value = statistics.T[tokens.clamp_max(N_TOKENS - 1)] * visible[..., None]  # (cells, genes, 3)
         count = visible.sum(dim=1, keepdim=True)
-        pooled = value.reshape(len(tokens), -1) @ self.weight  # (cells, genes · 2) @ (genes · 2, width)
+        pooled = value.reshape(len(tokens), -1) @ self.weight  # (cells, genes · 3) @ (genes · 3, width)
         pooled = self.norm(pooled / count.clamp_min(1).sqrt())
         share = count / tokens.shape[1]
         # Saturating in the number of visible genes: a handful already tells much of what there is to tell.
@@ -423,9 +432,14 @@ class PooledPath(nn.Module):
 
 
 def tilt_statistics() -> Tensor:
-    """Return φ of every token, (2, 281): presence and log(1 + count)."""
+    """Return φ of every token, (3, 281): presence, ℓ = log(1 + count) and ℓ²/4.
+
+    The first two move a gene's counts; the square lets a condition narrow or widen them, a log-normal in ℓ. The
+    quarter keeps it in the range of ℓ itself for the counts that most genes have.
+    """
     counts = torch.from_numpy(REPRESENTATIVE_COUNTS)
-    return torch.stack([(counts > 0).float(), torch.log1p(counts)])
+    logarithm = torch.log1p(counts)
+    return torch.stack([(counts > 0).float(), logarithm, logarithm**2 / 4])
 
 
 def cut_group(group: SupportGroup, cells: int) -> tuple[SupportGroup, ...]:

@@ -21,7 +21,7 @@ from lingshu_core.feature_bank import described_names
 from lingshu_core.methods import part_methods
 from lingshu_core.perturbation_features import PerturbationFeatures
 from lingshu_core.token_histogram import TokenHistogram
-from lingshu_core.tokens import N_TOKENS, REPRESENTATIVE_COUNTS, encode, support_sizes
+from lingshu_core.tokens import N_TOKENS, REPRESENTATIVE_COUNTS, encode, last_tokens, support_sizes
 from lingshu_core.vocabulary import SeenContext, SeenPerturbation, Vocabulary, part_types, split_label
 
 _SMOOTHING = 0.05
@@ -135,14 +135,14 @@ def _control_mean(frame: pd.DataFrame, roles: list[str], control: str) -> pd.Ser
 def gene_statistics(cells: Cells, vocabulary: Vocabulary, config: DenoiserConfig) -> GeneStatistics:
     """Measure token frequencies, supports and depth knots on the training cells."""
     histogram = cells.token_histogram()
-    largest = histogram.largest()
-    support = support_sizes(largest) if config.gene_bias else np.full(len(largest), N_TOKENS)
+    last = last_tokens(histogram.largest()) if config.gene_bias else np.full(len(cells.genes), N_TOKENS - 1)
     knots = np.quantile(np.log(cells.depth), np.linspace(0.0, 1.0, config.depth_knots))
     return GeneStatistics(
-        support=torch.from_numpy(support.astype(np.int64)),
+        support=torch.from_numpy(support_sizes(last)),
         log_marginals=torch.from_numpy(_log_marginals(histogram)),
         depth_knots=torch.from_numpy(_strictly_increasing(knots).astype(np.float32)),
         typical_dose=_typical_doses(vocabulary),
+        last_token=torch.from_numpy(last),
     )
 
 

@@ -18,6 +18,7 @@ from sklearn.decomposition import PCA
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from threadpoolctl import threadpool_limits
 
 from lingshu_core.metrics import maximum_mean_discrepancy
 
@@ -185,7 +186,8 @@ def classifier_auc(first: Array, second: Array, seed: int = 0) -> float:
     label = np.r_[np.zeros(len(first)), np.ones(len(second))]
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
     model = HistGradientBoostingClassifier(max_iter=60, random_state=seed)
-    score = cross_val_predict(model, cells, label, cv=folds, method="predict_proba")[:, 1]
+    with threadpool_limits(1):  # with so few cells threads only wait for each other, for minutes on a busy machine
+        score = cross_val_predict(model, cells, label, cv=folds, method="predict_proba")[:, 1]
     return float(roc_auc_score(label, score))
 
 

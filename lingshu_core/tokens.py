@@ -58,12 +58,11 @@ def decode(tokens: npt.ArrayLike) -> npt.NDArray[np.float32]:
     return REPRESENTATIVE_COUNTS[np.asarray(tokens, dtype=np.int64)]
 
 
-def support_sizes(largest_tokens: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
-    """Choose how many of the first tokens each gene needs.
+def last_tokens(largest_tokens: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
+    """Choose the last token that each gene may be drawn as: that of twice the largest count seen, plus four.
 
-    A softmax over all 281 tokens for a gene that never showed more than three molecules spends nearly
-    all of its time on numbers that are zero. A gene keeps the tokens up to twice its largest observed
-    token plus four, rounded up to a rung of a short ladder, so that genes fall into few groups.
+    In counts and not in tokens: large tokens stand for thousands of molecules, and a gene of a hundred that is drawn as
+    one of them makes a cell fifty times too deep. It needs few such draws to spoil a population.
 
     Parameters
     ----------
@@ -72,8 +71,27 @@ def support_sizes(largest_tokens: npt.NDArray[np.integer]) -> npt.NDArray[np.int
 
     Returns
     -------
+    Tokens, shape (genes,), at least ``largest_tokens``.
+    """
+    largest = np.asarray(largest_tokens, dtype=np.int64)
+    return np.maximum(encode(2 * REPRESENTATIVE_COUNTS[largest].astype(np.int64) + 4).astype(np.int64), largest)
+
+
+def support_sizes(last: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
+    """Choose how many of the first tokens each gene's logits are computed for.
+
+    A softmax over all 281 tokens for a gene that never showed more than three molecules spends nearly
+    all of its time on numbers that are zero. A gene keeps the tokens up to its last one, rounded up to a rung of a
+    short ladder, so that genes fall into few groups.
+
+    Parameters
+    ----------
+    last
+        Last token that each gene may be drawn as (:func:`last_tokens`), shape (genes,).
+
+    Returns
+    -------
     Tokens kept for each gene, shape (genes,), values among 8, 16, 32, 64, 128, 281.
     """
     ladder = np.array([8, 16, 32, 64, 128, N_TOKENS])
-    wanted = np.minimum(2 * np.asarray(largest_tokens, dtype=np.int64) + 5, N_TOKENS)
-    return ladder[np.searchsorted(ladder, wanted)]
+    return ladder[np.searchsorted(ladder, np.asarray(last, dtype=np.int64) + 1)]

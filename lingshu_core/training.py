@@ -19,7 +19,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from lingshu_core.conditioning import CONTROL_INDEX, UNSPECIFIED_INDEX, ConditionBatch
+from lingshu_core.conditioning import CONTROL_INDEX, UNSPECIFIED_INDEX, ConditionBatch, ConditionEncoder
 from lingshu_core.denoiser import Denoiser
 from lingshu_core.diffusion import draw_times, mask_tokens
 from lingshu_core.errors import TrainingError
@@ -29,6 +29,8 @@ from lingshu_core.tokens import MASK
 from lingshu_core.training_data import TrainingData
 
 IDENTITIES = "conditions.perturbation.weight"
+FEW_CELLS = 100
+"""A perturbation with so many training cells or fewer has the whole decay of identities, one with more its share."""
 """The identities of the perturbations in the direct paths."""
 SAVE_SECONDS = 300.0
 """An epoch that is longer than this is saved in between, so that an interruption costs minutes at most."""
@@ -55,8 +57,9 @@ class TrainingConfig:
         Share of the cells that are masked down to a few visible genes (:func:`lingshu_core.diffusion.draw_times`);
         0 is the published t ~ U(0, 1).
     identity_decay
-        Weight decay of the perturbations' identities in the direct paths. An identity starts at random; where few
-        cells say what a perturbation does, what they don't say has to go to nothing.
+        Weight decay of the perturbations' identities in the direct paths, for a perturbation of ``FEW_CELLS`` training
+        cells or fewer; with n cells it is ``FEW_CELLS`` / n of it. What few cells don't say again and again has to go
+        to nothing; where many speak, as much decay would take weak effects away that are there.
     factor_dropout
         Probability that a context factor of a control cell is replaced by "unspecified", so that a campaign may leave
         a factor out. Perturbed cells keep theirs: where a perturbation was measured in one context only, it would
@@ -203,6 +206,7 @@ class Trainer:
         self.steps = self.steps_per_epoch * config.epochs
         self.state = TrainingState()
         self.optimiser = torch.optim.AdamW(self._parameter_groups(), betas=(0.9, 0.95), fused=True)
+        self._identity_decay = identity_decay(training.conditions.parts, self.denoiser.conditions, config)
         self._ema_exponent = power_ema_exponent(config.ema)
 
     def run(
@@ -314,6 +318,7 @@ class Trainer:
                 f" (now {self.config.learning_rate:g})"
             )
         nn.utils.clip_grad_norm_(self.denoiser.parameters(), 1.0)
+        self._decay_identities()
         self.optimiser.step()
         self.state.step += 1
         self._average()
@@ -345,6 +350,14 @@ class Trainer:
         rate = self.config.learning_rate * (0.1 + 0.45 * (1 + math.cos(math.pi * share)))
         for group in self.optimiser.param_groups:
             group["lr"] = rate * min(1.0, (step + 1) / warmup) * group["factor"]
+
+    def _decay_identities(self) -> None:
+        """Decoupled weight decay, as AdamW has it, with a strength for each perturbation."""
+        identities = self.denoiser.conditions.perturbation.weight
+        for group in self.optimiser.param_groups:
+            if any(parameter is identities for parameter in group["params"]):
+                with torch.no_grad():
+                    identities.mul_(1.0 - group["lr"] * self._identity_decay.to(identities.device))
 
     def _average(self) -> None:
         weight = (1.0 - 1.0 / self.state.step) ** (self._ema_exponent + 1.0)
@@ -389,7 +402,8 @@ class Trainer:
                 (direct if is_direct else network).append((name, parameter))
         identities = [p for n, p in direct if n == IDENTITIES]
         direct = [(n, p) for n, p in direct if n != IDENTITIES]
-        groups = [{"params": identities, "weight_decay": self.config.identity_decay, "factor": self.config.direct_rate}]
+        # Their decay is each perturbation's own (`_decay_identities`), which the optimiser has no notion of.
+        groups = [{"params": identities, "weight_decay": 0.0, "factor": self.config.direct_rate}]
         for members, factor in ((direct, self.config.direct_rate), (network, 1.0)):
             decayed = [p for n, p in members if p.dim() >= 2 and not n.startswith("bias")]
             free = [p for n, p in members if p.dim() < 2 or n.startswith("bias")]
@@ -400,6 +414,19 @@ class Trainer:
 
 def _is_due(saved: float) -> bool:
     return time.monotonic() - saved >= SAVE_SECONDS
+
+
+def identity_decay(parts: Tensor, conditions: ConditionEncoder, config: TrainingConfig) -> Tensor:
+    """Return the weight decay of every perturbation's identity, (perturbations, 1).
+
+    Parameters
+    ----------
+    parts
+        Perturbations of the training cells, (cells, parts of a combination).
+    """
+    names = len(conditions.perturbation.weight)
+    cells = torch.bincount(parts.reshape(-1), minlength=names)[:names].clamp_min(1)  # (cells · parts,) → (names,)
+    return config.identity_decay * (FEW_CELLS / cells).clamp_max(1.0)[:, None]
 
 
 def diffusion_loss(

@@ -29,7 +29,7 @@ import polars as pl
 import scipy.sparse as sp
 
 from lingshu_core.cells import Cells
-from lingshu_core.metric_catalogue import METRICS, SCALED, metrics_of
+from lingshu_core.metric_catalogue import LEAST_TO_TELL_APART, METRICS, SCALED, metrics_of
 from lingshu_core.metrics import replicate_scaled
 from lingshu_core.population_scores import CellGroup
 from lingshu_core.score_table import ScoreRows, Scores
@@ -131,6 +131,9 @@ def cell_eval2_scale(
         If the package is missing or has another version.
     """
     package, anchor = _package("cell_eval2", "cell-eval2"), _package("cell_eval2.anchor", "cell-eval2")
+    labels = sorted(set(real.obs["perturbation"].astype(str)) - {CONTROL})
+    if len(labels) < LEAST_TO_TELL_APART:  # nothing would be scaled by it, and to measure it takes long
+        return CellEval2Scale({}, {}, dict.fromkeys(SIX, _too_few(labels, LEAST_TO_TELL_APART)))
     real, single = _without_further_targets(real, targets)
 
     def baseline(metrics: Sequence[str]) -> Mapping[str, float]:

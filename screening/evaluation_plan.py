@@ -19,6 +19,7 @@ from actors.tasks import Task
 from campaigns.digests import canonical_json, digest
 from campaigns.errors import EnsembleError
 from campaigns.evaluation_spec import (
+    BASELINES,
     REPLICATE,
     CellsEntry,
     CheckpointEntry,
@@ -28,7 +29,7 @@ from campaigns.evaluation_spec import (
 )
 from campaigns.feature_spec import FeaturesSpec
 from campaigns.source import load_evaluation
-from campaigns.training_spec import TRAINED_BASELINES, ModelSpec
+from campaigns.training_spec import THEIR_TRAINING, TRAINED_BASELINES, ModelSpec
 from campaigns.validation import validate
 from campaigns.yaml_source import Source
 from lingshu_core.baseline_checkpoint import BASELINE_VERSION
@@ -58,7 +59,11 @@ WITHOUT_INFLUENCE = {
     "restarts",
 }
 """Fields of ``training`` that an evaluation sets itself, or that say where and not what."""
+ONCE = (0,)
+"""Seed of what has no chance in it, whatever the seeds of the others: it is computed once."""
 _PACKAGES = {"cell_eval": "cell-eval", "cell_eval2": "cell-eval2"}
+_OF_BASELINES = ("kind", "weighting", "min_cells")
+"""Fields of ``model`` that a baseline has a use for; the others describe a network."""
 
 
 @dataclass(frozen=True)
@@ -114,10 +119,27 @@ def read_evaluation(path: str | os.PathLike[str], overrides: Mapping[str, Any] |
         If a model or its card can't be used.
     """
     loaded = load_evaluation(path)
-    spec = _override(loaded.spec, overrides or {})
+    return open_evaluation(_override(loaded.spec, overrides or {}), loaded.source)
+
+
+def open_evaluation(spec: EvaluateSpec, source: Source) -> Evaluation:
+    """Read the headers of the models that an evaluation names, and their cards.
+
+    Parameters
+    ----------
+    spec
+        The evaluation.
+    source
+        Where it was read from, for what is said of its fields.
+
+    Raises
+    ------
+    EnsembleError, CheckpointError, CardError
+        If a model or its card can't be used.
+    """
     named = [entry for entry in spec.models if isinstance(entry, CheckpointEntry)]
     ensembles = [
-        loaded.source.where(("models", index, "checkpoint")).problem(
+        source.where(("models", index, "checkpoint")).problem(
             f"{entry.checkpoint} is an ensemble; list its members, such as {entry.checkpoint}/{member_folder(0)}, or"
             " train the model here with several `seeds`"
         )
@@ -128,7 +150,7 @@ def read_evaluation(path: str | os.PathLike[str], overrides: Mapping[str, Any] |
         raise EnsembleError(ensembles)
     headers = {entry.name: load_header(entry.checkpoint) for entry in named}
     cards = {entry.name: read_card(entry.checkpoint, headers[entry.name].digest) for entry in named}
-    return Evaluation(spec, loaded.source, headers, {name: card for name, card in cards.items() if card is not None})
+    return Evaluation(spec, source, headers, {name: card for name, card in cards.items() if card is not None})
 
 
 def _override(spec: EvaluateSpec, values: Mapping[str, Any]) -> EvaluateSpec:
@@ -146,7 +168,7 @@ def contenders(evaluation: Evaluation) -> tuple[Contender, ...]:
     baselines = [TrainedEntry(name=name, model=ModelSpec(kind=name)) for name in spec.chosen_baselines]
     found = [_contender(evaluation, entry, "model") for entry in spec.models]
     found += [_contender(evaluation, entry, "baseline") for entry in baselines]
-    return (*found, Contender(REPLICATE, "replicate", {"kind": REPLICATE}, {}, spec.seeds[:1]))
+    return (*found, Contender(REPLICATE, "replicate", {"kind": REPLICATE}, {}, ONCE))
 
 
 def _contender(evaluation: Evaluation, entry: EntrySpec, role: Role) -> Contender:
@@ -157,7 +179,7 @@ def _contender(evaluation: Evaluation, entry: EntrySpec, role: Role) -> Contende
         return Contender(entry.name, role, source, estimator, spec.seeds)
     if isinstance(entry, CellsEntry):
         source = {"kind": GIVEN_CELLS, "path": entry.cells, "sha256": _sha256(entry.cells)}
-        return Contender(entry.name, role, source, {}, spec.seeds[:1])
+        return Contender(entry.name, role, source, {}, ONCE)
     if not isinstance(entry, TrainedEntry):
         raise TypeError(f"no contender of {type(entry).__name__}")
     features = entry.features or spec.features
@@ -170,7 +192,7 @@ def _contender(evaluation: Evaluation, entry: EntrySpec, role: Role) -> Contende
         "files": feature_files(features),
     }
     is_random = not entry.model.is_baseline or entry.model.kind in TRAINED_BASELINES
-    return Contender(entry.name, role, trained, estimator, spec.seeds if is_random else spec.seeds[:1])
+    return Contender(entry.name, role, trained, estimator, spec.seeds if is_random else ONCE)
 
 
 def _shape(model: ModelSpec) -> dict[str, Any] | None:
@@ -244,9 +266,32 @@ def _units(asked: Iterable[Contender], folds: Iterable[Fold], shared: Mapping[st
                     "estimator": dict(contender.estimator),
                     "seed": seed,
                 }
-                # The name is for humans: two names for the same thing have the same result.
-                name = digest({key: value for key, value in content.items() if key != "contender"})
-                yield Unit(contender.name, fold.name, seed, Task(name, canonical_json(content)))
+                yield Unit(contender.name, fold.name, seed, Task(digest(_identity(content)), canonical_json(content)))
+
+
+def _identity(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return all that the result of a unit depends on.
+
+    The name is for humans: two names for the same thing have the same result. A baseline knows neither network nor
+    sampler, and the real cells know nobody: other defaults of the model leave their results what they are.
+    """
+    source, versions = content["source"], dict(content["versions"])
+    whole = {key: value for key, value in content.items() if key != "contender"}
+    if source["kind"] in (REPLICATE, GIVEN_CELLS):
+        without = {name: version for name, version in versions.items() if name not in ("sampler", "baselines")}
+        return {**whole, "versions": without}
+    if source["kind"] == "train" and source["model"]["kind"] in BASELINES:
+        del versions["sampler"]
+        estimator = {"cells": content["estimator"]["cells"]}  # answers are exact; only cells are drawn
+        return {**whole, "versions": versions, "estimator": estimator, "source": _baseline_source(source)}
+    return whole
+
+
+def _baseline_source(source: Mapping[str, Any]) -> dict[str, Any]:
+    model = {name: source["model"][name] for name in _OF_BASELINES}
+    has_training = model["kind"] in TRAINED_BASELINES
+    training = {name: source["training"][name] for name in THEIR_TRAINING if name in source["training"]}
+    return {**source, "model": model, "training": training if has_training else {}}
 
 
 def fold_digest(fold: Fold) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 
 from actors.ledger import Ledger
 from actors.planner import Planner, PlannerSettings
+from actors.pool import Pool
 from actors.progress import OnProgress
 from actors.snapshot import Snapshot
 from actors.tasks import Task
@@ -30,6 +31,7 @@ from screening.evaluation_publication import publish_evaluation
 from screening.evaluation_store import decode_unit
 from screening.evaluation_tables import Run
 from screening.evaluation_verdict import Verdict
+from screening.leak_checker import LeakReport
 from screening.publication import ledger_url, location
 from screening.readouts import read_data
 from screening.run import RunListener, begin_epoch, open_cluster, open_output, open_pool, until_fenced
@@ -72,16 +74,9 @@ def run_evaluation(
     """
     listener.stage("load", str(path))
     evaluation = read_evaluation(path, overrides)
-    check_evaluation(evaluation)
     spec = evaluation.spec
-    cells = read_data(spec.data)
-    listener.stage("split", f"{spec.split.kind}: {len(cells):,} cells, {len(cells.genes):,} genes")
-    split = make_split(spec.split, cells, spec.name)
-    listener.stage("check", f"{len(split.folds)} folds, {_questions(split)} questions")
-    leaks = look_for_leaks(evaluation, cells, split)
-    asked = contenders(evaluation)
-    listener.stage("plan", ", ".join(contender.name for contender in asked))
-    units = make_units(evaluation, cells, split, asked)
+    planned = plan(evaluation, listener)
+    units, cells, split = planned.units, planned.cells, planned.split
     with ExitStack() as resources:
         blobs, ledger = open_output(spec.output)
         epoch = begin_epoch(blobs, spec.name)
@@ -94,11 +89,11 @@ def run_evaluation(
         failures = compute(evaluation, worker, missing, ledger, progress, resources) if missing else {}
     listener.stage("collect", f"{len(units) - len(failures)} of {len(units)} units")
     snapshot = Snapshot(ledger)
-    runs = collect(asked, units, snapshot, failures)
+    runs = collect(planned.asked, units, snapshot, failures)
     listener.stage("compare", ", ".join(spec.chosen_baselines) or "without baselines")
-    findings = gather_findings(evaluation, asked, cells, split, runs, leaks)
+    findings = gather_findings(evaluation, planned.asked, cells, split, runs, planned.leaks)
     listener.stage("publish", spec.output)
-    manifest = publish_evaluation(epoch, evaluation, split, cells, leaks, findings, snapshot.digests)
+    manifest = publish_evaluation(epoch, evaluation, split, cells, planned.leaks, findings, snapshot.digests)
     return EvaluationResult(
         name=spec.name,
         output=spec.output,
@@ -108,6 +103,32 @@ def run_evaluation(
         failures=tuple((run.unit.contender, run.unit.fold, run.unit.seed, run.reason) for run in runs if run.failed),
         files=manifest["files"],
     )
+
+
+@dataclass(frozen=True)
+class PlannedEvaluation:
+    """Cells, split and units of an evaluation: all that is known before anything is computed."""
+
+    evaluation: Evaluation
+    cells: Cells
+    split: Split
+    leaks: LeakReport
+    asked: tuple[Contender, ...]
+    units: tuple[Unit, ...]
+
+
+def plan(evaluation: Evaluation, listener: RunListener) -> PlannedEvaluation:
+    """Read the cells, split them, look for leaks, and list what is to be computed; errors as in `run_evaluation`."""
+    check_evaluation(evaluation)
+    spec = evaluation.spec
+    cells = read_data(spec.data)
+    listener.stage("split", f"{spec.split.kind}: {len(cells):,} cells, {len(cells.genes):,} genes")
+    split = make_split(spec.split, cells, spec.name)
+    listener.stage("check", f"{len(split.folds)} folds, {_questions(split)} questions")
+    leaks = look_for_leaks(evaluation, cells, split)
+    asked = contenders(evaluation)
+    listener.stage("plan", ", ".join(contender.name for contender in asked))
+    return PlannedEvaluation(evaluation, cells, split, leaks, asked, make_units(evaluation, cells, split, asked))
 
 
 def missing_tasks(units: Sequence[Unit], ledger: Ledger) -> list[Task]:
@@ -155,8 +176,17 @@ def compute(
     """
     spec = evaluation.spec
     pool = open_pool(worker, ledger_url(spec.output), spec.compute, resources)
+    return compute_on(pool, evaluation, tasks, ledger, on_progress)
+
+
+def compute_on(
+    pool: Pool, evaluation: Evaluation, tasks: list[Task], ledger: Ledger, on_progress: OnProgress
+) -> Mapping[str, str]:
+    """Compute units on replicas that are open; result and errors as in `compute`."""
     # A unit takes minutes to hours, so a lease has one of them, and a deadline to match.
-    settings = PlannerSettings(lease_seconds=0.0, deadline_seconds=3600.0 * spec.compute.hours, attempts=ATTEMPTS)
+    settings = PlannerSettings(
+        lease_seconds=0.0, deadline_seconds=3600.0 * evaluation.spec.compute.hours, attempts=ATTEMPTS
+    )
     failures = Planner(pool, ledger, settings, on_progress).run(tasks).failed
     leaks = [reason for reason in failures.values() if reason.startswith(LeakError.__name__)]
     if leaks:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from threadpoolctl import threadpool_limits
 
 from campaigns.data_spec import DataSpec
 from campaigns.evaluation_spec import REPLICATE, EvaluationEstimatorSpec
@@ -97,6 +98,11 @@ class EvaluationWorker:
         """
         request = json.loads(payload)
         self._check(request)
+        # The packages of evaluators start numba, which raises the number of threads of torch and sklearn behind them.
+        with threadpool_limits(self.place.threads):
+            return self._computed(request)
+
+    def _computed(self, request: Mapping[str, Any]) -> bytes:
         fold = self.split.fold(request["fold"])
         scorer = self._scorer(fold, request)
         if request["source"]["kind"] == REPLICATE:

@@ -48,6 +48,14 @@ def test_an_evaluation_is_of_the_cells_that_the_model_is_trained_on(path: Path) 
     assert "scvi" not in judged.chosen_baselines
 
 
+@pytest.mark.parametrize("path", sorted(EXAMPLES.rglob("evaluate-*.yaml")), ids=lambda path: path.stem)
+def test_a_further_evaluation_asks_the_same_cells_and_has_a_place_of_its_own(path: Path) -> None:
+    judged, first = load_evaluation(path, {}).spec, load_evaluation(path.parent / "evaluate.yaml", {}).spec
+    assert judged.data.path == first.data.path
+    assert judged.output == f"{first.output}-{path.stem.removeprefix('evaluate-')}"
+    assert judged.models[0].model == first.models[0].model
+
+
 def test_the_kang_batch_is_no_part_of_the_context() -> None:
     data = load_training(EXAMPLES / "kang" / "train.yaml", {}).spec.data
     assert data.factors == ("cell_type", "donor")

@@ -188,7 +188,7 @@ def test_a_file_that_was_tampered_with_is_refused(save: Save, tmp_path: Path, na
         load_checkpoint(str(tmp_path))
 
 
-@pytest.mark.parametrize("format_", [CHECKPOINT_FORMAT + 1, None])
+@pytest.mark.parametrize("format_", [1, CHECKPOINT_FORMAT + 1, None])
 def test_another_format_is_refused(save: Save, tmp_path: Path, format_: int | None) -> None:
     save(tmp_path)
     _rewrite(tmp_path, MANIFEST, lambda manifest: manifest.update(format=format_))
@@ -201,10 +201,10 @@ def test_another_format_is_refused(save: Save, tmp_path: Path, format_: int | No
     [
         (b"", "manifest.json: not JSON"),
         (b"[1]", "manifest.json: not a JSON object"),
-        (b'{"format": 1}', "manifest.json does not list weights.safetensors, controls.safetensors"),
-        (b'{"format": 1, "files": [1]}', "manifest.json does not list"),
+        (b'{"format": 2}', "manifest.json does not list weights.safetensors, controls.safetensors"),
+        (b'{"format": 2, "files": [1]}', "manifest.json does not list"),
         (
-            json.dumps({"format": 1, "files": {name: {} for name in FILES}}).encode(),
+            json.dumps({"format": CHECKPOINT_FORMAT, "files": {name: {} for name in FILES}}).encode(),
             "manifest.json does not list weights.safetensors, controls.safetensors",
         ),
     ],

@@ -15,6 +15,7 @@ from lingshu_core.cells import Cells
 from lingshu_core.conditioning import ConditionBatch
 from lingshu_core.denoiser import (
     CONFIGURATIONS,
+    N_STATISTICS,
     Denoiser,
     DenoiserConfig,
     GeneStatistics,
@@ -63,6 +64,7 @@ def test_an_untrained_model_predicts_the_smoothed_frequencies(
         genes = denoiser.gene_order[group.start : group.stop].numpy()
         counted = np.stack([np.bincount(tokens[:, gene], minlength=N_TOKENS) for gene in genes]).astype(float)
         counted = (counted + pseudo_cells(counted))[:, : group.tokens]
+        counted[np.arange(group.tokens) > denoiser.last_token[group.start : group.stop, None].numpy()] = 0.0
         expected = torch.from_numpy(counted / counted.sum(axis=1, keepdims=True)).float()
         assert torch.allclose(found.softmax(dim=-1), expected.expand_as(found), atol=1e-6)
 
@@ -204,7 +206,7 @@ def test_the_pooled_path_hears_visible_molecules_and_fades_the_condition() -> No
     condition, statistics = torch.randn(2, 3), tilt_statistics()
     tokens = torch.tensor([[MASK, 3, MASK, 0, 120], [MASK] * 5])
     found = path(tokens, condition, statistics)
-    weight = path.weight.view(5, 2, 4)
+    weight = path.weight.view(5, N_STATISTICS, 4)
     for cell, places in enumerate([[1, 3, 4], []]):
         pooled = sum((statistics[:, tokens[cell, gene]] @ weight[gene] for gene in places), torch.zeros(4))
         count, share = float(len(places)), len(places) / 5
@@ -252,6 +254,23 @@ def test_a_count_beyond_a_genes_vocabulary_is_scored_as_its_largest_token(
     assert torch.equal(first, second)
 
 
+def test_a_token_beyond_a_genes_last_has_no_probability_and_learns_nothing(
+    make_denoiser: MakeDenoiser, small_config: DenoiserConfig, few: tuple[Tensor, ConditionBatch]
+) -> None:
+    denoiser = make_denoiser(small_config)
+    torch.nn.init.normal_(denoiser.tilt, std=0.5)
+    tokens, batch = few
+    for group, logits in zip(denoiser.groups, _all_logits(denoiser, _half_masked(tokens), batch), strict=True):
+        beyond = torch.arange(group.tokens) > denoiser.last_token[group.start : group.stop, None]
+        assert beyond.any(dim=1).any()
+        assert (logits.softmax(dim=-1)[:, beyond] == 0).all()
+        assert (logits.softmax(dim=-1)[:, ~beyond] > 0).all()
+    sum(loss.sum() for _, loss in denoiser.losses(tokens, _half_masked(tokens), batch)).backward()
+    for group in denoiser.groups:
+        beyond = torch.arange(group.tokens) > denoiser.last_token[group.start : group.stop, None]
+        assert (denoiser.bias[group.index].grad[beyond] == 0).all()
+
+
 def test_genes_are_sorted_by_support_and_the_order_leads_back() -> None:
     support = torch.tensor([32, 8, 16, 8, 32, 8])
     marginals = torch.arange(6.0)[:, None].expand(6, 281)
@@ -270,13 +289,14 @@ def test_groups_are_cut_where_the_support_changes() -> None:
     ]
 
 
-def test_the_statistics_are_presence_and_log_count() -> None:
+def test_the_statistics_are_presence_log_count_and_its_square() -> None:
     statistics = tilt_statistics()
-    assert statistics.shape == (2, 281)
-    assert statistics[:, 0].tolist() == [0.0, 0.0]
+    assert statistics.shape == (N_STATISTICS, 281)
+    assert statistics[:, 0].tolist() == [0.0] * N_STATISTICS
     assert statistics[0, 1:].min() == 1.0
     assert statistics[1, 99] == pytest.approx(np.log(100))
     assert statistics[1, 100] == pytest.approx(np.log1p(104.5))
+    assert statistics[2, 99] == pytest.approx(np.log(100) ** 2 / 4)
 
 
 def test_equal_seeds_give_equal_models_and_leave_the_global_generator_alone(make_denoiser: MakeDenoiser) -> None:

@@ -6,6 +6,7 @@ import scipy.sparse as sp
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
+from threadpoolctl import threadpool_info, threadpool_limits
 
 import lingshu_core.realism
 from lingshu_core.realism import (
@@ -97,6 +98,25 @@ def test_a_classifier_finds_nothing_where_there_is_nothing() -> None:
     cloud = rng.normal(size=(400, 3))
     assert 0.4 < classifier_auc(cloud[:200], cloud[200:]) < 0.6
     assert classifier_auc(cloud[:200], cloud[200:] + 3) > 0.95
+
+
+def test_the_classifier_has_one_thread_and_gives_the_others_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    cloud = np.random.default_rng(0).normal(size=(400, 8))
+    with threadpool_limits(2, user_api="openmp"):
+        before = _openmp_threads()
+        inside: list[set[int]] = []
+        asked = lingshu_core.realism.cross_val_predict
+        monkeypatch.setattr(
+            "lingshu_core.realism.cross_val_predict",
+            lambda *args, **more: inside.append(_openmp_threads()) or asked(*args, **more),
+        )
+        classifier_auc(cloud[:200], cloud[200:])
+        assert inside == [{1}]
+        assert _openmp_threads() == before == {2}
+
+
+def _openmp_threads() -> set[int]:
+    return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "openmp"}
 
 
 def test_correlations_are_compared_where_genes_vary() -> None:

@@ -8,7 +8,7 @@ import torch
 
 from lingshu_core.cells import Cells
 from lingshu_core.conditioning import Condition, index_conditions
-from lingshu_core.denoiser import Denoiser, DenoiserConfig
+from lingshu_core.denoiser import N_STATISTICS, Denoiser, DenoiserConfig
 from lingshu_core.errors import ConfigurationError
 from lingshu_core.representation import default_kind, represent_cells
 from lingshu_core.tokens import encode
@@ -35,7 +35,7 @@ def test_the_latent_tilts_the_prediction_of_a_cell_of_which_nothing_is_stated(
     with torch.inference_mode():
         theta = denoiser.features(tokens, batch).theta
         # What is left beside the latent is the depth's own tilt, the same in all five cells.
-        rest = theta - (torch.from_numpy(found) @ denoiser.tilt).view(5, denoiser.genes, 2)
+        rest = theta - (torch.from_numpy(found) @ denoiser.tilt).view(5, denoiser.genes, N_STATISTICS)
     np.testing.assert_allclose(rest, rest[:1].expand_as(rest), atol=1e-4)
 
 

@@ -5,7 +5,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lingshu_core.tokens import MASK, N_TOKENS, OVERFLOW, REPRESENTATIVE_COUNTS, decode, encode, support_sizes
+from lingshu_core.tokens import (
+    MASK,
+    N_TOKENS,
+    OVERFLOW,
+    REPRESENTATIVE_COUNTS,
+    decode,
+    encode,
+    last_tokens,
+    support_sizes,
+)
 
 COUNTS = st.integers(min_value=0, max_value=50_000)
 
@@ -63,12 +72,21 @@ def test_shape_and_type_are_kept_compact() -> None:
     assert decode(tokens).dtype == np.float32
 
 
-def test_a_support_is_twice_the_largest_token_and_a_little_more_on_the_ladder() -> None:
+def test_a_support_holds_twice_the_largest_count_and_a_little_more_on_the_ladder() -> None:
     largest = np.array([0, 1, 2, 5, 6, 13, 14, 29, 30, 61, 62, 137, 138, 280])
-    expected = [8, 8, 16, 16, 32, 32, 64, 64, 128, 128, 281, 281, 281, 281]
-    assert support_sizes(largest).tolist() == expected
+    # 62 may become 128, which is token 102; 137 stands for 474 and may become 952, which is token 185.
+    expected = [8, 8, 16, 16, 32, 32, 64, 64, 128, 128, 128, 281, 281, 281]
+    assert support_sizes(last_tokens(largest)).tolist() == expected
 
 
 @given(st.integers(min_value=0, max_value=N_TOKENS - 1))
 def test_a_support_holds_every_token_that_was_seen(token: int) -> None:
-    assert support_sizes(np.array([token]))[0] > token
+    last = last_tokens(np.array([token]))
+    assert support_sizes(last)[0] > last[0] >= token
+
+
+@given(st.integers(min_value=0, max_value=N_TOKENS - 2))
+def test_a_gene_may_be_drawn_as_twice_what_it_showed_and_not_as_thousands(token: int) -> None:
+    seen, drawn = REPRESENTATIVE_COUNTS[[token, last_tokens(np.array([token]))[0]]]
+    assert 2 * seen + 4 <= drawn * 1.06 + 0.5 or drawn == REPRESENTATIVE_COUNTS[-1]
+    assert drawn <= 2.1 * seen + 4.5

@@ -29,6 +29,7 @@ from lingshu_core.training import (
     diffusion_loss,
     drop_factors,
     drop_identities,
+    identity_decay,
     pick_device,
     power_ema_exponent,
     split_validation,
@@ -210,10 +211,34 @@ def test_direct_paths_learn_faster_and_biases_do_not_decay(
     named = {name: settings[id(parameter)] for name, parameter in denoiser.named_parameters()}
     config = trainer.config
     assert named["tilt"] == named["pooled.weight"] == (config.direct_rate, config.weight_decay)
-    assert named["conditions.perturbation.weight"] == (config.direct_rate, config.identity_decay)
+    assert named["conditions.perturbation.weight"] == (config.direct_rate, 0.0)  # each has a decay of its own
     assert named["bias.0"] == named["conditions.log_slope"] == (config.direct_rate, 0.0)
     assert named["head.weight"] == named["backbone.down.weight"] == (1.0, config.weight_decay)
     assert named["backbone.norm.weight"] == (1.0, 0.0)
+
+
+def test_identities_decay_by_how_few_cells_speak_of_them(make_denoiser: MakeDenoiser) -> None:
+    conditions = make_denoiser().conditions
+    names = len(conditions.perturbation.weight)
+    parts = torch.zeros((700, 2), dtype=torch.long)
+    parts[:400, 0], parts[400:430, 0], parts[430:450, 1] = 1, 2, 2
+    decay = identity_decay(parts, conditions, TrainingConfig(identity_decay=2.0))
+    assert decay.shape == (names, 1)
+    # 400 cells; 50 cells, counted in either place of a combination; none
+    assert decay[1:4, 0].tolist() == [0.5, 2.0, 2.0]
+
+
+def test_a_step_decays_identities_and_nothing_else_that_stands_still(
+    make_denoiser: MakeDenoiser, learning_set: TrainingSet, quick_training: TrainingConfig
+) -> None:
+    denoiser = make_denoiser(noise=0.3)
+    before = denoiser.conditions.perturbation.weight.detach().clone()
+    trainer = Trainer(denoiser, learning_set, None, replace(quick_training, identity_decay=10.0))
+    trainer._set_rate()
+    trainer._decay_identities()
+    rate = quick_training.learning_rate * quick_training.direct_rate / quick_training.warmup_steps
+    decay = identity_decay(learning_set.conditions.parts, denoiser.conditions, trainer.config)
+    torch.testing.assert_close(denoiser.conditions.perturbation.weight.detach(), before * (1 - rate * decay))
 
 
 def test_the_average_has_power_function_weights(

@@ -311,3 +311,15 @@ def test_noise_is_kept_and_errors_pass(capsys: pytest.CaptureFixture[str]) -> No
         noisy()
     assert capsys.readouterr() == ("", "")
     assert (logger.level, logger.propagate, list(logger.handlers)) == before
+
+
+def test_the_scale_of_few_perturbations_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    few = {label: REAL.obs["perturbation"].to_numpy() == label for label in LABELS[:4]}
+    real = as_anndata(REAL, few, REAL.is_control)
+    monkeypatch.setattr(scores_module, "_by_metric", lambda *_: pytest.fail("measured"))
+    scale = cell_eval2_scale(real, TARGETS)
+    assert {scale.reason(metric) for metric in SIX} == {"4 perturbations in this context; at least 5 are needed"}
+    found = cell_eval2_scores(real, real, TARGETS, scale=scale)
+    assert not any(name.endswith(".scaled") for name in found.values["metric"])
+    reasons = dict(found.left_out.select("metric", "reason").rows())
+    assert {reasons[f"cell_eval2.{metric}.scaled"] for metric in SIX} == {scale.reason(SIX[0])}

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from campaigns.errors import EnsembleError, SpecError
+from campaigns.training_spec import ModelSpec, TrainingSpec
 from lingshu_core.denoiser import CONFIGURATIONS
 from lingshu_core.errors import CheckpointError, UnreadableCells
 from screening.evaluation_plan import feature_files, fold_digest, prior_sources, read_evaluation
@@ -24,9 +25,9 @@ def test_a_unit_is_a_contender_a_fold_and_a_seed(plan_evaluation: Plan) -> None:
     found = [(unit.fold, unit.contender, unit.seed) for unit in planned.units]
     # What has no chance in it is asked once; quick ones come first, fold by fold.
     assert found[:5] == [
-        ("fold 1", "replicate", 3),
-        ("fold 1", "no_change", 3),
-        ("fold 1", "additive", 3),
+        ("fold 1", "replicate", 0),
+        ("fold 1", "no_change", 0),
+        ("fold 1", "additive", 0),
         ("fold 1", "tilted", 3),
         ("fold 1", "tilted", 5),
     ]
@@ -46,8 +47,9 @@ def test_names_of_units_hang_on_what_is_asked_and_not_on_where(plan_evaluation: 
 @pytest.mark.parametrize(
     ("changes", "kept"),
     [
-        ({"seeds": [1]}, 0),
-        ({"estimator": {"steps": 3, "shards": 2, "depth_strata": 4, "cells": 16}}, 2),
+        ({"seeds": [1]}, 6),
+        ({"estimator": {"steps": 3, "shards": 2, "depth_strata": 4, "cells": 20}}, 2),
+        ({"estimator": {"steps": 3, "guidance": 1.0, "shards": 2, "depth_strata": 4, "cells": 16}}, 6),
         ({"metrics": ["effects"]}, 0),
         ({"models": [{"name": "tilted", "training": {"epochs": 2}}]}, 6),
         ({"baselines": ["additive"]}, 6),
@@ -124,3 +126,19 @@ def test_a_configuration_that_means_something_else_is_another_model(
     monkeypatch.setattr("lingshu_core.denoiser.CONFIGURATIONS", changed)
     kept = set(ids(before)) & set(ids(plan_evaluation()))
     assert len(kept) == 6  # all but the model's
+
+
+def test_defaults_of_the_network_and_the_sampler_are_not_those_of_a_baseline(
+    plan_evaluation: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = plan_evaluation(baselines=["additive", "scvi"])
+    as_of_tomorrow = {**ModelSpec().as_data(), "configuration": "small", "a_new_field": 3}
+    monkeypatch.setattr(ModelSpec, "as_data", lambda self: {**as_of_tomorrow, "kind": self.kind})
+    of_training = {**TrainingSpec().as_data(), "weight_decay": 0.5, "a_new_field": 3}
+    monkeypatch.setattr(TrainingSpec, "as_data", lambda self: of_training)
+    monkeypatch.setattr("screening.evaluation_plan.SAMPLER_VERSION", 99)
+    after = plan_evaluation(baselines=["additive", "scvi"])
+    assert {unit.contender for unit in after.units if unit.task.id in ids(before)} == {"additive", "scvi", "replicate"}
+    monkeypatch.setattr("screening.evaluation_plan.BASELINE_VERSION", 99)
+    third = plan_evaluation(baselines=["additive", "scvi"])
+    assert {unit.contender for unit in third.units if unit.task.id in ids(after)} == {"replicate"}

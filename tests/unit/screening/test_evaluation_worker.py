@@ -4,10 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from lingshu_core.errors import ConditionError
 from lingshu_core.splits import save_split
 from screening.errors import BlockError
+from screening.evaluation_scores import FoldScorer
 from screening.evaluation_store import decode_unit
 from screening.evaluation_worker import EvaluationWorker, open_evaluation_worker
 
@@ -86,3 +88,21 @@ def test_an_unseen_perturbation_stays_unanswered(
     assert unknown
     assert unknown.isdisjoint(found.labels)
     assert ConditionError.__name__ not in str(found.unanswered)
+
+
+def test_a_unit_keeps_to_its_threads_whatever_was_started_meanwhile(
+    plan_evaluation: Plan, open_worker: Callable[..., EvaluationWorker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned = plan_evaluation()
+    worker = open_worker(planned)
+    seen = []
+    scored = FoldScorer.scores
+    monkeypatch.setattr(
+        FoldScorer, "scores", lambda self, answers: seen.append(torch.get_num_threads()) or scored(self, answers)
+    )
+    torch.set_num_threads(2)  # as numba does, when a package of metrics starts it
+    try:
+        worker.run(planned.unit("additive").task.payload)
+    finally:
+        torch.set_num_threads(1)
+    assert seen == [1]
