@@ -1,38 +1,36 @@
-"""Immutable objects under keys, in memory, in a folder or in a bucket.
+"""Objects under keys, in memory, in a folder or in a bucket.
 
-One interface over obstore. `create` (put-if-absent) is the only operation that the commit protocol needs beyond
-plain put, get, list and delete; the three backends all make it atomic, and publish an object whole or not at all
-(a local file is written beside its place and then linked into it, so that a crash leaves a stray `NAME#1`, which
-listings leave out, and never half an object).
+One interface over obstore. Beyond plain put, get, list and delete the commit protocol needs two operations: `create`
+(put-if-absent), which commits a result, and `swap` (compare-and-swap of what `load` gave), which moves `HEAD`. The
+three backends make both atomic, and publish an object whole or not at all (a local file is written beside its place and
+then linked into it, so that a crash leaves a stray `NAME#1`, which listings leave out, and never half an object).
 """
 
 import os
-import re
 import threading
 import urllib.parse
 import urllib.request
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, NoReturn, Protocol
+from typing import Any, Protocol
 
-import obstore
-from obstore.exceptions import AlreadyExistsError, BaseError, PermissionDeniedError, UnauthenticatedError
+from obstore.exceptions import BaseError
 from obstore.store import LocalStore, MemoryStore, S3Store
 
+from actors.blob_info import BlobInfo, Versioned
+from actors.blob_keys import UNSAFE_SEGMENT
 from actors.errors import (
+    BlobChanged,
     BlobExists,
-    BlobNotFound,
     ConditionalWritesUnsupported,
-    StoreError,
-    StoreRefused,
     StoreUnavailable,
-    UnsafeKey,
     UnsupportedURL,
 )
+from actors.folder_blobs import FolderBlobs
+from actors.obstore_blobs import ObstoreBlobs, first_line
 
-KEYS_PER_PAGE = 1000
 CLIENT_OPTIONS = {"connect_timeout": "3s", "timeout": "60s"}
 RETRIES = {
     "max_retries": 5,
@@ -43,9 +41,6 @@ RETRIES = {
         "base": 2,
     },
 }
-# obstore stages local files under NAME#1 and refuses such names; `\` and control characters differ by platform.
-_UNSAFE_SEGMENT = re.compile(r"^\.{0,2}$|[\\#\x00-\x1f\x7f]")
-_REFUSALS = {"AccessDenied", "InvalidAccessKeyId", "NoSuchBucket", "SignatureDoesNotMatch"}
 _memory_stores: dict[str, MemoryStore] = {}
 _memory_lock = threading.Lock()
 
@@ -62,12 +57,28 @@ class Blobs(Protocol):
         """Return the object's bytes, or raise `BlobNotFound`."""
         ...
 
+    def load(self, key: str) -> Versioned:
+        """Return the object's bytes with the version to name in `swap`, or raise `BlobNotFound`."""
+        ...
+
     def put(self, key: str, data: bytes) -> None:
         """Store the bytes whole or not at all, over whatever was there."""
         ...
 
     def create(self, key: str, data: bytes) -> None:
         """Store the bytes where nothing is stored yet, or raise `BlobExists`."""
+        ...
+
+    def swap(self, key: str, data: bytes, version: str | None) -> str:
+        """Store the bytes where still this version is stored, or raise `BlobChanged`; returns the new version.
+
+        Version `None` is that of nothing. What is swapped is only ever loaded and swapped, never put or created, and
+        never becomes what it was before (an ETag may be a digest of the content).
+        """
+        ...
+
+    def copy(self, source: str, target: str) -> None:
+        """Store one object's bytes under another key too, over whatever was there, or raise `BlobNotFound`."""
         ...
 
     def exists(self, key: str) -> bool:
@@ -82,77 +93,9 @@ class Blobs(Protocol):
         """Yield key and size in bytes of every object below the folder `prefix`, in no order."""
         ...
 
-
-class ObstoreBlobs:
-    """`Blobs` over any obstore backend, below a prefix of it."""
-
-    def __init__(self, store: Any, url: str, prefix: str = "") -> None:
-        self._store = store
-        self._prefix = f"{prefix}/" if prefix else ""
-        self._url = url
-
-    @property
-    def url(self) -> str:
-        """Where the objects lie, absolute and without credentials."""
-        return self._url
-
-    def get(self, key: str) -> bytes:
-        """Return the object's bytes, or raise `BlobNotFound`."""
-        try:
-            return bytes(obstore.get(self._store, self._path(key)).bytes())
-        except (BaseError, OSError) as error:
-            self._fail("read", key, error)
-
-    def put(self, key: str, data: bytes) -> None:
-        """Store the bytes whole or not at all, over whatever was there."""
-        try:
-            obstore.put(self._store, self._path(key), data)
-        except (BaseError, OSError) as error:
-            self._fail("write", key, error)
-
-    def create(self, key: str, data: bytes) -> None:
-        """Store the bytes where nothing is stored yet, or raise `BlobExists`."""
-        try:
-            obstore.put(self._store, self._path(key), data, mode="create", use_multipart=False)
-        except (BaseError, OSError) as error:
-            self._fail("create", key, error)
-
-    def exists(self, key: str) -> bool:
-        """Tell whether an object is stored under exactly this key."""
-        try:
-            obstore.head(self._store, self._path(key))
-        except FileNotFoundError:
-            return False
-        except (BaseError, OSError) as error:
-            self._fail("look up", key, error)
-        return True
-
-    def delete(self, key: str) -> None:
-        """Remove the object; removing nothing is no error."""
-        try:
-            obstore.delete(self._store, self._path(key))
-        except FileNotFoundError:
-            return
-        except (BaseError, OSError) as error:
-            self._fail("delete", key, error)
-
-    def list(self, prefix: str = "") -> Iterator[tuple[str, int]]:
-        """Yield key and size in bytes of every object below the folder `prefix`, in no order."""
-        folder = self._path(prefix) if prefix else self._prefix
-        try:
-            for page in obstore.list(self._store, folder, chunk_size=KEYS_PER_PAGE):
-                for entry in page:
-                    yield entry["path"].removeprefix(self._prefix), entry["size"]
-        except (BaseError, OSError) as error:
-            self._fail("list", prefix, error)
-
-    def _path(self, key: str) -> str:
-        check_key(key)
-        return self._prefix + key
-
-    def _fail(self, verb: str, key: str, error: Exception) -> NoReturn:
-        # `from None`: obstore repeats whole requests and answers, access key ids among them.
-        raise _translated(error, f"cannot {verb} '{key}' in {self._url}") from None
+    def scan(self, prefix: str = "") -> Iterator[BlobInfo]:
+        """Yield every object below the folder `prefix`, in no order, with the time of its writing."""
+        ...
 
 
 def open_blobs(url: str) -> Blobs:
@@ -175,7 +118,7 @@ def open_blobs(url: str) -> Blobs:
     url = absolute_url(url)
     scheme, _, rest = url.partition("://")
     if scheme == "file":
-        return ObstoreBlobs(_local_store(url), url)
+        return FolderBlobs(_local_store(url), url)
     name, _, prefix = rest.partition("/")
     if scheme == "memory":
         return ObstoreBlobs(_memory_store(name), url, prefix)
@@ -200,7 +143,7 @@ def absolute_url(url: str) -> str:
             f"{scheme}:// is no store this engine knows: use s3://bucket/prefix, file:///folder or a path"
         )
     name, *segments = rest.rstrip("/").split("/")
-    if not name or "@" in name or "?" in rest or any(_UNSAFE_SEGMENT.search(part) for part in segments):
+    if not name or "@" in name or "?" in rest or any(UNSAFE_SEGMENT.search(part) for part in segments):
         raise UnsupportedURL(
             f"a store URL reads {scheme}://NAME/prefix, with no credentials, '?', '..' or empty parts in it; "
             "credentials come from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
@@ -213,42 +156,37 @@ def store_environment(environment: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environment.items() if name.startswith("AWS_")}
 
 
-def check_key(key: str) -> None:
-    """Refuse keys that leave the root or that some store cannot hold.
-
-    Raises
-    ------
-    UnsafeKey
-        Absolute keys, empty segments, `.`, `..`, `#`, backslashes and control characters.
-    """
-    if any(_UNSAFE_SEGMENT.search(segment) for segment in key.split("/")):
-        raise UnsafeKey(
-            f"{key!r} is no key: write folder/name without a leading or trailing '/', '.', '..', '#' or '\\'"
-        )
-
-
 def probe_conditional_writes(blobs: Blobs) -> None:
-    """Create the same key twice, and refuse a store on which the second time succeeds.
+    """Create a key twice and swap a version twice; refuse a store on which the second time succeeds.
 
     Raises
     ------
     ConditionalWritesUnsupported
-        The store ignored put-if-absent.
+        The store ignored put-if-absent or compare-and-swap.
     StoreUnavailable
         The store cannot be written at all.
     """
     key = f"probe/{uuid.uuid4().hex}"
-    blobs.create(key, b"first")
     try:
-        blobs.create(key, b"second")
-    except BlobExists:
-        return
+        blobs.create(key, b"first")
+        _probe(lambda: blobs.create(key, b"second"), blobs.url, "create only if absent (If-None-Match: *)")
+        version = blobs.load(key).version
+        blobs.swap(key, b"third", version)
+        _probe(lambda: blobs.swap(key, b"fourth", version), blobs.url, "replace only if unchanged (If-Match)")
     finally:
         blobs.delete(key)
+
+
+def _probe(write: Callable[[], object], url: str, asked: str) -> None:
+    """Write what has to be refused."""
+    try:
+        write()
+    except (BlobExists, BlobChanged):
+        return
     raise ConditionalWritesUnsupported(
-        f"{blobs.url} overwrites an object that it was asked to create only if absent (If-None-Match: *), so two "
-        "replicas could both believe that they committed. Use a store with conditional writes (AWS S3, MinIO, "
-        "SeaweedFS 4, Ceph RGW, a local folder), or update the server."
+        f"{url} overwrites an object that it was asked to {asked}, so two processes could both believe that they were "
+        "first. Use a store with conditional writes (AWS S3, MinIO, SeaweedFS 4, Ceph RGW, a local folder), or update "
+        "the server."
     )
 
 
@@ -271,7 +209,7 @@ def _local_store(url: str) -> Any:
         return LocalStore(prefix=folder, mkdir=True)
     except (BaseError, OSError) as error:
         raise StoreUnavailable(
-            f"cannot make the folder {folder}: {_first_line(error)}. Choose a folder that you may write."
+            f"cannot make the folder {folder}: {first_line(error)}. Choose a folder that you may write."
         ) from None
 
 
@@ -291,41 +229,3 @@ def _s3_store(bucket: str, environment: Mapping[str, str]) -> Any:
 def _allows_http(endpoint: str | None, environment: Mapping[str, str]) -> bool:
     allowed = environment.get("AWS_ALLOW_HTTP", "").lower() in ("1", "true", "yes")
     return allowed or (endpoint or "").startswith("http://")
-
-
-def _translated(error: Exception, what: str) -> StoreError:
-    text = str(error)
-    found = re.search(r"<Code>(\w+)</Code>", text)
-    code = found.group(1) if found else ""
-    if isinstance(error, AlreadyExistsError):
-        return BlobExists(f"{what}: it is there already")
-    if code in _REFUSALS or isinstance(error, PermissionDeniedError | UnauthenticatedError | PermissionError):
-        return StoreRefused(f"{what}: {_refusal(code)}")
-    if isinstance(error, FileNotFoundError):
-        return BlobNotFound(f"{what}: nothing is stored under this key")
-    if "169.254." in text:
-        return StoreRefused(
-            f"{what}: no credentials found. Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or use a machine role"
-        )
-    return StoreUnavailable(f"{what}: {_first_line(error)}{_endpoint_hint(text)}")
-
-
-def _refusal(code: str) -> str:
-    if code == "NoSuchBucket":
-        return "the bucket does not exist (NoSuchBucket). Make it, or correct the URL or AWS_ENDPOINT_URL"
-    return (
-        f"access denied{f' ({code})' if code else ''}. Check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and what "
-        "they may do here; for a folder, its owner and mode"
-    )
-
-
-def _first_line(error: Exception) -> str:
-    """Shorten what obstore says to its last clause: the rest repeats URLs and request dumps."""
-    line = (str(error).splitlines() or [type(error).__name__])[0]
-    return re.sub(r"https?://\S+", "the endpoint", line)[:300]
-
-
-def _endpoint_hint(text: str) -> str:
-    if "error sending request" not in text:
-        return ""
-    return ". Is the endpoint right (AWS_ENDPOINT_URL), up, and reachable from here?"

@@ -6,8 +6,10 @@ ActorsError
 │   ├── UnsafeKey                    a key that would leave the store's root or that some store cannot hold
 │   ├── BlobNotFound                 the key holds nothing
 │   ├── BlobExists                   put-if-absent found the key taken
+│   ├── BlobChanged                  compare-and-swap found another version
 │   ├── CorruptBlob                  bytes differ from what the commit record promises
 │   ├── ConditionalWritesUnsupported the store ignores put-if-absent, so nothing can be committed
+│   ├── Fenced                       another run has taken over; what this one would publish is not published
 │   └── StoreUnavailable             no usable answer; work may go on when the store is back
 │       ├── StoreRefused             an answer that trying again will not change: credentials, bucket
 │       └── CommitUnknown            the commit was sent, whether it arrived is unknown
@@ -47,12 +49,20 @@ class BlobExists(StoreError):
     """Put-if-absent found the key taken; what is stored is left as it was."""
 
 
+class BlobChanged(StoreError):
+    """Compare-and-swap found another version than the one that was named; what is stored is left as it was."""
+
+
+class Fenced(StoreError):
+    """Another run has taken over the output since this one began, so this one publishes nothing any more."""
+
+
 class CorruptBlob(StoreError):
     """Stored bytes differ in size or digest from what the commit record promises."""
 
 
 class ConditionalWritesUnsupported(StoreError):
-    """The store overwrites where it was asked to create, so results could be lost or doubled."""
+    """The store ignores conditions on what it writes, so results could be lost or doubled."""
 
 
 class StoreUnavailable(StoreError):

@@ -5,7 +5,9 @@
 3. Whoever finds it taken has lost the race, deletes its own data and reports a duplicate.
 4. An answer that never came is settled by reading the record and comparing the attempt's id.
 
-Readers believe commit records only. Data without a record are orphans of a crash, and harmless.
+Readers believe commit records only. Data without a record are orphans of a crash, and harmless until `actors.orphans`
+removes them. Commits need no fencing: a task's id is the digest of all that decides its result, so whoever computed it,
+for whichever planner, computed the right thing.
 """
 
 import contextlib
@@ -13,18 +15,32 @@ import hashlib
 import json
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Literal, TypeVar
 
 from actors.blobs import Blobs
 from actors.errors import BlobExists, BlobNotFound, CommitUnknown, CorruptBlob, StoreRefused, StoreUnavailable
+from actors.patience import Patience, until_readable
+from actors.strict_json import Fields, read_object
 from actors.tasks import check_task_id
 
 T = TypeVar("T")
 COMMITS = "commits"
 DATA = "data"
+SLEPT_SECONDS = 1800.0
+"""A commit that took longer slept, and whoever collects orphans may have taken its data for one."""
+_FIELDS: Fields = {
+    "task": str,
+    "attempt": str,
+    "data": str,
+    "size": int,
+    "sha256": str,
+    "seconds": float,
+    "replica": str,
+    "created": str,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +82,9 @@ class CommitRecord:
             It is no JSON object with exactly these fields.
         """
         try:
-            return cls(**json.loads(text))
-        except (ValueError, TypeError) as error:
-            raise CorruptBlob(
-                f"{key} is no commit record ({error}): delete it to have the task computed again"
-            ) from error
+            return cls(**read_object(text, _FIELDS, key))
+        except CorruptBlob as error:
+            raise CorruptBlob(f"{error}: no commit record. Delete it to have the task computed again") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,15 +103,26 @@ class Ledger:
     blobs
         The store; it has to honour put-if-absent (`actors.blobs.probe_conditional_writes`).
     patience_seconds
-        How long a commit is tried again while the store does not answer: a computed result is worth the wait.
+        How long a step is tried again while the store does not answer: a computed result is worth the wait.
+    clock
+        Seconds since some moment, those of a suspended machine included.
     """
 
     def __init__(
-        self, blobs: Blobs, patience_seconds: float = 60.0, sleep: Callable[[float], None] = time.sleep
+        self,
+        blobs: Blobs,
+        patience_seconds: float = 60.0,
+        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._blobs = blobs
-        self._patience_seconds = patience_seconds
-        self._sleep = sleep
+        self._patience = Patience(patience_seconds, sleep)
+        self._clock = clock
+
+    @property
+    def blobs(self) -> Blobs:
+        """The store that holds the commits."""
+        return self._blobs
 
     def commit(
         self, task_id: str, data: bytes, *, replica: str, seconds: float = 0.0, attempt: str | None = None
@@ -115,29 +140,35 @@ class Ledger:
         """
         check_task_id(task_id)
         record = _record_of(task_id, data, replica, seconds, attempt or uuid.uuid4().hex)
-        self._patiently(lambda: self._blobs.put(record.data, data), f"data of task {task_id}")
-        winner = self._patiently(lambda: self._settle(record), f"commit of task {task_id}")
+        began = self._clock()
+        self._answered(lambda: self._blobs.put(record.data, data), f"data of task {task_id}")
+        winner = self._answered(lambda: self._settle(record), f"commit of task {task_id}")
         if winner.attempt == record.attempt:
+            if self._clock() - began > SLEPT_SECONDS:
+                self._answered(lambda: self._restore(record, data), f"data of task {task_id}")
             return Commit("committed", winner)
         self._discard(record)
         return Commit("duplicate", winner)
 
     def committed(self) -> frozenset[str]:
         """Return the ids of all committed tasks, from one listing."""
-        names = (key.removeprefix(f"{COMMITS}/") for key, _ in self._blobs.list(COMMITS))
-        return frozenset(name.removesuffix(".json") for name in names if name.endswith(".json"))
+        return self._patience.wait_for(lambda: frozenset(map(task_of, self._commit_keys())))
 
     def is_committed(self, task_id: str) -> bool:
         """Tell whether one task is committed, without a listing."""
-        return self._blobs.exists(commit_key(task_id))
+        return self._patience.wait_for(lambda: self._blobs.exists(commit_key(task_id)))
 
     def record(self, task_id: str) -> CommitRecord:
-        """Return the commit record of a task, or raise `BlobNotFound`."""
-        key = commit_key(task_id)
-        record = CommitRecord.from_json(self._blobs.get(key), key)
-        if record.task != task_id:
-            raise CorruptBlob(f"{key} speaks of task {record.task}: delete it to have the task computed again")
-        return record
+        """Return the commit record of a task.
+
+        Raises
+        ------
+        BlobNotFound
+            The task is not committed.
+        CorruptBlob
+            What lies there is no record of this task.
+        """
+        return self._patience.wait_for(lambda: until_readable(lambda: self._record(task_id)))
 
     def read(self, task_id: str) -> bytes:
         """Return the committed data of a task, verified.
@@ -149,16 +180,45 @@ class Ledger:
         CorruptBlob
             The data are missing, or differ from the record in size or digest.
         """
-        record = self.record(task_id)
+        return self.read_data(self.record(task_id))
+
+    def read_data(self, record: CommitRecord) -> bytes:
+        """Return the data that a record names, verified.
+
+        Raises
+        ------
+        CorruptBlob
+            The data are missing, or differ from the record in size or digest.
+        """
+        return self._patience.wait_for(lambda: until_readable(lambda: self._data(record)))
+
+    def _record(self, task_id: str) -> CommitRecord:
+        key = commit_key(task_id)
+        record = CommitRecord.from_json(self._blobs.get(key), key)
+        if record.task != task_id:
+            raise CorruptBlob(f"{key} speaks of task {record.task}: delete it to have the task computed again")
+        if record.data != data_key(task_id, record.attempt):
+            raise CorruptBlob(f"{key} names data of another task or attempt ({record.data}). {_cure(task_id)}")
+        return record
+
+    def _data(self, record: CommitRecord) -> bytes:
         try:
             data = self._blobs.get(record.data)
         except BlobNotFound as error:
-            raise CorruptBlob(f"{record.data} is missing. {_cure(task_id)}") from error
+            raise CorruptBlob(f"{record.data} is missing. {_cure(record.task)}") from error
         if len(data) != record.size or hashlib.sha256(data).hexdigest() != record.sha256:
             raise CorruptBlob(
-                f"{record.data} holds {len(data)} bytes that differ from the {record.size} committed. {_cure(task_id)}"
+                f"{record.data} holds {len(data)} bytes that differ from the {record.size} committed."
+                f" {_cure(record.task)}"
             )
         return data
+
+    def _commit_keys(self) -> Iterator[str]:
+        return (key for key, _ in self._blobs.list(COMMITS) if key.endswith(".json"))
+
+    def _restore(self, record: CommitRecord, data: bytes) -> None:
+        if not self._blobs.exists(record.data):
+            self._blobs.put(record.data, data)
 
     def _settle(self, record: CommitRecord) -> CommitRecord:
         """Create the record and return the one that stands, ours or the winner's."""
@@ -173,30 +233,24 @@ class Ledger:
         else:
             return record
         try:
-            return self.record(record.task)
+            return until_readable(lambda: self._record(record.task))
         except BlobNotFound as conflict:
             # Some stores refuse both of two simultaneous creations (409): nobody won, so try again.
             raise CommitUnknown(f"creating {commit_key(record.task)} met a conflict that nobody won") from conflict
 
     def _standing(self, record: CommitRecord, silence: StoreUnavailable) -> CommitRecord:
         try:
-            return self.record(record.task)
+            return until_readable(lambda: self._record(record.task))
         except BlobNotFound:
             raise silence from None
 
-    def _patiently(self, step: Callable[[], T], what: str) -> T:
-        started, pause = time.monotonic(), 0.25
-        while True:
-            try:
-                return step()
-            except StoreRefused:
-                raise
-            except StoreUnavailable as error:
-                waited = time.monotonic() - started
-                if waited >= self._patience_seconds:
-                    raise CommitUnknown(f"{what}: no answer within {waited:.0f} s; {error}") from error
-            self._sleep(pause)
-            pause = min(2 * pause, 8.0)
+    def _answered(self, step: Callable[[], T], what: str) -> T:
+        try:
+            return self._patience.wait_for(step)
+        except StoreRefused:
+            raise
+        except StoreUnavailable as error:
+            raise CommitUnknown(f"{what}: the store stayed silent for too long; {error}") from error
 
     def _discard(self, record: CommitRecord) -> None:
         # A failure leaves an orphan, which is harmless: readers believe commit records only.
@@ -210,11 +264,21 @@ def commit_key(task_id: str) -> str:
     return f"{COMMITS}/{task_id}.json"
 
 
+def data_key(task_id: str, attempt: str) -> str:
+    """Return the key of the data of one attempt at a task."""
+    return f"{DATA}/{task_id}/{attempt}"
+
+
+def task_of(key: str) -> str:
+    """Return the task of which a key is the commit record."""
+    return key.removeprefix(f"{COMMITS}/").removesuffix(".json")
+
+
 def _record_of(task_id: str, data: bytes, replica: str, seconds: float, attempt: str) -> CommitRecord:
     return CommitRecord(
         task=task_id,
         attempt=attempt,
-        data=f"{DATA}/{task_id}/{attempt}",
+        data=data_key(task_id, attempt),
         size=len(data),
         sha256=hashlib.sha256(data).hexdigest(),
         seconds=round(seconds, 6),

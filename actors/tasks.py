@@ -95,6 +95,11 @@ class LeaseReport:
     poisoned: bool = False
 
 
+def is_task_id(text: str) -> bool:
+    """Tell whether this is a plain hex digest."""
+    return bool(_HEX_DIGEST.fullmatch(text))
+
+
 def check_task_id(task_id: str) -> None:
     """Refuse ids that are no plain hex digests, before one becomes part of a key.
 
@@ -103,5 +108,5 @@ def check_task_id(task_id: str) -> None:
     UnsafeTaskId
         Anything but 8 to 128 characters of 0-9a-f.
     """
-    if not _HEX_DIGEST.fullmatch(task_id):
+    if not is_task_id(task_id):
         raise UnsafeTaskId(f"task id {task_id[:80]!r} is no hex digest: 8 to 128 characters of 0-9a-f are allowed")

@@ -23,6 +23,7 @@ from benchmarks.evaluation_table import show
 from benchmarks.report import DATA, Silent, among
 from screening.evaluation_plan import Unit
 from screening.evaluation_run import PlannedEvaluation, collect, compute_on, missing_tasks, plan, save, worker_spec
+from screening.publication import ledger_url
 from screening.run import open_output, open_pool
 
 GROUPS = {"baselines": ("replicate", "baseline"), "models": ("model",), "all": ("replicate", "baseline", "model")}
@@ -101,13 +102,13 @@ def run(planned: PlannedEvaluation, ledger: Ledger, units: Sequence[Unit], end: 
         return
     worker = worker_spec(evaluation, save(planned.split, planned.cells, spec.output))
     with ExitStack() as resources:
-        pool = open_pool(worker, spec.output, spec.compute, resources)
+        pool = open_pool(worker, ledger_url(spec.output), spec.compute, resources)
         for number, unit in enumerate([unit for unit in units if unit.task.id in todo], start=1):
             if time.monotonic() > end:
                 _say(f"{spec.name}: the minutes are over; start again to go on")
                 return
             started = time.process_time()
-            failed = compute_on(pool, evaluation, [unit.task], ledger, Silent())
+            failed = compute_on(pool, evaluation, [unit.task], ledger, Silent().progress)
             took = f"{time.process_time() - started:.1f} CPU s"
             what = failed.get(unit.task.id, took)
             _say(f"{spec.name} {number}/{len(todo)}: {unit.contender}, {unit.fold}, seed {unit.seed}: {what}")

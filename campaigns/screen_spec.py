@@ -499,6 +499,10 @@ class ScreenSpec(Spec):
     seed: Seed = Field(default=0, description="Root seed of every random number of the screen.")
     budget: BudgetSpec = Field(default=BudgetSpec(), description="Limits above which the plan is refused.")
     output: Location = Field(description="Folder of the results: local path or s3:// URL.")
+    cache: Location | None = Field(
+        default=None,
+        description="Folder of blocks that campaigns share: local path or s3:// URL; null keeps them in `output`.",
+    )
     compute: ComputeSpec = Field(default=ComputeSpec(), description="Where the screen runs.")
 
     @model_validator(mode="after")
@@ -518,4 +522,7 @@ class ScreenSpec(Spec):
     def _check_output(self) -> ScreenSpec:
         if self.output.rstrip("/") in [model.rstrip("/") for model in self.models]:
             refuse((("output",), "is the model's folder; give the results one of their own"))
+        taken = [each.rstrip("/") for each in (*self.models, self.output)]
+        if self.cache is not None and self.cache.rstrip("/") in taken:
+            refuse((("cache",), "is the folder of the results or of a model; name another, or leave this out"))
         return self

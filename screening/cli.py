@@ -16,6 +16,7 @@ from typing import Annotated, Any
 
 import typer
 
+EXIT_WRONG = 1
 EXIT_CRASH, EXIT_BAD_INPUT, EXIT_PARTIAL, EXIT_INTERRUPTED = 1, 2, 3, 130
 
 app = typer.Typer(
@@ -29,6 +30,7 @@ app = typer.Typer(
 
 CampaignFile = Annotated[Path, typer.Argument(help="A campaign file (YAML).", show_default=False)]
 Output = Annotated[str | None, typer.Option("--output", "-o", help="Results go here instead of the file's `output`.")]
+Cache = Annotated[str | None, typer.Option(help="Blocks are shared here instead of in the file's `cache`.")]
 
 
 class Backend(StrEnum):
@@ -133,6 +135,7 @@ def validate(campaign: CampaignFile) -> None:
 def plan(
     campaign: CampaignFile,
     output: Output = None,
+    cache: Cache = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole plan as JSON.")] = False,
 ) -> None:
     """Show what a campaign would compute, and how much of it is there already."""
@@ -140,7 +143,7 @@ def plan(
     from screening.console import console, describe_plan
     from screening.status import campaign_status
 
-    planned = plan_campaign(load_campaign(campaign, {"output": output}))
+    planned = plan_campaign(load_campaign(campaign, {"output": output, "cache": cache}))
     if as_json:
         print(json.dumps(planned.plan.as_json(), indent=1))
     else:
@@ -151,6 +154,7 @@ def plan(
 def run(
     campaign: CampaignFile,
     output: Output = None,
+    cache: Cache = None,
     replicas: Annotated[int | None, typer.Option(min=1, help="Replicas instead of the file's.")] = None,
     backend: Annotated[Backend | None, typer.Option(help="Where replicas run.")] = None,
     top: Annotated[int, typer.Option(min=1, help="Hits to show at the end.")] = 10,
@@ -160,8 +164,8 @@ def run(
     from screening.run import run_campaign
 
     with RunDisplay() as display:
-        overrides = {"output": output, "replicas": replicas, "backend": backend.value if backend else None}
-        result = run_campaign(campaign, display, overrides)
+        overrides = {"output": output, "cache": cache, "replicas": replicas}
+        result = run_campaign(campaign, display, overrides | {"backend": backend.value if backend else None})
     console.print(describe_run(result, top))
     if not result.complete:
         raise typer.Exit(EXIT_PARTIAL)
@@ -187,13 +191,13 @@ def evaluate(
 
 
 @app.command(epilog="Example: lingshu status campaigns/examples/papalexi/screen.yaml")
-def status(campaign: CampaignFile, output: Output = None) -> None:
+def status(campaign: CampaignFile, output: Output = None, cache: Cache = None) -> None:
     """Tell how much of a campaign is committed, from the store alone."""
     from screening.campaign import load_campaign, plan_campaign
     from screening.console import console, describe_status
     from screening.status import campaign_status
 
-    planned = plan_campaign(load_campaign(campaign, {"output": output}))
+    planned = plan_campaign(load_campaign(campaign, {"output": output, "cache": cache}))
     console.print(describe_status(planned, campaign_status(planned)))
 
 
@@ -219,6 +223,41 @@ def hits(
         print(table.write_json())
     else:
         sys.stdout.buffer.write(hits_to_parquet(table))
+
+
+@app.command(epilog="Example: lingshu verify s3://bucket/papalexi")
+def verify(
+    results: Annotated[str, typer.Argument(help="Folder or s3:// URL of results, or of a cache.", show_default=False)],
+) -> None:
+    """Read every record of a store and hash every byte again; exit code 1 if anything is not as promised."""
+    from screening.console import CellDisplay, console, describe_verification
+    from screening.upkeep import verify as verify_store
+
+    with CellDisplay("objects read") as display:
+        found = verify_store(results, lambda done: display.update(done, None))
+    console.print(describe_verification(results, found))
+    if found.flaws:
+        raise typer.Exit(EXIT_WRONG)
+
+
+@app.command(epilog="Example: lingshu gc s3://bucket/papalexi --grace 7d --delete")
+def gc(
+    results: Annotated[str, typer.Argument(help="Folder or s3:// URL of results, or of a cache.", show_default=False)],
+    grace: Annotated[str, typer.Option(help="Only what is older than this: 24h, 90m, 7d; at least 1h.")] = "24h",
+    delete: Annotated[bool, typer.Option("--delete", help="Remove it; without this it is only shown.")] = False,
+) -> None:
+    """Show what a store holds that nobody will read again, and remove it; safe while a screen runs."""
+    from screening.console import console, describe_orphans
+    from screening.upkeep import delete_orphans, find_orphans, open_store, parse_grace
+
+    try:
+        age = parse_grace(grace)
+    except ValueError as error:
+        raise typer.BadParameter(f"--grace {error}") from error
+    store = open_store(results)
+    orphans = delete_orphans(store, age) if delete else find_orphans(store, age)
+    for line in describe_orphans(orphans, grace, deleted=delete):
+        console.print(line)
 
 
 @app.command(epilog="Example: lingshu describe results/papalexi/model")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 from rich.text import Text
 
+from actors.orphans import Orphan
 from actors.progress import Progress as RunProgress
+from actors.verification import Verification
 from campaigns.conditions import FEATURES_ONLY
 from lingshu_core.simulator import Simulation, SimulationFiles
 from lingshu_core.training import TrainingProgress
@@ -160,12 +162,12 @@ class CellDisplay:
         """Stop the display."""
         self._bar.stop()
 
-    def update(self, done: int, total: int) -> None:
-        """Show how many are done."""
+    def update(self, done: int, total: int | None) -> None:
+        """Show how many are done, of how many if that is known."""
         self._bar.update(self._task, completed=done, total=total)
         if not console.is_terminal and time.monotonic() >= self._line_due:
             self._line_due = time.monotonic() + _LINE_SECONDS
-            console.print(f"{done:,}/{total:,} {self._what}")
+            console.print(f"{done:,}{'' if total is None else f'/{total:,}'} {self._what}")
 
 
 def describe_generation(result: GenerationResult) -> str:
@@ -332,10 +334,11 @@ def describe_run(result: RunResult, top: int) -> str:
     failed = result.hits.filter(pl.col("status") != "done")
     print_hits(pl.concat([result.hits.filter(pl.col("status") == "done").head(top), failed]))
     gates = f"{result.gates}\n" if result.gates else ""
+    cache = f" (cache {result.cache})" if result.cache else ""
     return (
         "trained on: cells of this condition; elsewhere: only in other contexts; parts: only its parts;"
         f" features: a part never seen\n{gates}"
-        f"{result.computed} blocks computed, {result.reused} reused, {result.failed} conditions failed\n"
+        f"{result.computed} blocks computed, {result.reused} reused{cache}, {result.failed} conditions failed\n"
         f"results in {result.output}: {', '.join(result.files)}"
     )
 
@@ -353,6 +356,34 @@ def describe_evaluation(result: EvaluationResult) -> str:
             f"report in {result.output}: {', '.join(result.files)}",
         )
     )
+
+
+def describe_verification(place: str, found: Verification, most: int = 50) -> Table | str:
+    """Show what is wrong in a store, or say that nothing is."""
+    looked = (
+        f"{len(found.results):,} blocks, {found.versions:,} versions and {found.files:,} files,"
+        f" {found.size / 1e6:,.1f} MB hashed"
+    )
+    if not found.flaws:
+        return f"{place}: all as promised: {looked}"
+    table = Table(title=f"{place}: {len(found.flaws):,} wrong ({looked})", title_justify="left", box=None)
+    table.add_column("object", overflow="fold", ratio=2)
+    table.add_column("what is wrong", overflow="fold", ratio=3)
+    for flaw in found.flaws[:most]:
+        table.add_row(Text(flaw.key), Text(flaw.text))
+    if len(found.flaws) > most:
+        table.add_row(Text("…"), Text(f"and {len(found.flaws) - most:,} more"))
+    return table
+
+
+def describe_orphans(orphans: Iterable[Orphan], grace: str, *, deleted: bool) -> Iterator[str]:
+    """Name each orphan as it is found or removed, and add them up."""
+    count, size = 0, 0
+    for orphan in orphans:
+        count, size = count + 1, size + orphan.size
+        yield f"{orphan.key}  {orphan.size / 1e6:,.3f} MB  {orphan.why}"
+    told = f"{count:,} objects, {size / 1e6:,.1f} MB, older than {grace}"
+    yield f"{told}: removed" if deleted else f"{told}: nothing was changed; --delete removes them"
 
 
 def describe_checks(checks: Sequence[Check]) -> Table:

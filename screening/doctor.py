@@ -83,6 +83,8 @@ def _campaign(path: Path) -> Iterator[Check]:
         if isinstance(spec, ScreenSpec):
             yield from _models(spec, path)
             yield _attempt("output", lambda spec=spec: _store(spec.output))  # type: ignore[misc]
+            if spec.cache is not None:
+                yield _attempt("cache", lambda spec=spec: _store(spec.cache, spec.cache))  # type: ignore[misc]
             if isinstance(spec.objective, SignatureSpec) and spec.objective.reference is not None:
                 yield from _reference(spec.objective.reference)
             if spec.compute.gpus_per_replica and not spec.compute.address and not gpu_names():
@@ -184,8 +186,8 @@ def _baseline(folder: str) -> str:
     return f"{predictor.header.digest[:12]}: the baseline {kind}, {genes:,} genes, {contexts} contexts"
 
 
-def _store(url: str) -> str:
-    probe_conditional_writes(open_blobs(ledger_url(url)))
+def _store(url: str, cache: str | None = None) -> str:
+    probe_conditional_writes(open_blobs(ledger_url(url, cache)))
     return f"{url}: can be written, and knows who was first"
 
 

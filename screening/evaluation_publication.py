@@ -13,9 +13,10 @@
     ├── effects.h5ad                     predicted and real effects, question × model
     ├── evaluation.json                  verdicts, summary and digests as plain data
     ├── evaluation.yaml, split.json, leaks.json  what was asked, and what was checked
-    ├── manifest.json                    versions, and the digest of every file; written last
+    ├── manifest.json                    versions, and the digest of every file
     ├── models/<name>/<fold>/seed-<n>/   checkpoints
-    └── ledger/                          commits and data of the units: what all of the above is folded from
+    ├── runs/<digest>/<version>/         the same files of every version; those above are copies of the one that stands
+    └── ledger/                          HEAD, versions, commits and data of the units: what all of this is folded from
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 
-from actors.blobs import Blobs
+from actors.epoch import Epoch
 from campaigns.source import dump_spec
 from lingshu_core.cells import Cells
 from lingshu_core.metric_catalogue import METRICS
@@ -52,13 +53,29 @@ _LIBRARIES = ("lingshu-screen", "torch", "numpy", "scipy", "scikit-learn", "pola
 
 
 def publish_evaluation(
-    blobs: Blobs, evaluation: Evaluation, split: Split, cells: Cells, leaks: LeakReport, findings: Findings
+    epoch: Epoch,
+    evaluation: Evaluation,
+    split: Split,
+    cells: Cells,
+    leaks: LeakReport,
+    findings: Findings,
+    commits: Mapping[str, str],
 ) -> dict[str, Any]:
-    """Write results; the manifest comes last and lists the digest of everything else.
+    """Make the results the version that stands; ``manifest.json`` lists the digest of everything else.
+
+    Parameters
+    ----------
+    commits
+        Units that the results were made of, with the SHA-256 of their bytes.
 
     Returns
     -------
-    The manifest.
+    The content of ``manifest.json``.
+
+    Raises
+    ------
+    Fenced
+        If another run has begun in this place since; nothing is published then.
     """
     markdown, page = render_report(findings)
     content = {
@@ -72,9 +89,7 @@ def publish_evaluation(
         FACTS: _json(facts(evaluation, split, cells, leaks, findings)),
     }
     effects = effect_table(findings, cells)
-    if effects is None:
-        blobs.delete(EFFECTS)  # of an earlier run in this folder
-    else:
+    if effects is not None:
         content[EFFECTS] = anndata_to_bytes(effects)
     manifest = {
         "format": FORMAT,
@@ -84,9 +99,8 @@ def publish_evaluation(
             name: {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in content.items()
         },
     }
-    for name, data in content.items():
-        blobs.put(name, data)
-    blobs.put(MANIFEST, _json(manifest))
+    asked = hashlib.sha256(content["evaluation.yaml"] + content["split.json"]).hexdigest()
+    epoch.publish(asked, {**content, MANIFEST: _json(manifest)}, commits, facts={"name": evaluation.spec.name})
     return manifest
 
 

@@ -16,10 +16,13 @@ from typing import Any
 from actors.ledger import Ledger
 from actors.planner import Planner, PlannerSettings
 from actors.pool import Pool
+from actors.progress import OnProgress
+from actors.snapshot import Snapshot
 from actors.tasks import Task
 from actors.worker import WorkerSpec
 from lingshu_core.cells import Cells
 from lingshu_core.splits import Split, save_split
+from screening.aggregation import CommittedBlocks
 from screening.errors import LeakError
 from screening.evaluation_checks import check_evaluation, look_for_leaks
 from screening.evaluation_findings import gather_findings
@@ -29,9 +32,9 @@ from screening.evaluation_store import decode_unit
 from screening.evaluation_tables import Run
 from screening.evaluation_verdict import Verdict
 from screening.leak_checker import LeakReport
-from screening.publication import location
+from screening.publication import ledger_url, location
 from screening.readouts import read_data
-from screening.run import RunListener, open_cluster, open_output, open_pool
+from screening.run import RunListener, begin_epoch, open_cluster, open_output, open_pool, until_fenced
 from screening.splitting import make_split
 
 STAGES = ("load", "split", "check", "plan", "compute", "collect", "compare", "publish")
@@ -76,18 +79,21 @@ def run_evaluation(
     units, cells, split = planned.units, planned.cells, planned.split
     with ExitStack() as resources:
         blobs, ledger = open_output(spec.output)
+        epoch = begin_epoch(blobs, spec.name)
         missing = missing_tasks(units, ledger)
         dashboard = open_cluster(spec.compute, resources) if missing else ""
         there = len({unit.task.id for unit in units}) - len(missing)
         listener.stage("compute", f"{len(missing)} units, {there} are there already{dashboard}")
         worker = worker_spec(evaluation, save(split, cells, spec.output))
-        failures = compute(evaluation, worker, missing, ledger, listener, resources) if missing else {}
+        progress = until_fenced(epoch, blobs, listener.progress)
+        failures = compute(evaluation, worker, missing, ledger, progress, resources) if missing else {}
     listener.stage("collect", f"{len(units) - len(failures)} of {len(units)} units")
-    runs = collect(planned.asked, units, ledger, failures)
+    snapshot = Snapshot(ledger)
+    runs = collect(planned.asked, units, snapshot, failures)
     listener.stage("compare", ", ".join(spec.chosen_baselines) or "without baselines")
     findings = gather_findings(evaluation, planned.asked, cells, split, runs, planned.leaks)
     listener.stage("publish", spec.output)
-    manifest = publish_evaluation(blobs, evaluation, split, cells, planned.leaks, findings)
+    manifest = publish_evaluation(epoch, evaluation, split, cells, planned.leaks, findings, snapshot.digests)
     return EvaluationResult(
         name=spec.name,
         output=spec.output,
@@ -158,7 +164,7 @@ def compute(
     worker: WorkerSpec,
     tasks: list[Task],
     ledger: Ledger,
-    listener: RunListener,
+    on_progress: OnProgress,
     resources: ExitStack,
 ) -> Mapping[str, str]:
     """Compute the units; replicas commit each of them themselves. Returns the reasons of those set aside.
@@ -169,19 +175,19 @@ def compute(
         If a unit found that it would learn what it is to be asked: then nothing of this evaluation can be believed.
     """
     spec = evaluation.spec
-    pool = open_pool(worker, spec.output, spec.compute, resources)
-    return compute_on(pool, evaluation, tasks, ledger, listener)
+    pool = open_pool(worker, ledger_url(spec.output), spec.compute, resources)
+    return compute_on(pool, evaluation, tasks, ledger, on_progress)
 
 
 def compute_on(
-    pool: Pool, evaluation: Evaluation, tasks: list[Task], ledger: Ledger, listener: RunListener
+    pool: Pool, evaluation: Evaluation, tasks: list[Task], ledger: Ledger, on_progress: OnProgress
 ) -> Mapping[str, str]:
     """Compute units on replicas that are open; result and errors as in `compute`."""
     # A unit takes minutes to hours, so a lease has one of them, and a deadline to match.
     settings = PlannerSettings(
         lease_seconds=0.0, deadline_seconds=3600.0 * evaluation.spec.compute.hours, attempts=ATTEMPTS
     )
-    failures = Planner(pool, ledger, settings, listener.progress).run(tasks).failed
+    failures = Planner(pool, ledger, settings, on_progress).run(tasks).failed
     leaks = [reason for reason in failures.values() if reason.startswith(LeakError.__name__)]
     if leaks:
         raise LeakError("; ".join(dict.fromkeys(leaks)))
@@ -189,7 +195,7 @@ def compute_on(
 
 
 def collect(
-    asked: Sequence[Contender], units: Sequence[Unit], ledger: Ledger, failures: Mapping[str, str]
+    asked: Sequence[Contender], units: Sequence[Unit], ledger: CommittedBlocks, failures: Mapping[str, str]
 ) -> list[Run]:
     """Read back what is committed, a run for every unit."""
     named = {contender.name: contender for contender in asked}

@@ -7,9 +7,11 @@
     ├── effects.h5ad               conditions × genes, layers in two units with standard errors
     ├── cells.zarr/                drawn cells, only with estimator.store_cells
     ├── campaign.yaml, plan.json   as resolved
-    ├── manifest.json              run id, digests, counts, versions; written last
-    ├── runs/<run id>/             the record of each run that used this folder
-    └── ledger/                    commits and data of the blocks: what all of the above is folded from
+    ├── manifest.json              run id, digests, counts, versions
+    ├── runs/<run id>/<version>/   the same files of every version; those above are copies of the one that stands
+    └── ledger/
+        ├── HEAD, manifests/       which version stands, and what each was made of
+        └── commits/, data/        the blocks: what all of this is folded from; in the campaign's cache if it has one
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ import io
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -30,18 +32,21 @@ import anndata
 import polars as pl
 
 from actors.blobs import Blobs, absolute_url, open_blobs
-from actors.errors import BlobNotFound
+from actors.epoch import Epoch
+from actors.errors import BlobNotFound, CorruptBlob
+from actors.history import History
 from screening.errors import ResultsError
 from screening.hits import COLUMNS
 
 HITS, HITS_CSV, EFFECTS = "hits.parquet", "hits.csv", "effects.h5ad"
+LEDGER = "ledger"
 CAMPAIGN, PLAN, MANIFEST = "campaign.yaml", "plan.json", "manifest.json"
 _LIBRARIES = ("lingshu-screen", "ray", "torch", "numpy", "polars", "anndata")
 
 
-def ledger_url(output: str) -> str:
-    """Return the URL of the ledger in a results folder, usable from every node."""
-    return f"{absolute_url(output).rstrip('/')}/ledger"
+def ledger_url(output: str, cache: str | None = None) -> str:
+    """Return the URL of the ledger, usable from every node: the cache, or a folder in the results."""
+    return f"{absolute_url(output).rstrip('/')}/{LEDGER}" if cache is None else absolute_url(cache)
 
 
 def local_path(url: str) -> Path | None:
@@ -66,14 +71,23 @@ class Publication:
     campaign: str
     plan: Mapping[str, Any]
     facts: Mapping[str, Any]
+    commits: Mapping[str, str] = field(default_factory=dict)
+    """Blocks that it was folded from, with the SHA-256 of their bytes."""
+    ledger: str = LEDGER
+    """Where these are committed: in the results, or the URL of a cache."""
 
 
-def publish(blobs: Blobs, publication: Publication) -> dict[str, Any]:
-    """Write results; the manifest comes last and lists the digest of everything else.
+def publish(epoch: Epoch, publication: Publication) -> dict[str, Any]:
+    """Make the results the version that stands; ``manifest.json`` lists the digest of everything else.
 
     Returns
     -------
-    The manifest.
+    The content of ``manifest.json``.
+
+    Raises
+    ------
+    Fenced
+        If another run has begun in this place since; nothing is published then.
     """
     content = {
         HITS: hits_to_parquet(publication.hits),
@@ -92,15 +106,13 @@ def publish(blobs: Blobs, publication: Publication) -> dict[str, Any]:
             name: {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in content.items()
         },
     }
-    if EFFECTS not in content:
-        blobs.delete(EFFECTS)  # of an earlier run in this folder
-    record = f"runs/{publication.run_id[:16]}"
-    for name, data in content.items():
-        blobs.put(name, data)
-        if name != EFFECTS:  # can be folded anew from the ledger; the small files are kept for every run
-            blobs.put(f"{record}/{name}", data)
-    for name in (f"{record}/{MANIFEST}", MANIFEST):
-        blobs.put(name, json.dumps(manifest, indent=1).encode())
+    epoch.publish(
+        publication.run_id,
+        {**content, MANIFEST: json.dumps(manifest, indent=1).encode()},
+        publication.commits,
+        ledger=publication.ledger,
+        facts={"name": publication.facts.get("campaign", "")},
+    )
     return manifest
 
 
@@ -134,6 +146,29 @@ def open_results(url: str) -> Blobs:
     return open_blobs(url)
 
 
+def read_published(blobs: Blobs, name: str) -> bytes:
+    """Read a file of the version that stands; the plain one where there are no versions, as in a copy of a few files.
+
+    Raises
+    ------
+    BlobNotFound
+        There is no such file.
+    CorruptBlob
+        It is not what was published.
+    """
+    history = History(blobs, patience_seconds=0)
+    manifest = history.published()
+    if manifest is None or name not in manifest.files:
+        return blobs.get(name)
+    try:
+        return history.read(manifest.files[name])
+    except CorruptBlob:
+        newer = history.published()  # the version was perhaps superseded and collected while we looked
+        if newer is None or newer == manifest or name not in newer.files:
+            raise
+        return history.read(newer.files[name])
+
+
 def read_hits(blobs: Blobs) -> pl.DataFrame:
     """Read the ranked table of a results folder.
 
@@ -143,7 +178,7 @@ def read_hits(blobs: Blobs) -> pl.DataFrame:
         If there is none.
     """
     try:
-        return pl.read_parquet(io.BytesIO(blobs.get(HITS)))
+        return pl.read_parquet(io.BytesIO(read_published(blobs, HITS)))
     except BlobNotFound as error:
         raise ResultsError(
             f"{blobs.url}: no {HITS} here; run the campaign, or give the `output:` of a campaign that ran"

@@ -7,34 +7,42 @@ over it that can be replayed at any time, and gives the same tables whatever hap
 from __future__ import annotations
 
 import os
+import platform
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 import polars as pl
 
-from actors.blobs import Blobs, open_blobs, probe_conditional_writes
+from actors.blobs import Blobs, absolute_url, open_blobs, probe_conditional_writes
 from actors.cluster import ray_session
+from actors.epoch import Epoch
+from actors.errors import StoreUnavailable
+from actors.history import History
 from actors.in_process_pool import InProcessPool
 from actors.ledger import Ledger
 from actors.planner import Planner, PlannerSettings
 from actors.pool import Pool
-from actors.progress import Progress
+from actors.progress import OnProgress, Progress
 from actors.ray_pool import RayPool, ReplicaShape
+from actors.snapshot import Snapshot
 from actors.tasks import Task
 from actors.worker import WorkerSpec
 from campaigns.evaluation_spec import EvaluationComputeSpec
 from campaigns.screen_spec import ComputeSpec
 from campaigns.source import dump_spec
-from screening.aggregation import Folded, fold
+from screening.aggregation import CommittedBlocks, Folded, fold
 from screening.campaign import Campaign, PlannedCampaign, load_campaign, plan_campaign
 from screening.cells_export import CELLS, export_cells
 from screening.effect_matrix import EffectMatrix
 from screening.hits import Scored, extra_columns, hit_table, score_folded
-from screening.publication import Publication, ledger_url, location, publish
+from screening.publication import LEDGER, Publication, ledger_url, location, publish
 
+FENCE_SECONDS = 30.0
+"""How often a run looks whether another one has taken over."""
 STAGES = ("load", "plan", "open", "predict", "commit", "aggregate", "score", "publish")
 
 
@@ -63,6 +71,8 @@ class RunResult:
     files: Mapping[str, Any] = field(default_factory=dict)
     gates: str = ""
     """What the model card says of the contexts."""
+    cache: str | None = None
+    """Where blocks are shared with other campaigns, if they are."""
 
     @property
     def complete(self) -> bool:
@@ -86,22 +96,26 @@ def run_campaign(
     planned = plan_campaign(campaign)
     with ExitStack() as resources:
         listener.stage("open", campaign.spec.output)
-        blobs, ledger = open_output(campaign.spec.output)
+        blobs, ledger = open_output(campaign.spec.output, campaign.spec.cache)
+        epoch = begin_epoch(blobs, campaign.spec.name)
         missing = missing_tasks(planned, ledger)
         dashboard = open_cluster(campaign.spec.compute, resources) if missing else ""
         there = len(planned.plan.blocks) - len(missing)
         listener.stage("predict", f"{len(missing)} blocks, {there} are there already{dashboard}")
-        failures = predict(campaign, ledger, missing, listener, resources) if missing else {}
-        committed = confirm(planned, ledger)
+        progress = until_fenced(epoch, blobs, listener.progress)
+        failures = predict(campaign, ledger, missing, progress, resources) if missing else {}
+        snapshot = Snapshot(ledger)
+        committed = confirm(planned, snapshot)
         listener.stage("commit", f"{len(committed)} of {len(planned.plan.blocks)} blocks are in the store")
         listener.stage("aggregate", f"{len(planned.plan.conditions)} conditions")
-        folded = fold(planned.plan, ledger, failures)
+        folded = fold(planned.plan, snapshot, failures)
         listener.stage("score", next(iter(planned.readouts.values())).question)
         hits, effects = score(planned, folded)
         listener.stage("publish", campaign.spec.output)
+        epoch.check()  # before the cells, which have no versions
         if campaign.spec.estimator.store_cells and effects.keys:
-            export_cells(planned, ledger, committed, campaign.spec.output)
-        manifest = publish_run(planned, blobs, hits, effects)
+            export_cells(planned, snapshot, committed, campaign.spec.output)
+        manifest = publish_run(planned, epoch, hits, effects, snapshot.digests)
     failed = hits.filter(pl.col("status") != "done").height
     reused = len(planned.plan.blocks) - len(missing)
     return RunResult(
@@ -113,20 +127,44 @@ def run_campaign(
         failed=failed,
         files=manifest["files"],
         gates=planned.gate_notice,
+        cache=campaign.spec.cache,
     )
 
 
-def open_output(url: str) -> tuple[Blobs, Ledger]:
-    """Open the place of results and its ledger, and make sure that the store can decide who was first.
+def open_output(output: str, cache: str | None = None) -> tuple[Blobs, Ledger]:
+    """Open the place of results and its ledger, and make sure that the stores can decide who was first.
 
     Raises
     ------
     StoreError
-        If it can't be reached, or knows no conditional writes.
+        If one can't be reached, or knows no conditional writes.
     """
-    commits = open_blobs(ledger_url(url))
+    commits, blobs = open_blobs(ledger_url(output, cache)), open_blobs(output)
     probe_conditional_writes(commits)
-    return open_blobs(url), Ledger(commits)
+    if cache is not None:  # else it is the same store
+        probe_conditional_writes(blobs)
+    return blobs, Ledger(commits)
+
+
+def begin_epoch(blobs: Blobs, name: str) -> Epoch:
+    """Take over the place of results: whatever run was there before may not publish any more."""
+    return Epoch.begin(History(blobs), f"{name}, process {os.getpid()} on {platform.node()}")
+
+
+def until_fenced(epoch: Epoch, blobs: Blobs, on_progress: OnProgress) -> OnProgress:
+    """Pass progress on, and look from time to time whether another run has taken over; then it raises `Fenced`."""
+    impatient = Epoch(History(blobs, patience_seconds=0), epoch.number, epoch.owner)
+    due = time.monotonic() + FENCE_SECONDS
+
+    def heard(progress: Progress) -> None:
+        nonlocal due
+        if time.monotonic() >= due:
+            with suppress(StoreUnavailable):  # replicas have more patience; nothing is published without an answer
+                impatient.check()
+            due = time.monotonic() + FENCE_SECONDS
+        on_progress(progress)
+
+    return heard
 
 
 def missing_tasks(planned: PlannedCampaign, ledger: Ledger) -> list[Task]:
@@ -145,14 +183,14 @@ def open_cluster(compute: ComputeSpec | EvaluationComputeSpec, resources: ExitSt
 
 
 def open_pool(
-    worker: WorkerSpec, output: str, compute: ComputeSpec | EvaluationComputeSpec, resources: ExitStack
+    worker: WorkerSpec, ledger: str, compute: ComputeSpec | EvaluationComputeSpec, resources: ExitStack
 ) -> Pool:
-    """Open the replicas: Ray actors on the cluster that is open, or this process."""
+    """Open the replicas: Ray actors on the cluster that is open, or this process; ``ledger`` is its URL."""
     if compute.backend == "in_process":
-        pool: Pool = InProcessPool(worker, ledger_url(output))
+        pool: Pool = InProcessPool(worker, ledger)
     else:
         shape = ReplicaShape(num_cpus=compute.threads, num_gpus=compute.gpus_per_replica, threads=compute.threads)
-        pool = RayPool(compute.replicas, worker, ledger_url(output), shape)
+        pool = RayPool(compute.replicas, worker, ledger, shape)
     resources.callback(pool.close)
     return pool
 
@@ -169,16 +207,16 @@ def worker_spec(campaign: Campaign) -> WorkerSpec:
 
 
 def predict(
-    campaign: Campaign, ledger: Ledger, tasks: list[Task], listener: RunListener, resources: ExitStack
+    campaign: Campaign, ledger: Ledger, tasks: list[Task], on_progress: OnProgress, resources: ExitStack
 ) -> Mapping[str, str]:
     """Compute the tasks; replicas commit each block themselves. Returns the reasons of those set aside."""
     spec = campaign.spec
-    pool = open_pool(worker_spec(campaign), spec.output, spec.compute, resources)
+    pool = open_pool(worker_spec(campaign), ledger_url(spec.output, spec.cache), spec.compute, resources)
     settings = PlannerSettings(lease_seconds=spec.compute.lease_seconds)
-    return Planner(pool, ledger, settings, listener.progress).run(tasks).failed
+    return Planner(pool, ledger, settings, on_progress).run(tasks).failed
 
 
-def confirm(planned: PlannedCampaign, ledger: Ledger) -> frozenset[str]:
+def confirm(planned: PlannedCampaign, ledger: CommittedBlocks) -> frozenset[str]:
     """Read back from the store which blocks of the plan are committed."""
     return ledger.committed() & {block.id for block in planned.plan.blocks}
 
@@ -208,16 +246,20 @@ def _scored(planned: PlannedCampaign, folded: Folded) -> Scored:
     )
 
 
-def publish_run(planned: PlannedCampaign, blobs: Blobs, hits: pl.DataFrame, effects: EffectMatrix) -> dict[str, Any]:
-    """Write the results of a run and return its manifest."""
+def publish_run(
+    planned: PlannedCampaign, epoch: Epoch, hits: pl.DataFrame, effects: EffectMatrix, commits: Mapping[str, str]
+) -> dict[str, Any]:
+    """Publish the results of a run and return its manifest; ``commits`` are the blocks that they were folded from."""
     rows = {_row_key(row): row for row in hits.iter_rows(named=True)}
     labels = {p.key: (p.condition.perturbation.label, p.condition.context.label) for p in planned.plan.conditions}
     used = np.any([readout.used for readout in planned.readouts.values()], axis=0)
     kept = effects.keys
     table = effects.to_anndata({key: rows[labels[key]] for key in kept}, used)
     return publish(
-        blobs,
+        epoch,
         Publication(
+            commits=commits,
+            ledger=LEDGER if planned.campaign.spec.cache is None else absolute_url(planned.campaign.spec.cache),
             run_id=planned.plan.run_id,
             hits=hits,
             effects=table,

@@ -35,7 +35,7 @@ def campaign_status(planned: PlannedCampaign) -> CampaignStatus:
         If the output can't be reached.
     """
     output = planned.campaign.spec.output
-    committed = _committed(output)
+    committed = _committed(ledger_url(output, planned.campaign.spec.cache))
     missing = {block.condition_key for block in planned.plan.blocks if block.id not in committed}
     incomplete = sum(not missing.isdisjoint(condition.keys) for condition in planned.plan.conditions)
     done = sum(block.id in committed for block in planned.plan.blocks)
@@ -43,10 +43,9 @@ def campaign_status(planned: PlannedCampaign) -> CampaignStatus:
     return CampaignStatus(len(planned.plan.blocks), done, conditions, conditions - incomplete, output)
 
 
-def _committed(output: str) -> frozenset[str]:
-    """Return what is committed; asking does not make a folder that isn't there."""
-    url = ledger_url(output)
+def _committed(url: str) -> frozenset[str]:
+    """Return what is committed in a ledger; asking does not make a folder that isn't there."""
     path = local_path(url)
     if path is not None and not path.is_dir():
         return frozenset()
-    return Ledger(open_blobs(url)).committed()
+    return Ledger(open_blobs(url), patience_seconds=0).committed()

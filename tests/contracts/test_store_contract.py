@@ -4,12 +4,13 @@ import hashlib
 import threading
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from actors.blobs import Blobs, open_blobs, probe_conditional_writes
-from actors.errors import BlobExists, BlobNotFound, UnsafeKey
+from actors.errors import BlobChanged, BlobExists, BlobNotFound, UnsafeKey
 from actors.ledger import Ledger
 
 CREATORS = 16
@@ -69,6 +70,90 @@ class StoreContract:
         winners = [answer for answer in answers if answer is not None]
         assert len(winners) == 1
         assert blobs.get("contested") == str(winners[0]).encode()
+
+    def test_a_swap_names_the_version_that_was_loaded(self, blobs: Blobs) -> None:
+        version = blobs.swap("HEAD", b"first", None)
+        assert blobs.load("HEAD") == (b"first", version)
+        assert blobs.swap("HEAD", b"second", version) != version
+        assert blobs.load("HEAD").data == blobs.get("HEAD") == b"second"
+
+    def test_an_older_version_is_not_swapped(self, blobs: Blobs) -> None:
+        first = blobs.swap("HEAD", b"first", None)
+        second = blobs.swap("HEAD", b"second", first)
+        for stale in (None, first):
+            with pytest.raises(BlobChanged, match="HEAD"):
+                blobs.swap("HEAD", b"late", stale)
+        assert blobs.load("HEAD") == (b"second", second)
+
+    def test_nothing_is_no_version(self, blobs: Blobs) -> None:
+        with pytest.raises(BlobNotFound, match="HEAD"):
+            blobs.load("HEAD")
+        version = blobs.swap("elsewhere", b"x", None)
+        blobs.delete("elsewhere")
+        with pytest.raises(BlobNotFound):
+            blobs.load("elsewhere")
+        blobs.swap("elsewhere", b"y", None)
+        assert blobs.load("elsewhere").data == b"y"
+        assert version
+
+    def test_what_was_created_can_be_swapped(self, blobs: Blobs) -> None:
+        """As after a copy of a whole bucket or folder to elsewhere."""
+        blobs.create("HEAD", b"copied")
+        blobs.swap("HEAD", b"next", blobs.load("HEAD").version)
+        assert blobs.load("HEAD").data == b"next"
+
+    def test_of_16_swappers_one_wins(self, blobs: Blobs) -> None:
+        version = blobs.swap("HEAD", b"before", None)
+        barrier = threading.Barrier(CREATORS)
+
+        def swap(number: int) -> int | None:
+            barrier.wait()
+            try:
+                blobs.swap("HEAD", str(number).encode(), version)
+            except BlobChanged:
+                return None
+            return number
+
+        with ThreadPoolExecutor(CREATORS) as threads:
+            answers = list(threads.map(swap, range(CREATORS)))
+        winners = [answer for answer in answers if answer is not None]
+        assert len(winners) == 1
+        assert blobs.load("HEAD").data == str(winners[0]).encode()
+
+    def test_no_swap_is_lost(self, blobs: Blobs) -> None:
+        """Several count on: each swap that succeeds counts once."""
+        blobs.swap("counter", b"0", None)
+
+        def count(_: int) -> None:
+            while True:
+                data, version = blobs.load("counter")
+                try:
+                    blobs.swap("counter", str(int(data) + 1).encode(), version)
+                except BlobChanged:
+                    continue
+                return
+
+        with ThreadPoolExecutor(4) as threads:
+            list(threads.map(count, range(20)))
+        assert blobs.load("counter").data == blobs.get("counter") == b"20"
+
+    def test_a_copy_is_the_same_bytes_and_stays_so(self, blobs: Blobs) -> None:
+        blobs.put("runs/1/hits", b"first")
+        blobs.copy("runs/1/hits", "hits")
+        blobs.put("runs/2/hits", b"second")
+        blobs.copy("runs/2/hits", "hits")
+        assert (blobs.get("hits"), blobs.get("runs/1/hits")) == (b"second", b"first")
+        blobs.put("hits", b"spoilt")
+        assert blobs.get("runs/2/hits") == b"second"
+        with pytest.raises(BlobNotFound, match="no/such"):
+            blobs.copy("no/such", "hits")
+
+    def test_a_scan_tells_when_something_was_written(self, blobs: Blobs) -> None:
+        before = datetime.now(UTC) - timedelta(seconds=5)
+        blobs.put("folder/name", b"four")
+        (found,) = blobs.scan("folder")
+        assert (found.key, found.size) == ("folder/name", 4)
+        assert before <= found.modified <= datetime.now(UTC) + timedelta(seconds=5)
 
     def test_what_is_missing_is_named(self, blobs: Blobs) -> None:
         with pytest.raises(BlobNotFound, match="no/such"):

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from actors.blobs import ObstoreBlobs, open_blobs
+from actors.blobs import open_blobs
 from actors.ledger import Ledger
+from actors.obstore_blobs import ObstoreBlobs
 from actors.progress import Progress
 from campaigns.conditions import Condition, Context, Perturbation
 from campaigns.plan import Block, PlannedCondition

@@ -12,7 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from actors.blobs import Blobs, open_blobs
-from actors.errors import UnsupportedURL
+from actors.epoch import Epoch
+from actors.errors import CorruptBlob, Fenced, UnsupportedURL
+from actors.history import History
 from screening.errors import ResultsError
 from screening.hits import COLUMNS, hit_table
 from screening.publication import (
@@ -62,7 +64,7 @@ def publication(hits: pl.DataFrame, run_id: str = "a" * 64, **changes: Any) -> P
 
 
 def test_the_manifest_lists_the_digest_of_every_file(blobs: Blobs, hits: pl.DataFrame) -> None:
-    manifest = publish(blobs, publication(hits))
+    manifest = publish(Epoch.begin(History(blobs)), publication(hits))
     assert set(manifest["files"]) == {"hits.parquet", "hits.csv", "effects.h5ad", "campaign.yaml", "plan.json"}
     for name, told in manifest["files"].items():
         data = blobs.get(name)
@@ -72,32 +74,71 @@ def test_the_manifest_lists_the_digest_of_every_file(blobs: Blobs, hits: pl.Data
     assert {"torch", "ray", "lingshu-screen"} <= set(manifest["versions"])
 
 
-def test_the_manifest_is_written_last(blobs: Blobs, hits: pl.DataFrame) -> None:
-    class Watched:
-        written: list[str] = []  # noqa: RUF012 -- one instance
-
-        def put(self, key: str, data: bytes) -> None:
-            self.written.append(key)
-            blobs.put(key, data)
-
-    watched = Watched()
-    publish(watched, publication(hits))  # type: ignore[arg-type]
-    assert watched.written[-2:] == ["runs/aaaaaaaaaaaaaaaa/manifest.json", "manifest.json"]
-
-
 def test_each_run_keeps_its_record(blobs: Blobs, hits: pl.DataFrame) -> None:
-    publish(blobs, publication(hits))
-    publish(blobs, publication(hits.head(1), run_id="b" * 64, campaign="kind: other\n"))
-    assert blobs.get("runs/aaaaaaaaaaaaaaaa/campaign.yaml") == b"kind: screen\n"
-    assert blobs.get("runs/bbbbbbbbbbbbbbbb/campaign.yaml") == blobs.get("campaign.yaml") == b"kind: other\n"
-    first = pl.read_parquet(io.BytesIO(blobs.get("runs/aaaaaaaaaaaaaaaa/hits.parquet")))
-    assert first.equals(hits, null_equal=True)
+    publish(Epoch.begin(History(blobs)), publication(hits))
+    publish(Epoch.begin(History(blobs)), publication(hits.head(1), run_id="b" * 64, campaign="kind: other\n"))
+    second, first = History(blobs).chain()
+    assert (first.run, second.run) == ("a" * 64, "b" * 64)
+    assert blobs.get(first.files["campaign.yaml"].key) == b"kind: screen\n"
+    assert blobs.get(second.files["campaign.yaml"].key) == blobs.get("campaign.yaml") == b"kind: other\n"
+    assert pl.read_parquet(io.BytesIO(blobs.get(first.files["hits.parquet"].key))).equals(hits, null_equal=True)
     assert read_hits(blobs).height == 1
-    assert json.loads(blobs.get("runs/aaaaaaaaaaaaaaaa/manifest.json"))["run_id"] == "a" * 64
+    assert json.loads(blobs.get(first.files["manifest.json"].key))["run_id"] == "a" * 64
+
+
+def test_a_run_that_was_taken_over_publishes_nothing(blobs: Blobs, hits: pl.DataFrame) -> None:
+    zombie = Epoch.begin(History(blobs), "the first, process 1")
+    publish(Epoch.begin(History(blobs), "the second, process 2"), publication(hits))
+    before = dict(blobs.list())
+    with pytest.raises(Fenced, match=r"another run \(the second, process 2\) has taken over"):
+        publish(zombie, publication(hits.head(1)))
+    assert dict(blobs.list()) == before
+    assert read_hits(blobs).height == 4
+
+
+def test_readers_follow_the_head_and_not_the_copies(blobs: Blobs, hits: pl.DataFrame) -> None:
+    publish(Epoch.begin(History(blobs)), publication(hits))
+    blobs.put("hits.parquet", hits_to_parquet(hits.head(2)))  # as by a publisher that was cut short
+    assert read_hits(blobs).height == 4
+
+
+def test_a_damaged_version_is_not_believed(blobs: Blobs, hits: pl.DataFrame) -> None:
+    publish(Epoch.begin(History(blobs)), publication(hits))
+    manifest = History(blobs).published()
+    assert manifest is not None
+    blobs.put(manifest.files["hits.parquet"].key, hits_to_parquet(hits.head(2)))
+    with pytest.raises(CorruptBlob, match=r"hits.parquet is not what was published; run the campaign again"):
+        read_hits(blobs)
+    publish(Epoch.begin(History(blobs)), publication(hits.head(3)))
+    assert read_hits(blobs).height == 3
+
+
+def test_a_version_that_was_collected_while_it_was_looked_up(blobs: Blobs, hits: pl.DataFrame) -> None:
+    publish(Epoch.begin(History(blobs)), publication(hits))
+
+    class Slow:
+        """Gives the manifest, and by the time the table is asked for another version stands."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(blobs, name)
+
+        def get(self, key: str) -> bytes:
+            manifest = next(History(blobs).chain())
+            if key == manifest.files["hits.parquet"].key and manifest.number == 1:
+                publish(Epoch.begin(History(blobs)), publication(hits.head(1)))
+                blobs.delete(key)
+            return blobs.get(key)
+
+    assert read_hits(Slow()).height == 1  # type: ignore[arg-type]
+
+
+def test_a_copy_of_the_files_alone_is_read(blobs: Blobs, hits: pl.DataFrame) -> None:
+    blobs.put("hits.parquet", hits_to_parquet(hits.head(3)))
+    assert read_hits(blobs).height == 3
 
 
 def test_without_a_single_effect_there_is_no_file_of_them(blobs: Blobs, hits: pl.DataFrame) -> None:
-    assert "effects.h5ad" not in publish(blobs, publication(hits, effects=None))["files"]
+    assert "effects.h5ad" not in publish(Epoch.begin(History(blobs)), publication(hits, effects=None))["files"]
     assert not blobs.exists("effects.h5ad")
 
 

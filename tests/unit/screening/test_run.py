@@ -11,14 +11,21 @@ import polars as pl
 import pytest
 
 from actors.blobs import open_blobs
-from actors.errors import StoreError
+from actors.epoch import Epoch
+from actors.errors import Fenced, StoreError
+from actors.history import History
 from actors.ledger import Ledger
+from actors.manifest import read_commit_lines
+from campaigns.errors import SpecError
 from screening.campaign import PlannedCampaign, load_campaign, plan_campaign
 from screening.publication import ledger_url
 from screening.run import STAGES, RunResult, missing_tasks, open_output, run_campaign
 
 WriteScreen = Callable[..., Path]
-FEW = {"contexts": {"cell_type": "type_1"}, "perturbations": {"genetic": ["REG04", "REG05"], "drug": ["DRUG01"]}}
+FEW: dict[str, Any] = {
+    "contexts": {"cell_type": "type_1"},
+    "perturbations": {"genetic": ["REG04", "REG05"], "drug": ["DRUG01"]},
+}
 
 
 def effects_of(folder: Path) -> anndata.AnnData:
@@ -79,7 +86,7 @@ def test_runs_with_another_seed_or_model_never_mix(
     for one, shared in zip(apart, together, strict=True):
         assert (shared.computed, shared.reused, shared.run_id) == (10, 0, one.run_id)
         assert shared.hits.equals(one.hits, null_equal=True)
-        record = tmp_path / "screen" / "runs" / shared.run_id[:16] / "hits.parquet"
+        (record,) = (tmp_path / "screen" / "runs" / shared.run_id[:16]).glob("*/hits.parquet")
         assert pl.read_parquet(record).equals(one.hits, null_equal=True)
     assert pl.read_parquet(tmp_path / "screen" / "hits.parquet").equals(apart[2].hits, null_equal=True)
     np.testing.assert_array_equal(effects_of(tmp_path / "screen").X, effects_of(tmp_path / "2").X)
@@ -214,3 +221,99 @@ def test_a_run_with_the_published_prior_and_sampler(write_screen: WriteScreen, l
     assert found["run_id"][0] != plain["run_id"][0]
     shared = {name: set(found[name]) for name in ("estimator", "steps", "schedule", "guidance")}
     assert shared == {"estimator": {"sampled"}, "steps": {3}, "schedule": {"cosine"}, "guidance": {2.0}}
+
+
+def test_campaigns_with_a_cache_share_what_they_have_in_common(
+    write_screen: WriteScreen, listener: Any, tmp_path: Path
+) -> None:
+    """Other outputs, names, objectives, and more contexts, perturbations or shards: only what is new is computed."""
+
+    def screen(name: str, **changes: Any) -> tuple[int, int]:
+        content = {**FEW, "output": str(tmp_path / name), "cache": str(tmp_path / "cache"), **changes}
+        result = run_campaign(write_screen(**content), listener)
+        assert result.cache == str(tmp_path / "cache")
+        return result.computed, result.reused
+
+    more_drugs = {**FEW["perturbations"], "drug": ["DRUG01", "DRUG02"]}
+    assert screen("first") == (10, 0)
+    assert screen("same") == (0, 10)
+    assert screen("drugs", perturbations=more_drugs) == (4, 10)
+    assert screen("contexts", contexts={"cell_type": ["type_1", "type_2"]}) == (10, 10)
+    assert screen("shards", estimator={"shards": 24, "depth_strata": 4, "steps": 3}) == (5, 10)
+    assert screen("markers", objective={"kind": "markers", "genes": {"REG01": "up"}}) == (0, 10)
+    assert screen("seed", seed=1) == (10, 0)
+    alone = {**FEW, "perturbations": more_drugs, "output": str(tmp_path / "alone")}
+    shared = pl.read_parquet(tmp_path / "drugs" / "hits.parquet")
+    assert shared.equals(run_campaign(write_screen(**alone), listener).hits, null_equal=True)
+    assert not (tmp_path / "drugs" / "ledger" / "commits").exists()
+
+
+def test_a_run_that_was_taken_over_stops_and_publishes_nothing(
+    write_screen: WriteScreen, listener: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from screening import run
+
+    monkeypatch.setattr(run, "FENCE_SECONDS", 0.0)
+    path = write_screen(**FEW)
+    blobs = open_blobs(str(tmp_path / "screen"))
+
+    class TakenOver:
+        """Hears that the run has begun to compute, and begins another."""
+
+        def stage(self, name: str, detail: str) -> None:
+            if name == "predict":
+                Epoch.begin(History(blobs), "another run")
+
+        def progress(self, progress: Any) -> None:
+            pass
+
+    with pytest.raises(Fenced, match=r"another run \(another run\) has taken over \(epoch 2"):
+        run_campaign(path, TakenOver())
+    assert not (tmp_path / "screen" / "hits.parquet").exists()
+    there = len(Ledger(open_blobs(ledger_url(str(tmp_path / "screen")))).committed())
+    assert there > 0  # what it had computed until then counts
+    again = run_campaign(path, listener)
+    assert (again.computed, again.reused) == (10 - there, there)
+
+
+def test_the_same_results_again_make_no_new_version(write_screen: WriteScreen, listener: Any, tmp_path: Path) -> None:
+    for _ in range(3):
+        run_campaign(write_screen(**FEW), listener)
+    (version,) = History(open_blobs(str(tmp_path / "screen"))).chain()
+    assert (version.number, version.results, version.facts) == (1, 10, {"name": "tiny"})
+    listed = read_commit_lines(History(open_blobs(str(tmp_path / "screen"))).read(version.commits))
+    assert set(listed) == Ledger(open_blobs(ledger_url(str(tmp_path / "screen")))).committed()
+
+
+@pytest.mark.parametrize("cache", ["model", "screen"])
+def test_a_cache_has_a_folder_of_its_own(write_screen: WriteScreen, tiny: Path, tmp_path: Path, cache: str) -> None:
+    place = tiny / "model" if cache == "model" else tmp_path / "screen"
+    with pytest.raises(SpecError, match="cache: is the folder of the results or of a model"):
+        load_campaign(write_screen(**FEW, cache=str(place)))
+
+
+def test_a_bad_condition_stands_alone(
+    write_screen: WriteScreen, listener: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One lease holds all blocks; those of one condition fail, each three times, and no other is lost or repeated."""
+    from screening import worker
+
+    ran: list[str] = []
+    run_block = worker.ShardWorker.run
+
+    def run(self: worker.ShardWorker, payload: bytes) -> bytes:
+        perturbation = json.loads(payload)["perturbation"]
+        ran.append(perturbation[0]["name"] if perturbation else "control")
+        if ran[-1] == "REG05":
+            raise ValueError("REG05 is more than this model can bear")
+        return run_block(self, payload)
+
+    monkeypatch.setattr(worker.ShardWorker, "run", run)
+    result = run_campaign(write_screen(**FEW), listener)
+    assert (result.computed, result.failed) == (8, 1)
+    (row,) = result.hits.filter(pl.col("status") == "failed").iter_rows(named=True)
+    assert row["perturbation"] == "REG05"
+    assert "REG05 is more than this model can bear" in row["reason"]
+    assert ran.count("REG05") == 2 * 3
+    assert len(ran) == 8 + 2 * 3
+    assert len(Ledger(open_blobs(ledger_url(str(tmp_path / "screen")))).committed()) == 8

@@ -1,0 +1,175 @@
+"""`Blobs` over an obstore backend that has compare-and-swap of its own: S3 (`If-Match` with an ETag) and memory."""
+
+import re
+from collections.abc import Iterator
+from typing import Any, NoReturn
+
+import obstore
+from obstore.exceptions import (
+    AlreadyExistsError,
+    BaseError,
+    PermissionDeniedError,
+    PreconditionError,
+    UnauthenticatedError,
+)
+
+from actors.blob_info import BlobInfo, Versioned
+from actors.blob_keys import check_key
+from actors.errors import (
+    BlobChanged,
+    BlobExists,
+    BlobNotFound,
+    StoreError,
+    StoreRefused,
+    StoreUnavailable,
+)
+
+KEYS_PER_PAGE = 1000
+_REFUSALS = {"AccessDenied", "InvalidAccessKeyId", "NoSuchBucket", "SignatureDoesNotMatch"}
+
+
+class ObstoreBlobs:
+    """`Blobs` over any obstore backend, below a prefix of it."""
+
+    def __init__(self, store: Any, url: str, prefix: str = "") -> None:
+        self._store = store
+        self._prefix = f"{prefix}/" if prefix else ""
+        self._url = url
+
+    @property
+    def url(self) -> str:
+        """Where the objects lie, absolute and without credentials."""
+        return self._url
+
+    def get(self, key: str) -> bytes:
+        """Return the object's bytes, or raise `BlobNotFound`."""
+        try:
+            return bytes(obstore.get(self._store, self._path(key)).bytes())
+        except (BaseError, OSError) as error:
+            self._fail("read", key, error)
+
+    def load(self, key: str) -> Versioned:
+        """Return the object's bytes with the version to name in `swap`, or raise `BlobNotFound`."""
+        try:
+            found = obstore.get(self._store, self._path(key))
+            return Versioned(bytes(found.bytes()), _tag(found.meta["e_tag"], self._url))
+        except (BaseError, OSError) as error:
+            self._fail("read", key, error)
+
+    def put(self, key: str, data: bytes) -> None:
+        """Store the bytes whole or not at all, over whatever was there."""
+        try:
+            obstore.put(self._store, self._path(key), data)
+        except (BaseError, OSError) as error:
+            self._fail("write", key, error)
+
+    def create(self, key: str, data: bytes) -> None:
+        """Store the bytes where nothing is stored yet, or raise `BlobExists`."""
+        try:
+            obstore.put(self._store, self._path(key), data, mode="create", use_multipart=False)
+        except (BaseError, OSError) as error:
+            self._fail("create", key, error)
+
+    def swap(self, key: str, data: bytes, version: str | None) -> str:
+        """Store the bytes where still this version is stored, or raise `BlobChanged`; returns the new version."""
+        mode = "create" if version is None else {"e_tag": version}
+        try:
+            answer = obstore.put(self._store, self._path(key), data, mode=mode, use_multipart=False)
+            return _tag(answer["e_tag"], self._url)
+        except (AlreadyExistsError, PreconditionError, FileNotFoundError):
+            # A bucket that is missing is told by whatever reads next; S3 answers a missing key with 404 or 412.
+            raise BlobChanged(f"cannot swap '{key}' in {self._url}: it is another version by now") from None
+        except (BaseError, OSError) as error:
+            self._fail("swap", key, error)
+
+    def copy(self, source: str, target: str) -> None:
+        """Store one object's bytes under another key too, over whatever was there, or raise `BlobNotFound`."""
+        try:
+            obstore.copy(self._store, self._path(source), self._path(target))
+        except (BaseError, OSError) as error:
+            self._fail("copy", source, error)
+
+    def exists(self, key: str) -> bool:
+        """Tell whether an object is stored under exactly this key."""
+        try:
+            obstore.head(self._store, self._path(key))
+        except FileNotFoundError:
+            return False
+        except (BaseError, OSError) as error:
+            self._fail("look up", key, error)
+        return True
+
+    def delete(self, key: str) -> None:
+        """Remove the object; removing nothing is no error."""
+        try:
+            obstore.delete(self._store, self._path(key))
+        except FileNotFoundError:
+            return
+        except (BaseError, OSError) as error:
+            self._fail("delete", key, error)
+
+    def scan(self, prefix: str = "") -> Iterator[BlobInfo]:
+        """Yield every object below the folder `prefix`, in no order."""
+        folder = self._path(prefix) if prefix else self._prefix
+        try:
+            for page in obstore.list(self._store, folder, chunk_size=KEYS_PER_PAGE):
+                for entry in page:
+                    yield BlobInfo(entry["path"].removeprefix(self._prefix), entry["size"], entry["last_modified"])
+        except (BaseError, OSError) as error:
+            self._fail("list", prefix, error)
+
+    def list(self, prefix: str = "") -> Iterator[tuple[str, int]]:
+        """Yield key and size in bytes of every object below the folder `prefix`, in no order."""
+        return ((found.key, found.size) for found in self.scan(prefix))
+
+    def _path(self, key: str) -> str:
+        check_key(key)
+        return self._prefix + key
+
+    def _fail(self, verb: str, key: str, error: Exception) -> NoReturn:
+        # `from None`: obstore repeats whole requests and answers, access key ids among them.
+        raise _translated(error, f"cannot {verb} '{key}' in {self._url}") from None
+
+
+def first_line(error: Exception) -> str:
+    """Shorten what obstore says to its last clause: the rest repeats URLs and request dumps."""
+    line = (str(error).splitlines() or [type(error).__name__])[0]
+    return re.sub(r"https?://\S+", "the endpoint", line)[:300]
+
+
+def _tag(tag: str | None, url: str) -> str:
+    if not tag:
+        raise StoreUnavailable(f"{url} gives no ETag with what it stores, so nothing can be swapped there")
+    return tag
+
+
+def _translated(error: Exception, what: str) -> StoreError:
+    text = str(error)
+    found = re.search(r"<Code>(\w+)</Code>", text)
+    code = found.group(1) if found else ""
+    if isinstance(error, AlreadyExistsError):
+        return BlobExists(f"{what}: it is there already")
+    if code in _REFUSALS or isinstance(error, PermissionDeniedError | UnauthenticatedError | PermissionError):
+        return StoreRefused(f"{what}: {_refusal(code)}")
+    if isinstance(error, FileNotFoundError):
+        return BlobNotFound(f"{what}: nothing is stored under this key")
+    if "169.254." in text:
+        return StoreRefused(
+            f"{what}: no credentials found. Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or use a machine role"
+        )
+    return StoreUnavailable(f"{what}: {first_line(error)}{_endpoint_hint(text)}")
+
+
+def _refusal(code: str) -> str:
+    if code == "NoSuchBucket":
+        return "the bucket does not exist (NoSuchBucket). Make it, or correct the URL or AWS_ENDPOINT_URL"
+    return (
+        f"access denied{f' ({code})' if code else ''}. Check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and what "
+        "they may do here; for a folder, its owner and mode"
+    )
+
+
+def _endpoint_hint(text: str) -> str:
+    if "error sending request" not in text:
+        return ""
+    return ". Is the endpoint right (AWS_ENDPOINT_URL), up, and reachable from here?"
