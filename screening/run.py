@@ -7,7 +7,8 @@ over it that can be replayed at any time, and gives the same tables whatever hap
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -18,6 +19,7 @@ import polars as pl
 from actors.blobs import Blobs, open_blobs, probe_conditional_writes
 from actors.cluster import ray_session
 from actors.in_process_pool import InProcessPool
+from actors.lazy_tasks import LazyTasks
 from actors.ledger import Ledger
 from actors.planner import Planner, PlannerSettings
 from actors.pool import Pool
@@ -129,10 +131,15 @@ def open_output(url: str) -> tuple[Blobs, Ledger]:
     return open_blobs(url), Ledger(commits)
 
 
-def missing_tasks(planned: PlannedCampaign, ledger: Ledger) -> list[Task]:
-    """Return the blocks of the plan that nobody has committed yet, as tasks."""
-    committed = ledger.committed()
-    return [Task(b.id, planned.plan.payload(b)) for b in planned.plan.blocks if b.id not in committed]
+def missing_tasks(planned: PlannedCampaign, ledger: Ledger) -> Sequence[Task]:
+    """Return the blocks of the plan that nobody has committed yet, as tasks; payloads are made one by one."""
+    plan, committed = planned.plan, ledger.committed()
+    places = array("L", (place for place, block in enumerate(plan.blocks) if block.id not in committed))
+    return LazyTasks(
+        len(places),
+        lambda number: plan.blocks[places[number]].id,
+        lambda number: plan.payload(plan.blocks[places[number]]),
+    )
 
 
 def open_cluster(compute: ComputeSpec | EvaluationComputeSpec, resources: ExitStack) -> str:
@@ -152,7 +159,8 @@ def open_pool(
         pool: Pool = InProcessPool(worker, ledger_url(output))
     else:
         shape = ReplicaShape(num_cpus=compute.threads, num_gpus=compute.gpus_per_replica, threads=compute.threads)
-        pool = RayPool(compute.replicas, worker, ledger_url(output), shape)
+        elastic = isinstance(compute, ComputeSpec) and compute.elastic
+        pool = RayPool(compute.replicas, worker, ledger_url(output), shape, elastic=elastic)
     resources.callback(pool.close)
     return pool
 
@@ -169,7 +177,7 @@ def worker_spec(campaign: Campaign) -> WorkerSpec:
 
 
 def predict(
-    campaign: Campaign, ledger: Ledger, tasks: list[Task], listener: RunListener, resources: ExitStack
+    campaign: Campaign, ledger: Ledger, tasks: Sequence[Task], listener: RunListener, resources: ExitStack
 ) -> Mapping[str, str]:
     """Compute the tasks; replicas commit each block themselves. Returns the reasons of those set aside."""
     spec = campaign.spec
@@ -180,7 +188,8 @@ def predict(
 
 def confirm(planned: PlannedCampaign, ledger: Ledger) -> frozenset[str]:
     """Read back from the store which blocks of the plan are committed."""
-    return ledger.committed() & {block.id for block in planned.plan.blocks}
+    committed = ledger.committed()
+    return frozenset(block.id for block in planned.plan.blocks if block.id in committed)
 
 
 def score(planned: PlannedCampaign, folded: Iterator[Folded]) -> tuple[pl.DataFrame, EffectMatrix]:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from actors.blobs import open_blobs
 from actors.errors import TooManyFailures
 from actors.ledger import Ledger
-from actors.planner import Planner, PlannerSettings
+from actors.planner import Planner, PlannerSettings, _parts
 from actors.progress import Progress
 from actors.rehearsal import rehearsed
 from actors.tasks import Lease, LeaseReport, Outcome, Task
@@ -40,6 +40,10 @@ class ScriptedPool:
 
     def poll(self, timeout_seconds: float) -> Sequence[LeaseReport]:
         return [self.fate(self._queue.pop(0))]
+
+    def _take(self) -> list[Lease]:
+        taken, self._queue = self._queue, []
+        return taken
 
     def replace(self, replica: str, reason: str) -> None:
         self.replaced.append(replica)
@@ -168,6 +172,75 @@ def test_an_interrupt_closes_the_pool() -> None:
     with pytest.raises(KeyboardInterrupt):
         Planner(pool, fresh_ledger()).run(tasks_of(3))
     assert pool.closed
+
+
+class CrawlingPool(ScriptedPool):
+    """Three replicas, of which the first keeps what it was given first until the test lets go of it."""
+
+    def __init__(self, fate: Fate) -> None:
+        super().__init__(fate, replicas=3)
+        self.kept: list[Lease] = []
+        self.let_go = False
+
+    def idle(self) -> int:
+        return 2 if not self._queue else 0
+
+    def poll(self, timeout_seconds: float) -> Sequence[LeaseReport]:
+        if not self.kept:
+            self.kept.append(self._queue.pop(0))
+        if self._queue:
+            return [self.fate(self._queue.pop(0))]
+        return [self.fate(self.kept[0])] if self.let_go else []
+
+
+LATE_AT_ONCE = PlannerSettings(lease_seconds=5, late_seconds=0.0, late_factor=0.0)
+
+
+def test_a_late_lease_gets_a_second_one_and_the_first_commit_ends_the_run() -> None:
+    pool = CrawlingPool(finished)
+    summary = Planner(pool, fresh_ledger(), LATE_AT_ONCE).run(tasks_of(10))
+    assert (summary.committed, summary.second_leases, summary.lost_leases) == (10, 1, 0)
+    assert pool.leases[-1].second
+    assert pool.leases[-1].tasks == pool.kept[0].tasks
+
+
+def test_a_late_lease_is_spread_over_the_replicas_that_are_idle() -> None:
+    parts = list(_parts(tasks_of(5), 2))
+    assert [len(part) for part in parts] == [3, 2]
+    assert [task for part in parts for task in part] == tasks_of(5)
+    assert list(_parts([], 3)) == []
+    assert [len(part) for part in _parts(tasks_of(2), 5)] == [1, 1]
+
+
+def test_no_second_lease_before_a_task_has_been_timed() -> None:
+    pool = CrawlingPool(finished)
+    pool.let_go = True
+    summary = Planner(pool, fresh_ledger(), LATE_AT_ONCE).run(tasks_of(1))
+    assert (summary.committed, summary.second_leases) == (1, 0)
+
+
+def test_what_the_slow_one_says_later_is_no_news() -> None:
+    pool = CrawlingPool(finished)
+    planner = Planner(pool, fresh_ledger(), LATE_AT_ONCE)
+    assert planner.run(tasks_of(10)).committed == 10
+    pool.let_go = True
+    others = [rehearsed(f"other {number}") for number in range(3)]
+    late_report = pool.fate(pool.kept[0])
+    pool.poll = lambda timeout_seconds: [late_report, *map(finished, pool._take())]  # type: ignore[method-assign]
+    assert planner.run(others).committed == 3
+
+
+def test_a_task_that_fails_in_both_of_its_leases_is_tried_again_once_both_are_back() -> None:
+    def fail_the_first(lease: Lease) -> LeaseReport:
+        return failed(lease) if lease.tasks[0] == first and lease.attempt == 1 else finished(lease)
+
+    first = tasks_of(1)[0]
+    pool = CrawlingPool(fail_the_first)
+    planner = Planner(pool, fresh_ledger(), LATE_AT_ONCE, lambda seen: setattr(pool, "let_go", seen.leases == 1))
+    summary = planner.run(tasks_of(4))
+    tried = [(lease.attempt, lease.second) for lease in pool.leases if first in lease.tasks]
+    assert (summary.committed, summary.failed) == (4, {})
+    assert tried == [(1, False), (1, True), (3, False)]
 
 
 @given(fates=st.lists(st.sampled_from(["finished", "failed", "lost", "returned", "cut short"]), max_size=60))
