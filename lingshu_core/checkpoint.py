@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
@@ -50,6 +51,7 @@ PRIORS = "priors.json"
 MODEL_CARD, MODEL_CARD_TEXT = "model_card.json", "model_card.md"
 CELL_MODEL, BASELINE = "lingshu-cell", "baseline"
 """What a checkpoint holds, the entry ``model`` of its card."""
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _FILES = (WEIGHTS, CONTROLS, VOCABULARY, CARD)
 _LIBRARIES = ("torch", "numpy", "safetensors", "anndata")
 
@@ -200,7 +202,7 @@ def fetch_checkpoint(folder: str, target: Path) -> str:
     """
     manifest = _read(folder, MANIFEST)
     digest, files = _read_manifest(folder)
-    odd = [name for name in files if Path(name).name != name or name == MANIFEST]
+    odd = [name for name in files if not _PLAIN_NAME.fullmatch(name) or name == MANIFEST or "sha256" not in files[name]]
     if odd or _sha256(manifest) != digest:
         listed = ", ".join(map(repr, odd)) or "other files by now"
         raise CheckpointError(f"{folder}: {MANIFEST} lists {listed}; fetch the checkpoint again")
