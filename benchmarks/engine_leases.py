@@ -1,4 +1,4 @@
-"""A hundred thousand leases through the planner, with replicas that are only arithmetic: rate and memory of the planner.
+"""A hundred thousand leases through the planner, with replicas that are only arithmetic: its rate and its memory.
 
 The pool keeps a clock of its own, which jumps to the next end of a lease, so that days of work pass in seconds. Tasks
 take 3 to 15 seconds of that clock, leases 30: four tasks or so. One lease in a thousand is lost, one task in two
@@ -42,12 +42,15 @@ class ArithmeticPool:
         self._ends: list[tuple[float, int]] = []
 
     def free_slots(self) -> int:
+        """How many leases fit."""
         return self._free
 
     def idle(self) -> int:
+        """How many replicas have nothing to do."""
         return len(self._with[0])
 
     def submit(self, lease: Lease) -> None:
+        """Queue a lease where the queue is shortest."""
         length = next(length for length, numbers in enumerate(self._with) if numbers)
         number = self._with[length].pop()
         self._with[length + 1].add(number)
@@ -58,6 +61,7 @@ class ArithmeticPool:
             heapq.heappush(self._ends, (self.now + seconds_of(lease), number))
 
     def poll(self, timeout_seconds: float) -> Sequence[LeaseReport]:
+        """Jump to the next end of a lease, and report it."""
         self.now, number = heapq.heappop(self._ends)
         lease = self._queues[number].popleft()
         self.waited += seconds_of(lease)
