@@ -196,13 +196,15 @@ def score(planned: PlannedCampaign, folded: Iterator[Folded]) -> tuple[pl.DataFr
     """Score and rank every condition; keep the per-gene effects that are to be exported."""
     vocabulary = planned.campaign.model.vocabulary
     effects = EffectMatrix(vocabulary.genes)
-    rows = []
-    for condition in folded:
-        scored = _scored(planned, condition)
-        rows.append(scored.row)
-        effects.add(scored)
+
+    def rows() -> Iterator[dict[str, Any]]:
+        for condition in folded:
+            scored = _scored(planned, condition)
+            effects.add(scored)
+            yield scored.row
+
     readout = next(iter(planned.readouts.values()))
-    return hit_table(rows, extra_columns(vocabulary.factors, readout.marker_genes)), effects
+    return hit_table(rows(), extra_columns(vocabulary.factors, readout.marker_genes)), effects
 
 
 def _scored(planned: PlannedCampaign, folded: Folded) -> Scored:
@@ -219,11 +221,9 @@ def _scored(planned: PlannedCampaign, folded: Folded) -> Scored:
 
 def publish_run(planned: PlannedCampaign, blobs: Blobs, hits: pl.DataFrame, effects: EffectMatrix) -> dict[str, Any]:
     """Write the results of a run and return its manifest."""
-    rows = {_row_key(row): row for row in hits.iter_rows(named=True)}
-    labels = {p.key: (p.condition.perturbation.label, p.condition.context.label) for p in planned.plan.conditions}
     used = np.any([readout.used for readout in planned.readouts.values()], axis=0)
     kept = effects.keys
-    table = effects.to_anndata({key: rows[labels[key]] for key in kept}, used)
+    table = effects.to_anndata(_rows_of(kept, planned, hits), used)
     return publish(
         blobs,
         Publication(
@@ -256,5 +256,14 @@ def _members(planned: PlannedCampaign) -> dict[str, Any]:
     return {"members": members} if members else {}
 
 
-def _row_key(row: Mapping[str, Any]) -> tuple[str, str]:
-    return row["perturbation"], row["context"]
+def _rows_of(keys: Sequence[str], planned: PlannedCampaign, hits: pl.DataFrame) -> dict[str, dict[str, Any]]:
+    """Pick the rows of some conditions out of the table, which may have a million."""
+    wanted = set(keys)
+    labels = {
+        (p.condition.perturbation.label, p.condition.context.label): p.key
+        for p in planned.plan.conditions
+        if p.key in wanted
+    }
+    names = hits.select("perturbation", "context").iter_rows()
+    places = [place for place, label in enumerate(names) if label in labels]
+    return {labels[row["perturbation"], row["context"]]: row for row in hits[places].iter_rows(named=True)}

@@ -103,6 +103,21 @@ def test_a_task_that_hangs_meets_its_deadline(ray_cluster: RaySession, spec: Wor
     assert time.monotonic() - started < 30
 
 
+def test_a_replica_that_hangs_at_the_end_holds_nobody_up(
+    ray_cluster: RaySession, spec: WorkerSpec, tmp_path: Path
+) -> None:
+    """Its tasks are run by the replica that is idle, long before the deadline."""
+    tasks = [*(rehearsed(str(number), seconds=0.05) for number in range(20)), rehearsed("x", fault="hang", times=1)]
+    ledger = Ledger(open_blobs(str(tmp_path / "store")))
+    settings = PlannerSettings(lease_seconds=0.5, deadline_seconds=600, late_seconds=2.0)
+    started = time.monotonic()
+    with RayPool(2, spec, str(tmp_path / "store")) as pool:
+        summary = Planner(pool, ledger, settings).run(tasks)
+    assert (summary.complete, summary.lost_leases, summary.second_leases >= 1) == (True, 0, True)
+    assert ledger.committed() == {task.id for task in tasks}
+    assert time.monotonic() - started < 60
+
+
 def test_threads_and_devices_are_set_before_the_worker_opens(ray_cluster: RaySession, tmp_path: Path) -> None:
     names = [*THREAD_VARIABLES, "CUDA_VISIBLE_DEVICES"]
     tasks = [Task(f"{number:08x}", name.encode()) for number, name in enumerate(names)]
