@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
+from io import BytesIO
 from typing import Any
 
 from campaigns.conditions import FEATURES_ONLY, IN_VOCABULARY, Condition, Context, Perturbation, Support
@@ -289,6 +290,32 @@ class Plan:
     def as_json(self) -> dict[str, Any]:
         """Give the content of ``plan.json``."""
         return {
+            **self._head_as_json(),
+            "conditions": list(_conditions_as_json(self.conditions)),
+            "blocks": list(_blocks_as_json(self.blocks)),
+        }
+
+    def to_json(self) -> bytes:
+        """Write ``plan.json``, a line for each condition and each block; never all of them as Python objects.
+
+        The million conditions of a large screen are half a gigabyte of text, and several as dictionaries.
+        """
+        text = BytesIO()
+        text.write(canonical_json(self._head_as_json())[:-1])
+        for name, entries in (
+            ("conditions", _conditions_as_json(self.conditions)),
+            ("blocks", _blocks_as_json(self.blocks)),
+        ):
+            separator = b',\n"' + name.encode() + b'":[\n'
+            for entry in entries:
+                text.write(separator + canonical_json(entry))
+                separator = b",\n"
+            text.write(b"]" if separator == b",\n" else separator + b"]")
+        text.write(b"}\n")
+        return text.getvalue()
+
+    def _head_as_json(self) -> dict[str, Any]:
+        return {
             "format": FORMAT,
             "run_id": self.run_id,
             "name": self.name,
@@ -302,11 +329,6 @@ class Plan:
             "objective": dict(self.objective),
             "control_sets": [
                 {"context": context.as_dict(), "digest": name} for context, name in self.control_sets.items()
-            ],
-            "conditions": list(_conditions_as_json(self.conditions)),
-            "blocks": [
-                {"id": b.id, "condition_key": b.condition_key, "first_shard": b.first_shard, "n_shards": b.n_shards}
-                for b in self.blocks
             ],
             "notices": list(self.notices),
             **self._members_as_json(),
@@ -492,6 +514,16 @@ def _conditions_as_json(conditions: Iterable[PlannedCondition]) -> Iterator[dict
             "perturbation": perturbations[perturbation],
         }
         yield entry | ({"member_keys": list(planned.member_keys)} if planned.member_keys else {})
+
+
+def _blocks_as_json(blocks: Iterable[Block]) -> Iterator[dict[str, Any]]:
+    for block in blocks:
+        yield {
+            "id": block.id,
+            "condition_key": block.condition_key,
+            "first_shard": block.first_shard,
+            "n_shards": block.n_shards,
+        }
 
 
 def _conditions_from_json(entries: Iterable[Mapping[str, Any]]) -> Iterator[PlannedCondition]:

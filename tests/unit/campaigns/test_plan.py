@@ -168,6 +168,15 @@ def test_a_block_is_named_by_the_digest_of_its_shards() -> None:
     )
 
 
+@given(SOME_TARGETS, SOME_DONORS)
+def test_a_plan_is_written_line_by_line(targets: list[str], donors: list[str]) -> None:
+    plan = plan_of(targets, donors)
+    text = plan.to_json()
+    assert json.loads(text) == plan.as_json()
+    assert text.count(b"\n") == len(plan.conditions) + len(plan.blocks) + 3
+    assert Plan.from_json(json.loads(text)) == plan
+
+
 def test_a_plan_as_json_shares_what_is_the_same() -> None:
     """A million conditions are as many references, not as many copies of their context."""
     first, second, *_ = plan_of(["G1"], ["D1"]).as_json()["conditions"]
