@@ -68,24 +68,31 @@ def plan_it(known: Vocabulary) -> Plan:
 
 def measure(perturbations: int, contexts: int) -> dict[str, Any]:
     before, known = resident(), vocabulary(perturbations, contexts)
-    started = time.monotonic()
+    started, cpu = time.monotonic(), time.process_time()
     plan = plan_it(known)
-    planned, after_plan = time.monotonic(), resident()
+    planned, cpu, after_plan = time.monotonic(), time.process_time() - cpu, resident()
     done = frozenset(block.id for place, block in enumerate(plan.blocks) if place % 2)
     looked = time.monotonic()
     ledger = cast(Ledger, SimpleNamespace(committed=lambda: done))
     missing = missing_tasks(cast(PlannedCampaign, SimpleNamespace(plan=plan)), ledger)
     found = time.monotonic()
     payloads = sum(len(task.payload) for task in missing)
+    made = time.monotonic()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    text = plan.to_json()
     return {
         "conditions": len(plan.conditions),
         "plan_seconds": planned - started,
+        "plan_cpu_seconds": cpu,
         "missing_seconds": found - looked,
-        "payload_seconds": time.monotonic() - found,
+        "payload_seconds": made - found,
         "payload_bytes": payloads / len(missing),
         "mb_before": before / 1e6,
         "mb_of_the_plan": (after_plan - before) / 1e6,
-        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6,
+        "peak_mb": peak / 1e6,
+        "plan_json_mb": len(text) / 1e6,
+        "plan_json_seconds": time.monotonic() - made,
+        "peak_mb_with_plan_json": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6,
     }
 
 
