@@ -1,9 +1,10 @@
 """The tasks that still have to run, and how often each has been tried."""
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Collection
+from itertools import islice
 
-from actors.errors import DuplicateTask
+from actors.lazy_tasks import LazyTasks, refuse_duplicates
 from actors.tasks import Task
 
 COOL_OFF_LEASES = 8
@@ -15,17 +16,31 @@ class Backlog:
     Fresh tasks share leases. A task that has failed runs alone, so that it takes nothing down with it, and only
     after some other leases (or when no fresh task is left): by then a passing trouble may be over, and a replica on
     which everything fails has been found out and replaced.
+
+    Fresh tasks are taken from where they come one lease at a time, so that those of `LazyTasks` cost no memory
+    before.
+
+    Raises
+    ------
+    DuplicateTask
+        An id occurs twice.
     """
 
-    def __init__(self, tasks: Iterable[Task]) -> None:
-        self._fresh = deque(tasks)
+    def __init__(self, tasks: Collection[Task]) -> None:
+        if not isinstance(tasks, LazyTasks):
+            refuse_duplicates(task.id for task in tasks)
+        self._coming, self._left = iter(tasks), len(tasks)
+        self._returned: deque[Task] = deque()
         self._again: deque[tuple[int, Task]] = deque()  # with the number of the lease from which on it may run
         self._leases = 0
         self._failures: dict[str, int] = {}
-        _refuse_duplicates(self._fresh)
 
     def __len__(self) -> int:
-        return len(self._fresh) + len(self._again)
+        return self._fresh + len(self._again)
+
+    @property
+    def _fresh(self) -> int:
+        return len(self._returned) + self._left
 
     def cut(self, at_most: int) -> tuple[tuple[Task, ...], int]:
         """Take the tasks of the next lease and say which attempt it is, from 1."""
@@ -33,15 +48,17 @@ class Backlog:
         if self._again and (not self._fresh or self._again[0][0] <= self._leases):
             _, task = self._again.popleft()
             return (task,), self._failures[task.id] + 1
-        count = min(at_most, len(self._fresh))
-        return tuple(self._fresh.popleft() for _ in range(count)), 1
+        returned = [self._returned.popleft() for _ in range(min(at_most, len(self._returned)))]
+        coming = list(islice(self._coming, min(at_most - len(returned), self._left)))
+        self._left -= len(coming)
+        return (*returned, *coming), 1
 
     def give_back(self, task: Task) -> None:
         """Queue a task that did not run, in front and with no attempt counted."""
         if task.id in self._failures:
             self._again.appendleft((self._leases, task))
         else:
-            self._fresh.appendleft(task)
+            self._returned.appendleft(task)
 
     def count_failure(self, task: Task) -> int:
         """Count a failed attempt and return how many there are now."""
@@ -52,10 +69,6 @@ class Backlog:
         """Queue a task that has failed, to run alone later."""
         self._again.append((self._leases + COOL_OFF_LEASES, task))
 
-
-def _refuse_duplicates(tasks: Iterable[Task]) -> None:
-    seen: set[str] = set()
-    for task in tasks:
-        if task.id in seen:
-            raise DuplicateTask(f"task {task.id} was handed over twice: each result is committed once")
-        seen.add(task.id)
+    def forget_failures(self, task_id: str) -> None:
+        """A task is settled: how often it failed is of no interest any more."""
+        self._failures.pop(task_id, None)

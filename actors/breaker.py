@@ -33,7 +33,7 @@ class Breaker:
 
     def is_suspect(self, replica: str) -> bool:
         """Whether the replica should be replaced."""
-        return len(self._failed_on[replica]) >= self._failures_per_replica
+        return len(self._failed_on.get(replica, ())) >= self._failures_per_replica
 
     def forget(self, replica: str) -> None:
         """The replica is gone."""

@@ -20,8 +20,9 @@ Auth = Literal["token", "disabled"]
 # Results go to the object store of the ledger, never through Ray's: the smallest that works is enough.
 OBJECT_STORE_BYTES = 128 * 2**20
 CONNECT_SECONDS = 5.0
-# Ray prints a paragraph on the user's terminal for every process that dies; the pool reports each death in a line.
-SILENCED_RAYLET_LINES = "worker died or was killed|workers were killed|actor is dead"
+# Ray prints a paragraph on the user's terminal for every process that dies, and a page for a raylet; the pool reports
+# each death in a line.
+SILENCED_RAYLET_LINES = "worker died or was killed|workers were killed|actor is dead|Raylet is terminated"
 
 
 @dataclass(frozen=True, slots=True)

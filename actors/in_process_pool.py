@@ -49,6 +49,10 @@ class InProcessPool:
         """How many leases the replica would take now."""
         return LEASES_PER_REPLICA * self.replicas - len(self._queue)
 
+    def idle(self) -> int:
+        """How many replicas have nothing to do: one or none."""
+        return 0 if self._queue else self.replicas
+
     def submit(self, lease: Lease) -> None:
         """Queue a lease; it runs when the pool is polled."""
         if self.free_slots() < 1:

@@ -1,17 +1,22 @@
 """Decides which tasks run next, what happens to those that failed, and when it is over.
 
 A step is: hand out leases while there are free slots, wait for reports, settle them, tell how far it is. The planner
-holds no state that the ledger does not hold too, so a planner that dies costs only the leases in flight.
+holds no state that the ledger does not hold too, so a planner that dies costs only the leases in flight. Of what is
+done it keeps numbers, not names: its memory does not grow with the work behind it.
+
+In the end, when nothing is left to hand out and replicas fall idle, leases that are late get a second one on those:
+a replica that hangs or crawls holds nobody up. Whichever commits a task first has won it.
 """
 
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from actors.backlog import Backlog
 from actors.breaker import Breaker
 from actors.errors import TooManyFailures
+from actors.in_flight import InFlight
 from actors.ledger import Ledger
 from actors.pace import Pace
 from actors.pool import LEASES_PER_REPLICA, Pool
@@ -35,6 +40,10 @@ class PlannerSettings:
         After how many different tasks failed on it in a row a replica is replaced.
     failures_in_a_row
         After how many first attempts that failed, with no success anywhere in between, the run is given up.
+    late_seconds
+        How long a lease is out at least before it can count as late.
+    late_factor
+        A lease is late when it takes this many times what was expected.
     """
 
     lease_seconds: float = 30.0
@@ -42,15 +51,18 @@ class PlannerSettings:
     attempts: int = 3
     failures_per_replica: int = 3
     failures_in_a_row: int = 100
+    late_seconds: float = 30.0
+    late_factor: float = 3.0
 
 
 @dataclass
 class _Tally:
     total: int
-    committed: set[str] = field(default_factory=set)
-    duplicates: set[str] = field(default_factory=set)
+    committed: int = 0
+    duplicates: int = 0
     failed: dict[str, str] = field(default_factory=dict)
     lost_leases: int = 0
+    second_leases: int = 0
 
 
 class Planner:
@@ -78,8 +90,13 @@ class Planner:
         self._settings = settings or PlannerSettings()
         self._on_progress = on_progress
 
-    def run(self, tasks: Iterable[Task]) -> Summary:
+    def run(self, tasks: Collection[Task]) -> Summary:
         """Run the tasks, which should be the ones that the ledger lacks.
+
+        Parameters
+        ----------
+        tasks
+            `actors.lazy_tasks.LazyTasks` where there are many: they are taken a lease at a time.
 
         Raises
         ------
@@ -118,16 +135,18 @@ class _Run:
         self._tally = _Tally(total=len(backlog))
         self._pace = Pace(settings.lease_seconds, settings.deadline_seconds)
         self._breaker = Breaker(settings.failures_per_replica, settings.failures_in_a_row)
-        self._in_flight: set[str] = set()
+        self._in_flight = InFlight()
         self._started = time.monotonic()
 
     @property
     def unfinished(self) -> bool:
-        return bool(self._backlog or self._in_flight)
+        return bool(self._backlog or self._in_flight.open_tasks)
 
     def step(self) -> None:
         while self._backlog and self._pool.free_slots() > 0:
             self._hand_out()
+        if not self._backlog:
+            self._help_the_late()
         for report in self._pool.poll(timeout_seconds=1.0):
             self._settle(report)
         self._tell()
@@ -135,30 +154,55 @@ class _Run:
     def summary(self) -> Summary:
         tally = self._tally
         return Summary(
-            frozenset(tally.committed),
-            frozenset(tally.duplicates),
+            tally.committed,
+            tally.duplicates,
             dict(tally.failed),
             tally.lost_leases,
+            tally.second_leases,
             time.monotonic() - self._started,
         )
 
     def _hand_out(self) -> None:
         slots = LEASES_PER_REPLICA * self._pool.replicas
         tasks, attempt = self._backlog.cut(self._pace.lease_size(len(self._backlog), slots))
-        lease = Lease(uuid.uuid4().hex, tasks, attempt, self._pace.deadline(len(tasks)))
-        self._in_flight.add(lease.id)
+        self._submit(tasks, attempt)
+
+    def _submit(self, tasks: tuple[Task, ...], attempt: int, second: bool = False) -> None:
+        lease = Lease(uuid.uuid4().hex, tasks, attempt, self._pace.deadline(len(tasks)), second)
+        self._in_flight.add(lease)
         self._pool.submit(lease)
 
+    def _help_the_late(self) -> None:
+        """Give late leases, spread over the replicas that have nothing to do, out a second time."""
+        idle = self._pool.idle()
+        late = self._in_flight.late(self._late_after) if idle else iter(())
+        for lease, tasks in late:
+            if idle < 1:
+                break
+            self._in_flight.help(lease.id)
+            for part in _parts(tasks, idle):
+                self._submit(part, lease.attempt, second=True)
+                self._tally.second_leases += 1
+                idle -= 1
+
+    def _late_after(self, size: int) -> float:
+        expected = LEASES_PER_REPLICA * size * self._pace.seconds_per_task
+        if not expected:
+            return float("inf")  # nothing has ended yet: perhaps this is how long it takes
+        return max(self._settings.late_seconds, self._settings.late_factor * expected)
+
     def _settle(self, report: LeaseReport) -> None:
-        self._in_flight.discard(report.lease.id)
-        tasks = {task.id: task for task in report.lease.tasks}
+        lease = self._in_flight.take(report.lease.id)
+        if lease is None:
+            return  # a lease of an earlier run on this pool, whose tasks were settled without it
+        tasks = {task.id: task for task in lease.tasks}
         for outcome in report.outcomes:
             self._settle_task(tasks.pop(outcome.task_id), outcome, report)
+        unsaid = [task for task in tasks.values() if self._in_flight.is_open(task.id)]
         if report.status == "lost":
-            self._settle_lost(list(tasks.values()), report)
+            self._settle_lost(unsaid, report)
         else:
-            for task in reversed(tasks.values()):
-                self._backlog.give_back(task)
+            self._give_back(unsaid)
         self._judge(report)
 
     def _settle_task(self, task: Task, outcome: Outcome, report: LeaseReport) -> None:
@@ -166,10 +210,10 @@ class _Run:
             self._breaker.saw_failure(report.replica, task.id, report.lease.attempt == 1)
             self._try_again(task, outcome.reason)
             return
-        settled = self._tally.committed if outcome.status == "committed" else self._tally.duplicates
-        settled.add(task.id)
-        self._pace.saw(outcome.seconds)
+        self._count_success(task, ours=outcome.status == "committed")
         self._breaker.saw_success(report.replica)
+        if outcome.status != "found":
+            self._pace.saw(outcome.seconds)
 
     def _settle_lost(self, tasks: list[Task], report: LeaseReport) -> None:
         """Count an attempt for every task that the lost replica had not committed yet."""
@@ -177,21 +221,41 @@ class _Run:
         self._breaker.saw_failure(report.replica, report.lease.id, report.lease.attempt == 1)
         for task in tasks:
             if self._ledger.is_committed(task.id):
-                self._tally.committed.add(task.id)
+                self._count_success(task, ours=True)
                 self._breaker.saw_success(report.replica)
             else:
                 self._try_again(task, report.reason)
 
+    def _count_success(self, task: Task, ours: bool) -> None:
+        if self._in_flight.close(task.id):
+            self._backlog.forget_failures(task.id)
+            self._tally.committed += ours
+            self._tally.duplicates += not ours
+
+    def _give_back(self, tasks: list[Task]) -> None:
+        for task in reversed(tasks):
+            if not self._in_flight.is_held(task.id):
+                self._in_flight.close(task.id)
+                self._backlog.give_back(task)
+
     def _try_again(self, task: Task, reason: str) -> None:
-        if self._backlog.count_failure(task) < self._settings.attempts:
-            self._backlog.retry(task)
-        else:
-            self._tally.failed[task.id] = reason
+        if self._in_flight.is_open(task.id):
+            failures = self._backlog.count_failure(task)
+            if not self._in_flight.is_held(task.id):  # otherwise its other lease decides
+                self._in_flight.close(task.id)
+                self._retry_or_set_aside(task, failures, reason)
         if self._breaker.hopeless:
             raise TooManyFailures(
                 f"{self._settings.failures_in_a_row} tasks failed in a row, the last one with: {reason}. "
                 "What is committed is safe; mend the cause and run again to go on."
             )
+
+    def _retry_or_set_aside(self, task: Task, failures: int, reason: str) -> None:
+        if failures < self._settings.attempts:
+            self._backlog.retry(task)
+        else:
+            self._backlog.forget_failures(task.id)
+            self._tally.failed[task.id] = reason
 
     def _judge(self, report: LeaseReport) -> None:
         """Replace a replica on which everything fails; the pool has replaced lost and poisoned ones itself."""
@@ -207,7 +271,7 @@ class _Run:
         tally = self._tally
         self._on_progress(
             Progress(
-                done=len(tally.committed) + len(tally.duplicates),
+                done=tally.committed + tally.duplicates,
                 failed=len(tally.failed),
                 total=tally.total,
                 replicas=self._pool.replicas,
@@ -216,3 +280,10 @@ class _Run:
                 seconds_per_task=self._pace.seconds_per_task,
             )
         )
+
+
+def _parts(tasks: Sequence[Task], at_most: int) -> Iterator[tuple[Task, ...]]:
+    """Cut tasks into parts of about the same size."""
+    size = -(-len(tasks) // max(at_most, 1))
+    for first in range(0, len(tasks), max(size, 1)):
+        yield tuple(tasks[first : first + size])

@@ -26,6 +26,10 @@ class Pool(Protocol):
         """How many leases the replicas that are up would take now."""
         ...
 
+    def idle(self) -> int:
+        """How many of the replicas that are up have nothing to do."""
+        ...
+
     def submit(self, lease: Lease) -> None:
         """Queue a lease on the replica with the least to do; needs a free slot."""
         ...

@@ -39,19 +39,22 @@ class Summary:
     Attributes
     ----------
     committed
-        Ids committed by this run.
+        Tasks committed by this run; which they are is in the ledger.
     duplicates
-        Ids that another attempt had committed first.
+        Tasks that another attempt, of another run, had committed first.
     failed
         Ids set aside, each with the reason of its last attempt.
     lost_leases
         Leases that went down with their replica or passed their deadline.
+    second_leases
+        Leases handed out beside others that were late.
     """
 
-    committed: frozenset[str]
-    duplicates: frozenset[str]
+    committed: int
+    duplicates: int
     failed: Mapping[str, str]
     lost_leases: int
+    second_leases: int
     elapsed_seconds: float
 
     @property

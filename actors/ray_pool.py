@@ -4,6 +4,10 @@ Ray places the actors and tells when one dies; everything else is decided here a
 restart by themselves and calls are never retried (`max_restarts=0`, `max_task_retries=0`): a replica that is lost is
 replaced by a new actor with a new name, and its leases are reported. The worker opens in a call of its own and not
 in the constructor, because Ray hides what a constructor raises behind the death of the actor.
+
+A replica waits for a place, opens, and is up. All of them are asked for at once; those without a place wait for nodes
+to join, for as long as others work. Replicas on a node that is being drained get no more leases, and leave it when
+their queue is empty; replicas of a node on which one after the other fails start elsewhere, while there is room.
 """
 
 import itertools
@@ -18,9 +22,10 @@ from typing import Any, Self
 
 from actors.blobs import absolute_url, store_environment
 from actors.errors import ClusterUnavailable, NotEnoughResources, PoolError, ReplicaStartFailed, UnsupportedURL
+from actors.nodes import Nodes, draining_nodes, placed_elsewhere
 from actors.pool import LEASES_PER_REPLICA
 from actors.replica import LONGEST_REASON, Replica, describe
-from actors.tasks import Lease, LeaseReport, LeaseStatus
+from actors.tasks import Lease, LeaseReport, LeaseStatus, Outcome
 from actors.worker import WorkerSpec
 
 THREAD_VARIABLES = (
@@ -30,6 +35,11 @@ THREAD_VARIABLES = (
     "NUMEXPR_NUM_THREADS",
     "RAYON_NUM_THREADS",
 )
+PLACING_SECONDS = 10.0
+"""A replica that has no place after this waits for a node, and is not counted."""
+LOOK_AT_NODES_SECONDS = 2.0
+START_AGAIN_SECONDS = 60.0
+"""When starting fails again and again while other replicas work, it is tried this often."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +54,7 @@ class ReplicaShape:
         Threads of the numerical libraries. It is fixed and independent of the number of replicas, so that sums come
         out equal to the bit however many there are.
     start_seconds
-        How long opening the worker may take, waiting for its place included.
+        How long opening the worker may take; and, while no other replica has a place, waiting for one.
     """
 
     num_cpus: float = 1.0
@@ -69,15 +79,22 @@ class ReplicaActor:
             return describe(error)
         return ""
 
+    def place(self) -> str:
+        """Tell on which node this is."""
+        import ray
+
+        return str(ray.get_runtime_context().get_node_id())
+
     def process_id(self) -> int:
         """Tell which process this is, for whoever looks into it from outside."""
         return os.getpid()
 
-    def run(self, lease: Lease) -> LeaseReport:
-        """Run a lease."""
+    def run(self, lease: Lease) -> tuple[tuple[Outcome, ...], str]:
+        """Run a lease; return what came of its tasks and what poisoned the replica, but not the lease once more."""
         if self._replica is None:
             raise PoolError("a lease came before the worker was opened")
-        return self._replica.run(lease)
+        report = self._replica.run(lease)
+        return report.outcomes, report.reason
 
 
 @dataclass
@@ -86,16 +103,26 @@ class _Running:
 
     name: str
     actor: Any
+    placing: Any  # reference to the answer of place(), None once it has come
     opening: Any  # reference to the answer of open(), None once it has come
-    since: float  # when it began to start, or when the first lease of the queue became the first
+    since: float  # when it was asked for, got its place, or when the first lease of the queue became the first
+    node: str = ""
+    leaving: bool = False
     queue: deque[tuple[Lease, Any]] = field(default_factory=deque)
 
     @property
     def awaited(self) -> Any:
         """The next reference that will be answered, or None when idle."""
+        if self.placing is not None:
+            return self.placing
         if self.opening is not None:
             return self.opening
         return self.queue[0][1] if self.queue else None
+
+    @property
+    def takes_leases(self) -> bool:
+        """Whether it is up and will stay."""
+        return self.opening is None and not self.leaving
 
 
 class RayPool:
@@ -104,15 +131,16 @@ class RayPool:
     Parameters
     ----------
     replicas
-        How many to keep up. All start at once.
+        How many to keep up. All start at once, and every one that is lost is replaced.
     spec
         The worker; its module has to be importable on every node.
     store_url
         `s3://…`, or a folder that every node sees.
     starts
-        How many starts in a row may fail before nothing more is started.
-    wait_for_nodes
-        Accept a cluster that is too small now, because an autoscaler will add nodes.
+        How many starts in a row may fail before nothing more is started; while other replicas work, starting is
+        tried again every minute.
+    elastic
+        Accept a cluster that is too small now: replicas that find no place wait for nodes to join.
 
     Attributes
     ----------
@@ -137,13 +165,14 @@ class RayPool:
         shape: ReplicaShape | None = None,
         *,
         starts: int = 3,
-        wait_for_nodes: bool = False,
+        elastic: bool = False,
     ) -> None:
         self._ray = _initialised_ray()
         self._store_url = _shared_url(store_url)
         self._spec = spec
         self._shape = shape or ReplicaShape()
-        if not wait_for_nodes:
+        self._wanted, self._elastic = replicas, elastic
+        if not elastic:
             _check_resources(self._ray.cluster_resources(), replicas, self._shape)
         self._starts_left = self._starts = starts
         self._start_failure = ""
@@ -151,17 +180,24 @@ class RayPool:
         self._numbers = itertools.count()
         self._due: list[LeaseReport] = []
         self._running: dict[str, _Running] = {}
-        for _ in range(replicas):
-            self._start()
+        self._nodes = Nodes()
+        self._looked_at_nodes = time.monotonic()
+        self._start_again_at = 0.0
+        self._start_missing()
 
     @property
     def replicas(self) -> int:
-        """How many replicas are up or starting."""
-        return len(self._running)
+        """How many replicas are up or starting; those that wait for a node are not counted."""
+        recently = time.monotonic() - PLACING_SECONDS
+        return sum(bool(replica.node) or replica.since > recently for replica in self._running.values())
 
     def free_slots(self) -> int:
         """How many leases the replicas that are up would take now."""
         return sum(LEASES_PER_REPLICA - len(replica.queue) for replica in self._up())
+
+    def idle(self) -> int:
+        """How many of the replicas that are up have nothing to do."""
+        return sum(not replica.queue for replica in self._up())
 
     def submit(self, lease: Lease) -> None:
         """Queue a lease on the replica with the least to do."""
@@ -177,6 +213,8 @@ class RayPool:
         if not self._due:
             self._take_answers(timeout_seconds)
             self._enforce_deadlines()
+            self._look_at_nodes()
+            self._start_missing()
         reports, self._due = self._due, []
         if not reports and not self._running:
             raise ReplicaStartFailed(
@@ -188,11 +226,13 @@ class RayPool:
     def replace(self, replica: str, reason: str) -> None:
         """Kill a replica and start another; its leases come back as `returned`. A name that is gone is ignored."""
         if replica in self._running:
+            self._nodes.saw_loss(self._running[replica].node)
             self._give_up(self._running[replica], reason, first="returned")
-            self._start()
+            self._start_missing()
 
     def close(self) -> None:
         """Kill all replicas."""
+        self._wanted = 0
         for replica in self._running.values():
             self._ray.kill(replica.actor)
         self._running.clear()
@@ -210,13 +250,21 @@ class RayPool:
         self.close()
 
     def _up(self) -> list[_Running]:
-        return [replica for replica in self._running.values() if replica.opening is None]
+        return [replica for replica in self._running.values() if replica.takes_leases]
+
+    def _start_missing(self) -> None:
+        """Ask for replicas until there are as many as are wanted, unless starting is what fails."""
+        if self._starts_left < 1 and self._running and time.monotonic() > self._start_again_at:
+            self._starts_left = 1
+        while len(self._running) < self._wanted and self._starts_left > 0:
+            self._start()
 
     def _start(self) -> None:
         name = f"replica-{next(self._numbers)}"
         actor = self._actor_class(name).remote(store_environment(os.environ))
+        placing = actor.place.remote()
         opening = actor.open.remote(name, self._spec, self._store_url)
-        self._running[name] = _Running(name, actor, opening, time.monotonic())
+        self._running[name] = _Running(name, actor, placing, opening, time.monotonic())
 
     def _actor_class(self, name: str) -> Any:
         return self._ray.remote(ReplicaActor).options(
@@ -227,6 +275,7 @@ class RayPool:
             max_restarts=0,
             max_task_retries=0,
             runtime_env={"env_vars": _process_variables(self._shape)},
+            **placed_elsewhere(self._nodes.avoided()),
         )
 
     def _take_answers(self, timeout_seconds: float) -> None:
@@ -249,20 +298,25 @@ class RayPool:
         except self._ray.exceptions.RayError as error:
             self._lose(replica, _death_of(error))
             return
-        if replica.opening is None:
-            self._take_report(replica, answer)
+        if replica.placing is not None:
+            replica.placing, replica.node, replica.since = None, answer, time.monotonic()
+        elif replica.opening is None:
+            self._take_report(replica, *answer)
         elif answer:
             self._lose(replica, answer)
         else:
             replica.opening = None
             self._starts_left = self._starts
 
-    def _take_report(self, replica: _Running, report: LeaseReport) -> None:
-        replica.queue.popleft()
+    def _take_report(self, replica: _Running, outcomes: tuple[Outcome, ...], poison: str) -> None:
+        lease, _ = replica.queue.popleft()
         replica.since = time.monotonic()
+        report = LeaseReport(lease, replica.name, "finished", outcomes, poison, poisoned=bool(poison))
         self._due.append(report)
-        if report.poisoned:
-            self.replace(replica.name, report.reason)
+        if any(outcome.status == "committed" for outcome in outcomes):
+            self._nodes.saw_success(replica.node)
+        if poison:
+            self.replace(replica.name, poison)
 
     def _enforce_deadlines(self) -> None:
         now = time.monotonic()
@@ -273,9 +327,26 @@ class RayPool:
                 self._lose(replica, f"{doing} took longer than its deadline of {limit:.0f} s{self._waiting_hint()}")
 
     def _limit(self, replica: _Running) -> float:
+        if replica.placing is not None and self._may_wait():
+            return float("inf")
         if replica.opening is not None:
             return self._shape.start_seconds
         return replica.queue[0][0].deadline_seconds if replica.queue else float("inf")
+
+    def _may_wait(self) -> bool:
+        """Whether a replica may wait for its place as long as it takes: nodes will join, or others work."""
+        return self._elastic or any(replica.node for replica in self._running.values())
+
+    def _look_at_nodes(self) -> None:
+        """Let replicas leave the nodes that are being drained, each when it has ended its leases."""
+        now = time.monotonic()
+        if now - self._looked_at_nodes > LOOK_AT_NODES_SECONDS:
+            self._looked_at_nodes = now
+            going = draining_nodes()
+            for replica in self._running.values():
+                replica.leaving = replica.node in going
+        for replica in [each for each in self._running.values() if each.leaving and not each.queue]:
+            self._give_up(replica, "its node is being drained", first="returned")
 
     def _wait_seconds(self, timeout_seconds: float) -> float:
         now = time.monotonic()
@@ -283,14 +354,18 @@ class RayPool:
         return max(0.0, min(timeout_seconds, until_overdue + 0.01))
 
     def _lose(self, replica: _Running, reason: str) -> None:
-        """Give up a replica that died, and start another unless starting is what fails."""
-        starting = replica.opening is not None
-        self._give_up(replica, f"{replica.name} was lost: {reason}", first="lost")
-        if starting:
+        """Give up a replica that died or took too long; another starts in its place, unless starting is what fails."""
+        if replica.leaving:  # with its node, as was announced: no task is to blame
+            self._give_up(replica, f"{replica.name} was lost with its node: {reason}", first="returned")
+            return
+        if replica.node:
+            self._nodes.saw_loss(replica.node)
+        if replica.opening is not None:
             self._starts_left -= 1
             self._start_failure = reason
-        if self._starts_left > 0 or not starting:
-            self._start()
+            self._start_again_at = time.monotonic() + START_AGAIN_SECONDS
+        self._give_up(replica, f"{replica.name} was lost: {reason}", first="lost")
+        self._start_missing()
 
     def _give_up(self, replica: _Running, reason: str, first: LeaseStatus) -> None:
         del self._running[replica.name]

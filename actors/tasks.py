@@ -6,7 +6,7 @@ from typing import Literal
 
 from actors.errors import UnsafeTaskId
 
-TaskStatus = Literal["committed", "duplicate", "failed"]
+TaskStatus = Literal["committed", "duplicate", "found", "failed"]
 LeaseStatus = Literal["finished", "lost", "returned"]
 _HEX_DIGEST = re.compile(r"[0-9a-f]{8,128}")
 
@@ -45,12 +45,15 @@ class Lease:
         How often its tasks have been tried with this lease included, from 1.
     deadline_seconds
         How long the lease may run, counted from when it is the first in its replica's queue.
+    second
+        Whether another lease of the same tasks is out: then each is looked up in the ledger before it is computed.
     """
 
     id: str
     tasks: tuple[Task, ...]
     attempt: int
     deadline_seconds: float
+    second: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +63,8 @@ class Outcome:
     Attributes
     ----------
     status
-        `committed` by this attempt; `duplicate`, another attempt had won; `failed` for `reason`.
+        `committed` by this attempt; `duplicate`, computed, but another attempt had won; `found` committed when its
+        turn came, so not computed; `failed` for `reason`.
     seconds
         Time in the worker and in the store.
     """

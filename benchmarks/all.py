@@ -25,6 +25,7 @@ NAMES = (
     "unconditional",
     "s3",
     "loader",
+    "engine",
     "paper_step",
 )
 

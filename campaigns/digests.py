@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 # One encoder for all: building one a call is most of the cost of a small digest.
@@ -38,3 +39,43 @@ def canonical_json(value: Any) -> bytes:
 def digest(value: Any) -> str:
     """SHA-256 of the canonical JSON of plain data, as 64 hexadecimal digits."""
     return hashlib.sha256(canonical_json(value)).hexdigest()
+
+
+class SharedDigest:
+    """Digests of mappings that differ in one entry only: what they share is encoded and hashed once.
+
+    A screen of a million conditions names each of them and each of their blocks; this is what makes it seconds.
+
+    Parameters
+    ----------
+    shared : mapping
+        The entries that are the same in all of them, as plain data.
+    entry : str
+        Name of the entry that differs.
+    """
+
+    def __init__(self, shared: Mapping[str, Any], entry: str) -> None:
+        before = [_entry(name, shared[name]) for name in sorted(shared) if name < entry]
+        after = [_entry(name, shared[name]) for name in sorted(shared) if name > entry]
+        self._before = hashlib.sha256(b"{" + b"".join(part + b"," for part in before) + canonical_json(entry) + b":")
+        self._after = b"".join(b"," + part for part in after) + b"}"
+
+    def of(self, encoded: bytes) -> str:
+        """Give `digest` of the mapping whose entry is, as canonical JSON, ``encoded``."""
+        hashed = self._before.copy()
+        hashed.update(encoded + self._after)
+        return hashed.hexdigest()
+
+    def of_names(self, names: Iterable[str]) -> str:
+        """Give `digest` of the mapping whose entry is the list of these names; they may be millions."""
+        hashed = self._before.copy()
+        separator = b"["
+        for name in names:
+            hashed.update(separator + canonical_json(name))
+            separator = b","
+        hashed.update((b"]" if separator == b"," else b"[]") + self._after)
+        return hashed.hexdigest()
+
+
+def _entry(name: str, value: Any) -> bytes:
+    return canonical_json(name) + b":" + canonical_json(value)

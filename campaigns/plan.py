@@ -17,11 +17,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
+from io import BytesIO
 from typing import Any
 
-from campaigns.conditions import FEATURES_ONLY, IN_VOCABULARY, Condition, Context, Support
-from campaigns.digests import canonical_json, digest
+from campaigns.conditions import FEATURES_ONLY, IN_VOCABULARY, Condition, Context, Perturbation, Support
+from campaigns.digests import SharedDigest, canonical_json, digest
 from campaigns.errors import BudgetError, PlanFileError, Problem, Where
 from campaigns.findings import Findings
 from campaigns.grid import Grid, checked_grid, collect_grid
@@ -144,30 +145,26 @@ class PlanInputs:
 
     def condition_key(self, condition: Condition, control_set: str) -> str:
         """Name a condition by all that its result depends on."""
-        return digest(
+        return self.keys_in(condition.context, control_set).of(_identity_of(condition.perturbation))
+
+    def keys_in(self, context: Context, control_set: str) -> SharedDigest:
+        """Give what the keys of all conditions in a context share."""
+        return SharedDigest(
             {
-                "context": condition.context.as_dict(),
+                "context": context.as_dict(),
                 "control_set": control_set,
                 "gene_panel": self.panel_digest,
                 "model": self.model_digest,
-                # The type is the model's knowledge of a name, and the model is in the key already.
-                "perturbation": [part.identity for part in condition.perturbation.parts],
                 "sampler": {"version": self.sampler_version, **self.estimator},
                 "seed": self.seed,
-            }
+            },
+            "perturbation",
         )
 
     def block(self, condition_key: str, first_shard: int, n_shards: int) -> Block:
         """Name consecutive shards of a condition."""
-        name = digest(
-            {
-                "cells_per_shard": self.estimator["depth_strata"],
-                "condition": condition_key,
-                "shards": [first_shard, n_shards],
-                "store_cells": self.store_cells,
-            }
-        )
-        return Block(name, condition_key, first_shard, n_shards)
+        shared = _shared_by_blocks(self.estimator["depth_strata"], first_shard, n_shards, self.store_cells)
+        return Block(shared.of(canonical_json(condition_key)), condition_key, first_shard, n_shards)
 
     def blocks(self, condition_key: str, shards: int, per_block: int = SHARDS_PER_BLOCK) -> Iterator[Block]:
         """Cut the shards of a condition into blocks; only the last can be short."""
@@ -293,6 +290,32 @@ class Plan:
     def as_json(self) -> dict[str, Any]:
         """Give the content of ``plan.json``."""
         return {
+            **self._head_as_json(),
+            "conditions": list(_conditions_as_json(self.conditions)),
+            "blocks": list(_blocks_as_json(self.blocks)),
+        }
+
+    def to_json(self) -> bytes:
+        """Write ``plan.json``, a line for each condition and each block; never all of them as Python objects.
+
+        The million conditions of a large screen are half a gigabyte of text, and several as dictionaries.
+        """
+        text = BytesIO()
+        text.write(canonical_json(self._head_as_json())[:-1])
+        for name, entries in (
+            ("conditions", _conditions_as_json(self.conditions)),
+            ("blocks", _blocks_as_json(self.blocks)),
+        ):
+            separator = b',\n"' + name.encode() + b'":[\n'
+            for entry in entries:
+                text.write(separator + canonical_json(entry))
+                separator = b",\n"
+            text.write(b"]" if separator == b",\n" else separator + b"]")
+        text.write(b"}\n")
+        return text.getvalue()
+
+    def _head_as_json(self) -> dict[str, Any]:
+        return {
             "format": FORMAT,
             "run_id": self.run_id,
             "name": self.name,
@@ -306,11 +329,6 @@ class Plan:
             "objective": dict(self.objective),
             "control_sets": [
                 {"context": context.as_dict(), "digest": name} for context, name in self.control_sets.items()
-            ],
-            "conditions": [_condition_as_json(planned) for planned in self.conditions],
-            "blocks": [
-                {"id": b.id, "condition_key": b.condition_key, "first_shard": b.first_shard, "n_shards": b.n_shards}
-                for b in self.blocks
             ],
             "notices": list(self.notices),
             **self._members_as_json(),
@@ -412,14 +430,11 @@ def make_plan(
     )
     control_sets = {context: digest_of(context) for context in grid.contexts}
     ordered = tuple(sorted(members, key=lambda member: member.digest))
-    models = _models(inputs, ordered)
-    conditions = tuple(
-        _planned(condition, control_sets[condition.context], models, grid.support(condition))
-        for condition in grid.conditions()
-    )
+    names = _Names(_models(inputs, ordered), control_sets)
+    conditions = tuple(names.planned(condition, grid.support(condition)) for condition in grid.conditions())
     blocks = tuple(
         block
-        for model in range(len(models))
+        for model in range(len(ordered) or 1)
         for condition in conditions
         for block in inputs.blocks(condition.keys[model], spec.estimator.shards)
     )
@@ -448,19 +463,81 @@ def _models(inputs: PlanInputs, members: Sequence[PlannedMember]) -> tuple[PlanI
     return tuple(inputs.of_member(member) for member in members) or (inputs,)
 
 
-def _planned(
-    condition: Condition, control_set: str, models: Sequence[PlanInputs], support: Support
-) -> PlannedCondition:
-    keys = tuple(inputs.condition_key(condition, control_set) for inputs in models)
-    if len(keys) == 1:
-        return PlannedCondition(keys[0], condition, support=support)
-    return PlannedCondition(digest({"members": keys}), condition, keys, support)
+class _Names:
+    """Names conditions; what those of a context or of a perturbation share is encoded once."""
+
+    def __init__(self, models: Sequence[PlanInputs], control_sets: Mapping[Context, str]) -> None:
+        self._in_context = {
+            context: [inputs.keys_in(context, control_set) for inputs in models]
+            for context, control_set in control_sets.items()
+        }
+        self._encoded: dict[Perturbation, bytes] = {}
+
+    def planned(self, condition: Condition, support: Support) -> PlannedCondition:
+        encoded = self._encoded.get(condition.perturbation)
+        if encoded is None:
+            encoded = self._encoded[condition.perturbation] = _identity_of(condition.perturbation)
+        keys = tuple(shared.of(encoded) for shared in self._in_context[condition.context])
+        if len(keys) == 1:
+            return PlannedCondition(keys[0], condition, support=support)
+        return PlannedCondition(digest({"members": keys}), condition, keys, support)
 
 
-def _condition_as_json(planned: PlannedCondition) -> dict[str, Any]:
-    keys = {"member_keys": list(planned.member_keys)} if planned.member_keys else {}
-    names = {"key": planned.key, "role": planned.role, "label": planned.label, "support": planned.support}
-    return names | planned.condition.as_dict() | keys
+def _identity_of(perturbation: Perturbation) -> bytes:
+    # The type is the model's knowledge of a name, and the model is in the key already.
+    return canonical_json([part.identity for part in perturbation.parts])
+
+
+@lru_cache(maxsize=4096, typed=True)  # 1, 1.0 and True are not the same text
+def _shared_by_blocks(cells_per_shard: int, first_shard: int, n_shards: int, store_cells: bool) -> SharedDigest:
+    """Give what the names of the same shards of all conditions share."""
+    shards = {"cells_per_shard": cells_per_shard, "shards": [first_shard, n_shards], "store_cells": store_cells}
+    return SharedDigest(shards, "condition")
+
+
+def _conditions_as_json(conditions: Iterable[PlannedCondition]) -> Iterator[dict[str, Any]]:
+    """Give conditions as plain data; those of a context or a perturbation share what says so, for memory's sake."""
+    contexts: dict[Context, dict[str, str]] = {}
+    perturbations: dict[Perturbation, dict[str, Any]] = {}
+    for planned in conditions:
+        context, perturbation = planned.condition.context, planned.condition.perturbation
+        if context not in contexts:
+            contexts[context] = context.as_dict()
+        if perturbation not in perturbations:
+            perturbations[perturbation] = perturbation.as_dict()
+        entry = {
+            "key": planned.key,
+            "role": planned.role,
+            "label": planned.label,
+            "support": planned.support,
+            "context": contexts[context],
+            "perturbation": perturbations[perturbation],
+        }
+        yield entry | ({"member_keys": list(planned.member_keys)} if planned.member_keys else {})
+
+
+def _blocks_as_json(blocks: Iterable[Block]) -> Iterator[dict[str, Any]]:
+    for block in blocks:
+        yield {
+            "id": block.id,
+            "condition_key": block.condition_key,
+            "first_shard": block.first_shard,
+            "n_shards": block.n_shards,
+        }
+
+
+def _conditions_from_json(entries: Iterable[Mapping[str, Any]]) -> Iterator[PlannedCondition]:
+    """Read what `_conditions_as_json` gave; equal contexts and perturbations become one object."""
+    contexts: dict[Context, Context] = {}
+    perturbations: dict[Perturbation, Perturbation] = {}
+    for entry in entries:
+        context, perturbation = Context.from_dict(entry["context"]), Perturbation.from_dict(entry["perturbation"])
+        yield PlannedCondition(
+            str(entry["key"]),
+            Condition(contexts.setdefault(context, context), perturbations.setdefault(perturbation, perturbation)),
+            tuple(map(str, entry.get("member_keys", ()))),
+            FEATURES_ONLY if entry.get("support") == FEATURES_ONLY else IN_VOCABULARY,
+        )
 
 
 def _by_label(digests: Mapping[str, str]) -> Callable[[Context], str]:
@@ -486,7 +563,7 @@ def _objective(spec: ScreenSpec, genes: ObjectiveGenes | None) -> dict[str, Any]
 
 
 def _run_id(blocks: Iterable[Block], objective: Mapping[str, Any]) -> str:
-    return digest({"blocks": sorted(block.id for block in blocks), "objective": _identity(objective)})
+    return SharedDigest({"objective": _identity(objective)}, "blocks").of_names(sorted(block.id for block in blocks))
 
 
 def _identity(objective: Mapping[str, Any]) -> dict[str, Any]:
@@ -545,15 +622,7 @@ def _from_json(data: Mapping[str, Any]) -> Plan:
         shards=int(data["shards"]),
         control_sets={Context.from_dict(entry["context"]): str(entry["digest"]) for entry in data["control_sets"]},
         objective=dict(data["objective"]),
-        conditions=tuple(
-            PlannedCondition(
-                str(c["key"]),
-                Condition.from_dict(c),
-                tuple(map(str, c.get("member_keys", ()))),
-                FEATURES_ONLY if c.get("support") == FEATURES_ONLY else IN_VOCABULARY,
-            )
-            for c in data["conditions"]
-        ),
+        conditions=tuple(_conditions_from_json(data["conditions"])),
         blocks=blocks,
         notices=tuple(map(str, data["notices"])),
         members=tuple(PlannedMember(str(m["name"]), str(m["digest"])) for m in data.get("members", ())),
@@ -562,11 +631,8 @@ def _from_json(data: Mapping[str, Any]) -> Plan:
 
 def _names_fit(plan: Plan) -> bool:
     """Whether every key and every block's name is the digest of what it names."""
-    inputs, models = plan.inputs, _models(plan.inputs, plan.members)
+    inputs, names = plan.inputs, _Names(_models(plan.inputs, plan.members), plan.control_sets)
     model = not plan.members or inputs.model_digest == ensemble_digest(member.digest for member in plan.members)
-    keys = all(
-        planned == _planned(planned.condition, plan.control_sets[planned.condition.context], models, planned.support)
-        for planned in plan.conditions
-    )
+    keys = all(planned == names.planned(planned.condition, planned.support) for planned in plan.conditions)
     blocks = all(block == inputs.block(block.condition_key, block.first_shard, block.n_shards) for block in plan.blocks)
     return model and keys and blocks

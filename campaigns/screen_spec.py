@@ -464,6 +464,10 @@ class ComputeSpec(Spec):
     address: str | None = Field(
         default=None, min_length=1, description="Address of a Ray cluster; null starts one on this machine."
     )
+    elastic: bool = Field(
+        default=False,
+        description="Begin with the replicas that fit on the cluster; the others start when nodes join it.",
+    )
     lease_seconds: float = Field(
         default=30.0, gt=0, le=86_400, description="Work handed to a replica at a time, in seconds."
     )
@@ -477,6 +481,8 @@ class ComputeSpec(Spec):
             findings.append((("address",), "is the address of a Ray cluster, and `backend` is in_process"))
         if self.backend == "in_process" and self.replicas > 1:
             findings.append((("replicas",), "`backend: in_process` has one replica; use ray for more"))
+        if self.backend == "in_process" and self.elastic:
+            findings.append((("elastic",), "is for a cluster that nodes can join, and `backend` is in_process"))
         if findings:
             refuse(*findings)
         return self

@@ -16,9 +16,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import fsspec
@@ -49,6 +51,7 @@ PRIORS = "priors.json"
 MODEL_CARD, MODEL_CARD_TEXT = "model_card.json", "model_card.md"
 CELL_MODEL, BASELINE = "lingshu-cell", "baseline"
 """What a checkpoint holds, the entry ``model`` of its card."""
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _FILES = (WEIGHTS, CONTROLS, VOCABULARY, CARD)
 _LIBRARIES = ("torch", "numpy", "safetensors", "anndata")
 
@@ -188,6 +191,26 @@ def load_header(folder: str) -> CheckpointHeader:
         raise CheckpointError(f"{folder}/{str(error).removeprefix(f'{folder}/')}") from error
     depths = _control_depths(folder, _load_tensors(folder, CONTROLS, content[CONTROLS]), len(vocabulary.contexts))
     return CheckpointHeader(vocabulary, depths, card, digest, priors=priors)
+
+
+def fetch_checkpoint(folder: str, target: Path) -> str:
+    """Copy the files of a checkpoint into a new local folder, each checked; the manifest comes last.
+
+    Returns
+    -------
+    The digest of the model; errors as in :func:`load_checkpoint`.
+    """
+    manifest = _read(folder, MANIFEST)
+    digest, files = _read_manifest(folder)
+    odd = [name for name in files if not _PLAIN_NAME.fullmatch(name) or name == MANIFEST or "sha256" not in files[name]]
+    if odd or _sha256(manifest) != digest:
+        listed = ", ".join(map(repr, odd)) or "other files by now"
+        raise CheckpointError(f"{folder}: {MANIFEST} lists {listed}; fetch the checkpoint again")
+    target.mkdir(parents=True)
+    for name in files:
+        (target / name).write_bytes(_read_checked(folder, name, files))
+    (target / MANIFEST).write_bytes(manifest)
+    return digest
 
 
 def load_checkpoint(folder: str, device: torch.device | None = None) -> Checkpoint:

@@ -10,7 +10,8 @@
     ├── LeakError                something of what is asked was there to learn from
     ├── EvaluatorError           a package of the extra `evaluate` is missing, of another version, or refuses the cells
     ├── TrainingLost             workers of a training were lost more often than they may be started again
-    └── NonFiniteResult          the model gave NaN or infinity; the replica is not used again
+    ├── NonFiniteResult          the model gave NaN or infinity; the replica is not used again
+    └── DeviceFailure            the GPU gave an error; the replica is not used again
 """
 
 from __future__ import annotations
@@ -52,6 +53,12 @@ class TrainingLost(ScreeningError):
 
 class NonFiniteResult(ScreeningError):
     """The model gave NaN or infinity: the weights in this process can't be trusted any more."""
+
+    poisons_replica = True
+
+
+class DeviceFailure(ScreeningError):
+    """The GPU gave an error after which nothing else works in this process."""
 
     poisons_replica = True
 

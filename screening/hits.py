@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from screening.gates import NOT_MEASURED
 from screening.objectives import UNITS, Readout, Score, score_members
 
 TOP_GENES = 5
+ROWS_AT_A_TIME = 10_000
 INTERVAL = 0.9
 
 COLUMNS: Mapping[str, tuple[Any, str]] = {
@@ -170,7 +172,7 @@ def _gene_index(genes: tuple[str, ...]) -> Mapping[str, int]:
 def hit_table(scored: Iterable[Mapping[str, Any]], extra_columns: Mapping[str, Any]) -> pl.DataFrame:
     """Rank rows by score; ties and failed conditions are ordered by label, so that the table is unique."""
     schema: dict[str, Any] = {name: kind for name, (kind, _) in COLUMNS.items()} | dict(extra_columns)
-    table = pl.DataFrame(list(scored), schema=schema)
+    table = _table(iter(scored), schema)
     done = pl.col("status") == "done"
     table = table.sort(
         [done, "score", "perturbation", "context"], descending=[True, True, False, False], nulls_last=True
@@ -180,6 +182,14 @@ def hit_table(scored: Iterable[Mapping[str, Any]], extra_columns: Mapping[str, A
         rank_in_context=pl.when(done).then(pl.col("score").rank("ordinal", descending=True).over("context")),
     )
     return ranked.select([pl.col(name).cast(kind) for name, kind in schema.items()])
+
+
+def _table(rows: Iterator[Mapping[str, Any]], schema: Mapping[str, Any]) -> pl.DataFrame:
+    """Put rows into columns some thousand at a time: as dictionaries a million of them would fill a machine."""
+    parts = [pl.DataFrame(schema=schema)]
+    while part := list(islice(rows, ROWS_AT_A_TIME)):
+        parts.append(pl.DataFrame(part, schema=schema))
+    return pl.concat(parts)
 
 
 def extra_columns(factors: Iterable[str], markers: Iterable[str]) -> dict[str, Any]:

@@ -69,7 +69,7 @@ class Publication:
     hits: pl.DataFrame
     effects: anndata.AnnData | None
     campaign: str
-    plan: Mapping[str, Any]
+    plan: bytes
     facts: Mapping[str, Any]
     commits: Mapping[str, str] = field(default_factory=dict)
     """Blocks that it was folded from, with the SHA-256 of their bytes."""
@@ -93,7 +93,7 @@ def publish(epoch: Epoch, publication: Publication) -> dict[str, Any]:
         HITS: hits_to_parquet(publication.hits),
         HITS_CSV: publication.hits.write_csv().encode(),
         CAMPAIGN: publication.campaign.encode(),
-        PLAN: json.dumps(publication.plan, indent=1).encode(),
+        PLAN: publication.plan,
     }
     if publication.effects is not None:
         content[EFFECTS] = anndata_to_bytes(publication.effects)

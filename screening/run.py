@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import platform
 import time
-from collections.abc import Iterator, Mapping
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -23,6 +24,7 @@ from actors.epoch import Epoch
 from actors.errors import StoreUnavailable
 from actors.history import History
 from actors.in_process_pool import InProcessPool
+from actors.lazy_tasks import LazyTasks
 from actors.ledger import Ledger
 from actors.planner import Planner, PlannerSettings
 from actors.pool import Pool
@@ -167,10 +169,15 @@ def until_fenced(epoch: Epoch, blobs: Blobs, on_progress: OnProgress) -> OnProgr
     return heard
 
 
-def missing_tasks(planned: PlannedCampaign, ledger: Ledger) -> list[Task]:
-    """Return the blocks of the plan that nobody has committed yet, as tasks."""
-    committed = ledger.committed()
-    return [Task(b.id, planned.plan.payload(b)) for b in planned.plan.blocks if b.id not in committed]
+def missing_tasks(planned: PlannedCampaign, ledger: Ledger) -> Sequence[Task]:
+    """Return the blocks of the plan that nobody has committed yet, as tasks; payloads are made one by one."""
+    plan, committed = planned.plan, ledger.committed()
+    places = array("L", (place for place, block in enumerate(plan.blocks) if block.id not in committed))
+    return LazyTasks(
+        len(places),
+        lambda number: plan.blocks[places[number]].id,
+        lambda number: plan.payload(plan.blocks[places[number]]),
+    )
 
 
 def open_cluster(compute: ComputeSpec | EvaluationComputeSpec, resources: ExitStack) -> str:
@@ -190,7 +197,8 @@ def open_pool(
         pool: Pool = InProcessPool(worker, ledger)
     else:
         shape = ReplicaShape(num_cpus=compute.threads, num_gpus=compute.gpus_per_replica, threads=compute.threads)
-        pool = RayPool(compute.replicas, worker, ledger, shape)
+        elastic = isinstance(compute, ComputeSpec) and compute.elastic
+        pool = RayPool(compute.replicas, worker, ledger, shape, elastic=elastic)
     resources.callback(pool.close)
     return pool
 
@@ -207,7 +215,7 @@ def worker_spec(campaign: Campaign) -> WorkerSpec:
 
 
 def predict(
-    campaign: Campaign, ledger: Ledger, tasks: list[Task], on_progress: OnProgress, resources: ExitStack
+    campaign: Campaign, ledger: Ledger, tasks: Sequence[Task], on_progress: OnProgress, resources: ExitStack
 ) -> Mapping[str, str]:
     """Compute the tasks; replicas commit each block themselves. Returns the reasons of those set aside."""
     spec = campaign.spec
@@ -218,20 +226,23 @@ def predict(
 
 def confirm(planned: PlannedCampaign, ledger: CommittedBlocks) -> frozenset[str]:
     """Read back from the store which blocks of the plan are committed."""
-    return ledger.committed() & {block.id for block in planned.plan.blocks}
+    committed = ledger.committed()
+    return frozenset(block.id for block in planned.plan.blocks if block.id in committed)
 
 
 def score(planned: PlannedCampaign, folded: Iterator[Folded]) -> tuple[pl.DataFrame, EffectMatrix]:
     """Score and rank every condition; keep the per-gene effects that are to be exported."""
     vocabulary = planned.campaign.model.vocabulary
     effects = EffectMatrix(vocabulary.genes)
-    rows = []
-    for condition in folded:
-        scored = _scored(planned, condition)
-        rows.append(scored.row)
-        effects.add(scored)
+
+    def rows() -> Iterator[dict[str, Any]]:
+        for condition in folded:
+            scored = _scored(planned, condition)
+            effects.add(scored)
+            yield scored.row
+
     readout = next(iter(planned.readouts.values()))
-    return hit_table(rows, extra_columns(vocabulary.factors, readout.marker_genes)), effects
+    return hit_table(rows(), extra_columns(vocabulary.factors, readout.marker_genes)), effects
 
 
 def _scored(planned: PlannedCampaign, folded: Folded) -> Scored:
@@ -250,11 +261,9 @@ def publish_run(
     planned: PlannedCampaign, epoch: Epoch, hits: pl.DataFrame, effects: EffectMatrix, commits: Mapping[str, str]
 ) -> dict[str, Any]:
     """Publish the results of a run and return its manifest; ``commits`` are the blocks that they were folded from."""
-    rows = {_row_key(row): row for row in hits.iter_rows(named=True)}
-    labels = {p.key: (p.condition.perturbation.label, p.condition.context.label) for p in planned.plan.conditions}
     used = np.any([readout.used for readout in planned.readouts.values()], axis=0)
     kept = effects.keys
-    table = effects.to_anndata({key: rows[labels[key]] for key in kept}, used)
+    table = effects.to_anndata(_rows_of(kept, planned, hits), used)
     return publish(
         epoch,
         Publication(
@@ -264,7 +273,7 @@ def publish_run(
             hits=hits,
             effects=table,
             campaign=dump_spec(planned.campaign.spec),
-            plan=planned.plan.as_json(),
+            plan=planned.plan.to_json(),
             facts={
                 "campaign": planned.campaign.spec.name,
                 "question": next(iter(planned.readouts.values())).question,
@@ -289,5 +298,14 @@ def _members(planned: PlannedCampaign) -> dict[str, Any]:
     return {"members": members} if members else {}
 
 
-def _row_key(row: Mapping[str, Any]) -> tuple[str, str]:
-    return row["perturbation"], row["context"]
+def _rows_of(keys: Sequence[str], planned: PlannedCampaign, hits: pl.DataFrame) -> dict[str, dict[str, Any]]:
+    """Pick the rows of some conditions out of the table, which may have a million."""
+    wanted = set(keys)
+    labels = {
+        (p.condition.perturbation.label, p.condition.context.label): p.key
+        for p in planned.plan.conditions
+        if p.key in wanted
+    }
+    names = hits.select("perturbation", "context").iter_rows()
+    places = [place for place, label in enumerate(names) if label in labels]
+    return {labels[row["perturbation"], row["context"]]: row for row in hits[places].iter_rows(named=True)}

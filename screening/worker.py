@@ -17,7 +17,8 @@ from lingshu_core.prior_genes import PriorInjection
 from lingshu_core.randomness import RandomRoot
 from lingshu_core.reveal import RevealSettings
 from lingshu_core.training import pick_device
-from screening.errors import BlockError, NonFiniteResult
+from screening.errors import BlockError, DeviceFailure, NonFiniteResult
+from screening.node_cache import on_this_node
 from screening.store import BlockResult, DrawnCells, encode_block
 
 
@@ -42,7 +43,7 @@ def open_worker(model: str, digest: str, device: str = "auto", threads: int = 1)
         If it is not the one of the plan.
     """
     torch.set_num_threads(threads)
-    predictor = open_predictor(model, pick_device(device))
+    predictor = open_predictor(on_this_node(model, digest), pick_device(device))
     if predictor.header.digest != digest:
         raise BlockError(
             f"{model}: the checkpoint is {predictor.header.digest[:12]}, the plan was made for {digest[:12]};"
@@ -68,6 +69,8 @@ class ShardWorker:
             If the model has no words for the condition.
         NonFiniteResult
             If the model gave NaN or infinity.
+        DeviceFailure
+            If the GPU failed under it.
         """
         request = json.loads(payload)
         if request["format"] != FORMAT or request["sampler_version"] != str(SAMPLER_VERSION):
@@ -78,7 +81,12 @@ class ShardWorker:
         first, shards = map(int, request["shards"])
         structures = {part["name"]: part["smiles"] for part in request["perturbation"] if "smiles" in part}
         predictor = self.predictor.with_structures(structures)
-        results = [self._shard(predictor, request, shard) for shard in range(first, first + shards)]
+        try:
+            results = [self._shard(predictor, request, shard) for shard in range(first, first + shards)]
+        except RuntimeError as error:
+            if is_device_failure(error):
+                raise DeviceFailure(f"{_label(request)}: {str(error).partition(chr(10))[0]}") from error
+            raise
         block = _collect(results, first, int(request["cells_per_shard"]), bool(request["store_cells"]), self._origin())
         if not all(np.isfinite(part).all() for part in (block.log1p_square, block.count_square)):
             raise NonFiniteResult(
@@ -110,6 +118,11 @@ class ShardWorker:
         if self._injection is None:
             raise BlockError("estimator.prior: the checkpoint has no priors.json; train it again, or set prior: none")
         return self._injection.genes(parts, context)
+
+
+def is_device_failure(error: RuntimeError) -> bool:
+    """Tell an error that leaves CUDA unusable in this process from one of the computation, such as a lack of memory."""
+    return "CUDA error" in str(error) or "HIP error" in str(error)
 
 
 def _label(request: dict[str, Any]) -> str:

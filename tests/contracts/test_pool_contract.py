@@ -45,7 +45,8 @@ class PoolContract:
             summary, seen = self.run(pool, store, tasks)
         ledger, blobs = Ledger(open_blobs(store)), open_blobs(store)
         assert summary.complete
-        assert summary.committed == ledger.committed() == {task.id for task in tasks}
+        assert ledger.committed() == {task.id for task in tasks}
+        assert (summary.committed, summary.duplicates) == (60, 0)
         assert [ledger.read(task.id) for task in tasks] == [f"task {number}".encode() for number in range(60)]
         assert len(list(blobs.list("data"))) == 60
         assert [(each.done, each.failed) for each in seen] == sorted((each.done, each.failed) for each in seen)
@@ -64,7 +65,8 @@ class PoolContract:
             summary, _ = self.run(pool, store, tasks)
         assert list(summary.failed) == [bad.id]
         assert "RehearsedFailure: 'bad' was asked to fail (rehearsal.py:" in summary.failed[bad.id]
-        assert summary.committed == {task.id for task in tasks} - {bad.id}
+        assert Ledger(open_blobs(store)).committed() == {task.id for task in tasks} - {bad.id}
+        assert summary.committed == len(tasks) - 1
 
     def test_a_poisoned_replica_is_replaced(self, open_pool: OpenPool, spec: WorkerSpec, store: str) -> None:
         tasks = [*(rehearsed(f"task {number}") for number in range(10)), rehearsed("poison", fault="poison", times=1)]
@@ -124,7 +126,8 @@ class PoolContract:
             records = {task.id: Ledger(open_blobs(store)).record(task.id) for task in tasks[:5]}
             missing = [task for task in tasks if task.id not in Ledger(open_blobs(store)).committed()]
             summary, _ = self.run(pool, store, missing)
-        assert summary.committed == {task.id for task in tasks[5:]}
+        assert Ledger(open_blobs(store)).committed() == {task.id for task in tasks}
+        assert summary.committed == 7
         assert {task.id: Ledger(open_blobs(store)).record(task.id) for task in tasks[:5]} == records
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from actors.blobs import open_blobs
 from actors.errors import TooManyFailures
 from actors.ledger import Ledger
-from actors.planner import Planner, PlannerSettings
+from actors.planner import Planner, PlannerSettings, _parts
 from actors.progress import Progress
 from actors.rehearsal import rehearsed
 from actors.tasks import Lease, LeaseReport, Outcome, Task
@@ -31,12 +31,19 @@ class ScriptedPool:
     def free_slots(self) -> int:
         return 2 * self.replicas - len(self._queue)
 
+    def idle(self) -> int:
+        return 0
+
     def submit(self, lease: Lease) -> None:
         self.leases.append(lease)
         self._queue.append(lease)
 
     def poll(self, timeout_seconds: float) -> Sequence[LeaseReport]:
         return [self.fate(self._queue.pop(0))]
+
+    def _take(self) -> list[Lease]:
+        taken, self._queue = self._queue, []
+        return taken
 
     def replace(self, replica: str, reason: str) -> None:
         self.replaced.append(replica)
@@ -75,7 +82,8 @@ def test_leases_grow_to_the_seconds_they_should_take() -> None:
     pool = ScriptedPool(finished)
     summary = Planner(pool, fresh_ledger(), PlannerSettings(lease_seconds=10)).run(tasks_of(100))
     assert [len(lease.tasks) for lease in pool.leases][:4] == [1, 1, 10, 10]
-    assert summary.committed == {task.id for task in tasks_of(100)}
+    assert [task for lease in pool.leases for task in lease.tasks] == tasks_of(100)
+    assert summary.committed == 100
     assert not pool.closed
 
 
@@ -89,7 +97,7 @@ def test_no_more_in_flight_than_two_a_replica() -> None:
 def test_nothing_to_do_is_done() -> None:
     summary = Planner(ScriptedPool(finished), fresh_ledger()).run([])
     assert summary.complete
-    assert summary.committed == frozenset()
+    assert summary.committed == 0
 
 
 def test_a_task_is_tried_three_times() -> None:
@@ -166,11 +174,87 @@ def test_an_interrupt_closes_the_pool() -> None:
     assert pool.closed
 
 
+class CrawlingPool(ScriptedPool):
+    """Three replicas, of which the first keeps what it was given first until the test lets go of it."""
+
+    def __init__(self, fate: Fate) -> None:
+        super().__init__(fate, replicas=3)
+        self.kept: list[Lease] = []
+        self.let_go = False
+
+    def idle(self) -> int:
+        return 2 if not self._queue else 0
+
+    def poll(self, timeout_seconds: float) -> Sequence[LeaseReport]:
+        if not self.kept:
+            self.kept.append(self._queue.pop(0))
+        if self._queue:
+            return [self.fate(self._queue.pop(0))]
+        return [self.fate(self.kept[0])] if self.let_go else []
+
+
+LATE_AT_ONCE = PlannerSettings(lease_seconds=5, late_seconds=0.0, late_factor=0.0)
+
+
+def test_a_late_lease_gets_a_second_one_and_the_first_commit_ends_the_run() -> None:
+    pool = CrawlingPool(finished)
+    summary = Planner(pool, fresh_ledger(), LATE_AT_ONCE).run(tasks_of(10))
+    assert (summary.committed, summary.second_leases, summary.lost_leases) == (10, 1, 0)
+    assert pool.leases[-1].second
+    assert pool.leases[-1].tasks == pool.kept[0].tasks
+
+
+def test_a_late_lease_is_spread_over_the_replicas_that_are_idle() -> None:
+    parts = list(_parts(tasks_of(5), 2))
+    assert [len(part) for part in parts] == [3, 2]
+    assert [task for part in parts for task in part] == tasks_of(5)
+    assert list(_parts([], 3)) == []
+    assert [len(part) for part in _parts(tasks_of(2), 5)] == [1, 1]
+
+
+def test_no_second_lease_before_a_task_has_been_timed() -> None:
+    pool = CrawlingPool(finished)
+    pool.let_go = True
+    summary = Planner(pool, fresh_ledger(), LATE_AT_ONCE).run(tasks_of(1))
+    assert (summary.committed, summary.second_leases) == (1, 0)
+
+
+def test_what_the_slow_one_says_later_is_no_news() -> None:
+    pool = CrawlingPool(finished)
+    planner = Planner(pool, fresh_ledger(), LATE_AT_ONCE)
+    assert planner.run(tasks_of(10)).committed == 10
+    pool.let_go = True
+    others = [rehearsed(f"other {number}") for number in range(3)]
+    late_report = pool.fate(pool.kept[0])
+    pool.poll = lambda timeout_seconds: [late_report, *map(finished, pool._take())]  # type: ignore[method-assign]
+    assert planner.run(others).committed == 3
+
+
+def test_a_task_that_fails_in_both_of_its_leases_is_tried_again_once_both_are_back() -> None:
+    def fail_the_first(lease: Lease) -> LeaseReport:
+        return failed(lease) if lease.tasks[0] == first and lease.attempt == 1 else finished(lease)
+
+    first = tasks_of(1)[0]
+    pool = CrawlingPool(fail_the_first)
+    planner = Planner(pool, fresh_ledger(), LATE_AT_ONCE, lambda seen: setattr(pool, "let_go", seen.leases == 1))
+    summary = planner.run(tasks_of(4))
+    tried = [(lease.attempt, lease.second) for lease in pool.leases if first in lease.tasks]
+    assert (summary.committed, summary.failed) == (4, {})
+    assert tried == [(1, False), (1, True), (3, False)]
+
+
 @given(fates=st.lists(st.sampled_from(["finished", "failed", "lost", "returned", "cut short"]), max_size=60))
 def test_every_task_ends_committed_or_set_aside(fates: list[str]) -> None:
     schedule = iter(fates)
 
+    committed: set[str] = set()
+
     def play(lease: Lease) -> LeaseReport:
+        report = fated(lease)
+        committed.update(outcome.task_id for outcome in report.outcomes if outcome.status == "committed")
+        return report
+
+    def fated(lease: Lease) -> LeaseReport:
         fate = next(schedule, "finished")
         if fate in ("lost", "returned"):
             return LeaseReport(lease, "replica-0", fate, reason=fate)  # type: ignore[arg-type]
@@ -181,8 +265,8 @@ def test_every_task_ends_committed_or_set_aside(fates: list[str]) -> None:
     seen: list[Progress] = []
     pool = ScriptedPool(play, replicas=2)
     summary = Planner(pool, fresh_ledger(), PlannerSettings(lease_seconds=5), seen.append).run(tasks_of(20))
-    assert summary.committed | set(summary.failed) == {task.id for task in tasks_of(20)}
-    assert not summary.committed & set(summary.failed)
+    assert committed | set(summary.failed) == {task.id for task in tasks_of(20)}
+    assert summary.committed == len(committed) == 20 - len(summary.failed)
     assert max(lease.attempt for lease in pool.leases) <= 3
     assert [(each.done, each.failed) for each in seen] == sorted((each.done, each.failed) for each in seen)
     assert all(len(lease.tasks) == 1 for lease in pool.leases if lease.attempt > 1)

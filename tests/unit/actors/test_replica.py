@@ -34,6 +34,23 @@ def test_what_another_attempt_committed_is_a_duplicate(ledger: Ledger) -> None:
     assert replica.run(lease_of(rehearsed("a"))).outcomes[0].status == "duplicate"
 
 
+def test_a_second_lease_computes_only_what_the_first_has_not_committed(ledger: Ledger) -> None:
+    replica = Replica("replica-0", RehearsalWorker(), ledger)
+    replica.run(lease_of(rehearsed("a")))
+    second = Lease("second", (rehearsed("a"), rehearsed("b")), 1, 60.0, second=True)
+    assert [each.status for each in replica.run(second).outcomes] == ["found", "committed"]
+
+
+def test_a_second_lease_that_cannot_look_fails_its_task(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(task_id: str) -> bool:
+        raise StoreRefused("wrong key")
+
+    monkeypatch.setattr(ledger, "is_committed", refuse)
+    second = Lease("second", (rehearsed("a"),), 1, 60.0, second=True)
+    (outcome,) = Replica("replica-0", RehearsalWorker(), ledger).run(second).outcomes
+    assert (outcome.status, "StoreRefused: wrong key" in outcome.reason) == ("failed", True)
+
+
 def test_a_task_that_raises_fails_alone(ledger: Ledger) -> None:
     report = Replica("replica-0", RehearsalWorker(), ledger).run(
         lease_of(rehearsed("a"), rehearsed("bad", fault="raise"), rehearsed("b"))

@@ -146,6 +146,45 @@ def test_another_objective_is_another_run_on_the_same_blocks() -> None:
     assert other.run_id != plan.run_id
 
 
+def test_names_are_those_of_every_version_before() -> None:
+    """Results in stores of today go by them: a change here throws every cache away."""
+    plan = plan_of(["G1", "G2"], ["D1"])
+    assert plan.run_id == "54c1c00f43621361663a09003238edaa18b3b345eb523d84da8223bdb044e441"
+    assert plan.conditions[1].key == "71c9709b7a37f14445d4d32575b62cf6029408795a5ae9a9c3ecff6fc3c43c7c"
+    assert plan.blocks[1].id == "4308d98c02b53d4d6bc71c6a1aa80c5344c3f07633337e910e9aedacb8023159"
+
+
+def test_a_block_is_named_by_the_digest_of_its_shards() -> None:
+    plan = plan_of(["G1"], ["D1"], estimator={"shards": 20})
+    assert [block.id for block in plan.blocks[3:]] == [
+        digest({"condition": plan.conditions[1].key, "shards": shards, "cells_per_shard": 16, "store_cells": False})
+        for shards in ([0, 8], [8, 8], [16, 4])
+    ]
+    assert plan.run_id == digest(
+        {
+            "blocks": sorted(block.id for block in plan.blocks),
+            "objective": {"kind": "signature", "exclude_own_targets": True, "up": ["A", "B"], "down": []},
+        }
+    )
+
+
+@given(SOME_TARGETS, SOME_DONORS)
+def test_a_plan_is_written_line_by_line(targets: list[str], donors: list[str]) -> None:
+    plan = plan_of(targets, donors)
+    text = plan.to_json()
+    assert json.loads(text) == plan.as_json()
+    assert text.count(b"\n") == len(plan.conditions) + len(plan.blocks) + 3
+    assert Plan.from_json(json.loads(text)) == plan
+
+
+def test_a_plan_as_json_shares_what_is_the_same() -> None:
+    """A million conditions are as many references, not as many copies of their context."""
+    first, second, *_ = plan_of(["G1"], ["D1"]).as_json()["conditions"]
+    assert first["context"] is second["context"]
+    again = Plan.from_json(json.loads(json.dumps(plan_of(["G1"], ["D1"]).as_json())))
+    assert again.conditions[0].condition.context is again.conditions[1].condition.context
+
+
 def test_the_key_is_the_digest_of_all_that_the_result_depends_on() -> None:
     plan = plan_of(["G1"], ["D1"])
     assert plan.conditions[1].key == digest(

@@ -204,6 +204,12 @@ def test_specs_cannot_be_changed(load: Load) -> None:
             "compute.address: is the address of a Ray",
         ),
         (
+            OUTPUT,
+            OUTPUT + "compute: {backend: in_process, elastic: true}\n",
+            11,
+            "compute.elastic: is for a cluster that nodes can join",
+        ),
+        (
             "genetic: all_seen",
             "drug: [{name: A+B, smiles: CCO}]",
             6,

@@ -30,6 +30,7 @@ from lingshu_core.checkpoint import (
     VOCABULARY,
     WEIGHTS,
     Provenance,
+    fetch_checkpoint,
     load_checkpoint,
     load_header,
     save_checkpoint,
@@ -144,6 +145,31 @@ def test_a_checkpoint_may_be_at_a_url(save: Save, memory_url: str, trained: Deno
     assert torch.equal(again.denoiser.tilt, trained.tilt)
     with pytest.raises(CheckpointError, match="memory://lingshu-tests/none: no checkpoint here"):
         load_checkpoint(f"{memory_url}/none")
+
+
+def test_a_fetched_checkpoint_is_the_same_model(save: Save, memory_url: str, tmp_path: Path) -> None:
+    digest = save(memory_url)
+    assert fetch_checkpoint(memory_url, tmp_path / "copy") == digest
+    assert load_checkpoint(str(tmp_path / "copy")).digest == digest
+
+
+@pytest.mark.parametrize("name", ["../escaped", "a/b", "..", "manifest.json", "ends/"])
+def test_a_manifest_with_paths_is_not_fetched(save: Save, tmp_path: Path, name: str) -> None:
+    save(str(tmp_path / "model"))
+    manifest = json.loads((tmp_path / "model" / MANIFEST).read_text())
+    manifest["files"][name] = manifest["files"][WEIGHTS]
+    (tmp_path / "model" / MANIFEST).write_text(json.dumps(manifest))
+    with pytest.raises(CheckpointError, match=r"manifest.json lists '.*'; fetch the checkpoint again"):
+        fetch_checkpoint(str(tmp_path / "model"), tmp_path / "copy")
+    assert not (tmp_path / "copy").exists()
+
+
+def test_damaged_weights_are_not_fetched(save: Save, tmp_path: Path) -> None:
+    save(str(tmp_path / "model"))
+    (tmp_path / "model" / WEIGHTS).write_bytes(b"cut")
+    with pytest.raises(CheckpointError, match="do not match the manifest"):
+        fetch_checkpoint(str(tmp_path / "model"), tmp_path / "copy")
+    assert not (tmp_path / "copy" / MANIFEST).exists()
 
 
 def test_the_manifest_is_written_last(save: Save, memory_url: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,8 +14,9 @@ def test_every_error_has_the_one_root_and_stands_in_the_tree() -> None:
         assert error.__doc__
 
 
-def test_only_non_finite_numbers_poison_a_replica() -> None:
+def test_only_non_finite_numbers_and_broken_gpus_poison_a_replica() -> None:
     assert errors.NonFiniteResult.poisons_replica
+    assert errors.DeviceFailure.poisons_replica
     assert not hasattr(errors.BlockError, "poisons_replica")
 
 

@@ -13,6 +13,7 @@ from campaigns.conditions import Perturbation, PerturbationPart
 from campaigns.data_spec import NO_FACTORS, is_reserved
 from lingshu_core.prior_genes import LoweredGenes, PriorGenes, PriorInjection
 from lingshu_core.vocabulary import Vocabulary
+from screening import hits
 from screening.aggregation import Folded
 from screening.effects import Moments, pool_members
 from screening.hits import (
@@ -62,6 +63,14 @@ def test_the_best_score_comes_first() -> None:
     table = hit_table([row("A", 0.1), row("B", 0.3), row("C", -0.2)], {})
     assert table["perturbation"].to_list() == ["B", "A", "C"]
     assert table["rank"].to_list() == [1, 2, 3]
+
+
+def test_a_table_of_many_parts_is_the_table_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [row(f"P{number}", None if number % 5 == 0 else float(number % 3)) for number in range(23)]
+    whole = hit_table(rows, {})
+    monkeypatch.setattr(hits, "ROWS_AT_A_TIME", 4)
+    assert hit_table(iter(rows), {}).equals(whole, null_equal=True)
+    assert hit_table(iter(()), {}).schema == whole.schema
 
 
 def test_ties_are_ordered_by_label_and_context() -> None:

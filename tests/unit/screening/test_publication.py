@@ -59,7 +59,7 @@ def hits() -> pl.DataFrame:
 
 def publication(hits: pl.DataFrame, run_id: str = "a" * 64, **changes: Any) -> Publication:
     effects = anndata.AnnData(np.zeros((1, 2), dtype=np.float32), obs=pd.DataFrame(index=["c"]))
-    content = {"effects": effects, "campaign": "kind: screen\n", "plan": {"run_id": run_id}, "facts": {"failed": 0}}
+    content = {"effects": effects, "campaign": "kind: screen\n", "plan": b"{}", "facts": {"failed": 0}}
     return Publication(run_id=run_id, hits=hits, **(content | changes))
 
 

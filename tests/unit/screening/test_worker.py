@@ -14,9 +14,9 @@ from lingshu_core.errors import CheckpointError, ConditionError
 from lingshu_core.predictor import DiffusionPredictor
 from lingshu_core.prior_genes import LoweredGenes, PriorGenes
 from screening.campaign import PlannedCampaign, load_campaign, plan_campaign
-from screening.errors import BlockError, NonFiniteResult
+from screening.errors import BlockError, DeviceFailure, NonFiniteResult
 from screening.store import decode_block
-from screening.worker import ShardWorker, context_key, open_worker
+from screening.worker import ShardWorker, context_key, is_device_failure, open_worker
 
 
 @pytest.fixture
@@ -122,6 +122,23 @@ def test_numbers_that_are_not_finite_poison_the_replica(planned: PlannedCampaign
     with pytest.raises(NonFiniteResult, match="REG04") as raised:
         worker.run(planned.plan.payload(blocks_of(planned, "REG04")[0]))
     assert raised.value.poisons_replica
+
+
+def test_an_error_of_the_gpu_poisons_the_replica(
+    planned: PlannedCampaign, worker: ShardWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: object) -> None:
+        raise RuntimeError("CUDA error: device-side assert triggered\nCUDA kernel errors might be reported later")
+
+    monkeypatch.setattr(ShardWorker, "_shard", fail)
+    with pytest.raises(DeviceFailure, match=r"^REG04 in .*: CUDA error: device-side assert triggered$") as raised:
+        worker.run(planned.plan.payload(blocks_of(planned, "REG04")[0]))
+    assert raised.value.poisons_replica
+
+
+def test_a_lack_of_memory_does_not_poison() -> None:
+    assert not is_device_failure(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"))
+    assert is_device_failure(RuntimeError("CUDA error: CUBLAS_STATUS_EXECUTION_FAILED when calling cublasSgemm"))
 
 
 def test_the_number_of_threads_is_set(planned: PlannedCampaign, tiny: Path) -> None:
