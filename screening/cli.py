@@ -12,14 +12,17 @@ import traceback
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
+
+from screening.usage import DEBUG, Commands, UsageError, is_debugging, usage_message
 
 EXIT_CRASH, EXIT_BAD_INPUT, EXIT_PARTIAL, EXIT_INTERRUPTED = 1, 2, 3, 130
 
 app = typer.Typer(
     name="lingshu",
+    cls=Commands,
     help="Virtual screening with a generative cell model: campaigns in YAML, ranked hits out.",
     no_args_is_help=True,
     add_completion=True,
@@ -78,10 +81,13 @@ class TableFormat(StrEnum):
 
 @app.callback()
 def options(
-    debug: Annotated[bool, typer.Option("--debug", help="Show the whole trace of an error.")] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the whole trace of an error; also after the command's name.")
+    ] = False,
 ) -> None:
     """Virtual screening with a generative cell model: campaigns in YAML, ranked hits out."""
-    os.environ["LINGSHU_DEBUG"] = "1" if debug else os.environ.get("LINGSHU_DEBUG", "")
+    if debug:
+        os.environ[DEBUG] = "1"
 
 
 @app.command(epilog="Example: lingshu simulate results/quickstart --seed 1")
@@ -164,7 +170,7 @@ def run(
         result = run_campaign(campaign, display, overrides)
     console.print(describe_run(result, top))
     if not result.complete:
-        raise typer.Exit(EXIT_PARTIAL)
+        _end(EXIT_PARTIAL, "some conditions failed; `status` and `reason` of the table say which and why")
 
 
 @app.command(epilog="Example: lingshu evaluate campaigns/examples/quickstart/evaluate.yaml")
@@ -183,7 +189,7 @@ def evaluate(
         result = run_evaluation(campaign, display, overrides)
     console.print(describe_evaluation(result))
     if not result.complete:
-        raise typer.Exit(EXIT_PARTIAL)
+        _end(EXIT_PARTIAL, "some units failed; the report says which and why")
 
 
 @app.command(epilog="Example: lingshu status campaigns/examples/papalexi/screen.yaml")
@@ -459,8 +465,15 @@ def doctor(
 
     checks = examine(campaign)
     console.print(describe_checks(checks))
-    if any(check.verdict == "bad" for check in checks):
-        raise typer.Exit(EXIT_BAD_INPUT)
+    bad = [check.name for check in checks if check.verdict == "bad"]
+    if bad:
+        _end(EXIT_BAD_INPUT, f"not all is well: see {', '.join(bad)} above")
+
+
+def _end(code: int, message: str) -> NoReturn:
+    """Leave with a code that isn't success, and say on standard error why."""
+    print(f"error: {message}", file=sys.stderr)
+    raise typer.Exit(code)
 
 
 def main() -> None:
@@ -468,14 +481,18 @@ def main() -> None:
     from screening.errors import is_storage_error
 
     try:
-        app()
-    except SystemExit as ended:
-        # Typer has made exit codes of an interrupt and of a closed pipe before anybody else could see them.
-        if ended.code == EXIT_INTERRUPTED:
+        # Outside its standalone mode typer hands on what is wrong with the options, instead of drawing a box around it.
+        code = app(standalone_mode=False)
+        if code == EXIT_INTERRUPTED:
             print("stopped; what was committed stays, run the same command again to go on", file=sys.stderr)
+        sys.exit(code)
+    except SystemExit as ended:
+        # Typer has made an exit code of a closed pipe before anybody else could see it.
         if _reader_left(ended):
             sys.exit(0)
         raise
+    except UsageError as error:
+        _report(error, usage_message(error))
     except OSError as error:
         # A full disk, a folder that can't be written: the machine's own words are the clearest.
         _report(error, f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error))
@@ -509,9 +526,9 @@ def _known_errors() -> tuple[type[Exception], ...]:
 
 def _report(error: Exception, message: str | None) -> None:
     """Print one message and leave; without a message the error is none that we expected."""
-    if os.environ.get("LINGSHU_DEBUG"):
+    if is_debugging():
         traceback.print_exception(error)
-    elif message is not None:
+    if message is not None:
         print(f"error: {message}", file=sys.stderr)
     else:
         summary = " ".join(str(error).split())[:400]
