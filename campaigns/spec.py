@@ -55,7 +55,8 @@ def _one_or_many(value: Any) -> Any:
 
 def distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
     """Refuse a list that names something twice."""
-    twice = [((index,), f"{value!r} is listed twice") for index, value in enumerate(values) if value in values[:index]]
+    first = {value: index for index, value in reversed(tuple(enumerate(values)))}
+    twice = [((index,), f"{value!r} is listed twice") for index, value in enumerate(values) if first[value] < index]
     if twice:
         refuse(*twice)
     return values

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
@@ -54,8 +54,8 @@ def validate(model: type[SpecT], source: Source) -> SpecT:
     except ValidationError as error:
         details = error.errors(include_url=False)
     problems = [problem for detail in details for problem in _problems(detail, model, source)]
-    # One mistake in a union can be told twice; the order is the file's.
-    raise SpecError(sorted(dict.fromkeys(problems), key=lambda problem: (problem.line or 0, problem.field)))
+    # One mistake in a union can be told twice; the order is the file's, and on one line that of the entries.
+    raise SpecError(sorted(dict.fromkeys(problems), key=lambda problem: problem.line or 0))
 
 
 def _problems(detail: ErrorDetails, model: type[Spec], source: Source) -> Iterator[Problem]:
@@ -103,9 +103,12 @@ def _text(detail: ErrorDetails, loc: FieldPath, model: type[Spec]) -> str:
         return f"{_shown(detail['input'])} isn't allowed: {_description(loc, model) or context['pattern']}"
     if kind == "too_short":
         return f"must have at least {context['min_length']} entries"
+    if kind == "too_long":
+        return f"must have at most {context['max_length']} entries, not {context['actual_length']}"
     if kind == "shape":
         return f"{detail['msg']}, not {_shown(detail['input'])}"
-    return f"{detail['msg'].replace('Input should', 'must')}, not {_shown(detail['input'])}"
+    said = detail["msg"].replace("Input should", "must").replace("String should", "must")
+    return f"{said}, not {_shown(detail['input'])}"
 
 
 def _missing(loc: FieldPath, model: type[Spec]) -> str:
@@ -141,11 +144,15 @@ def _kinds(model: type[Spec], loc: FieldPath) -> list[str]:
 def _models(model: type[BaseModel], loc: FieldPath) -> list[type[BaseModel]]:
     """Find the blocks that can stand at a path; several where a union isn't decided."""
     blocks = [model]
+    fields: list[FieldInfo] = []
     for part in loc:
         members = [block for block in blocks if _is_kind(block, part)]
         if members and len(blocks) > 1:  # a member of a union; it may have a field of the same name
             blocks = members
-        elif fields := [field for block in blocks for field in _fields(block, part)]:
+        elif isinstance(part, int):  # a field may be a list of some blocks, or another block by itself
+            blocks = [block for field in fields for block in _blocks_listed(field.annotation)] or blocks
+        elif found := [field for block in blocks for field in _fields(block, part)]:
+            fields = found
             blocks = [block for field in fields for block in _blocks_in(field.annotation)]
     return blocks
 
@@ -164,3 +171,12 @@ def _blocks_in(annotation: Any) -> Iterator[type[BaseModel]]:
         yield annotation
     for argument in get_args(annotation):
         yield from _blocks_in(argument)
+
+
+def _blocks_listed(annotation: Any) -> Iterator[type[BaseModel]]:
+    """Find the blocks that stand in a list."""
+    if get_origin(annotation) is tuple:
+        yield from _blocks_in(annotation)
+    else:
+        for argument in get_args(annotation):
+            yield from _blocks_listed(argument)

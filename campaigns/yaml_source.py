@@ -27,7 +27,10 @@ from campaigns.errors import Problem, Where, YamlError
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 32
 MAX_ALIASES = 64
-MAX_VALUES = 250_000
+MAX_VALUES = 50_000
+"""Reading so many takes about a second."""
+MAX_KEY = 1000
+MAX_MESSAGE = 300
 MAX_INTEGER = 2**63 - 1
 
 FieldPath = tuple[str | int, ...]
@@ -163,8 +166,14 @@ class _Refusal(yaml.MarkedYAMLError):
         super().__init__(problem=problem, problem_mark=mark)
 
 
+def _check_number(values: int, mark: yaml.Mark) -> None:
+    if values > MAX_VALUES:
+        text = f"more than {MAX_VALUES:,} keys and values; put long lists into a text file and name it with `file:`"
+        raise _Refusal(text, mark)
+
+
 class _Loader(yaml.SafeLoader):
-    """Composes nodes with YAML 1.2 scalars; refuses tags and too many levels or aliases while it reads."""
+    """Composes nodes with YAML 1.2 scalars; refuses tags and too many levels, values or aliases while it reads."""
 
     yaml_implicit_resolvers: dict[Any, Any] = {}  # noqa: RUF012  (PyYAML's own attribute)
 
@@ -172,6 +181,7 @@ class _Loader(yaml.SafeLoader):
         super().__init__(text)
         self.depth = 0
         self.aliases = 0
+        self.values = 0
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         event: Any = self.peek_event()  # type: ignore[no-untyped-call]
@@ -183,6 +193,8 @@ class _Loader(yaml.SafeLoader):
             raise _Refusal(f"more than {MAX_ALIASES} aliases (*name); write the values out", event.start_mark)
         if self.depth >= MAX_DEPTH:
             raise _Refusal(f"more than {MAX_DEPTH} levels deep", event.start_mark)
+        self.values += 1
+        _check_number(self.values, event.start_mark)
         self.depth += 1
         node: yaml.Node | None = super().compose_node(parent, index)
         self.depth -= 1
@@ -230,7 +242,7 @@ def _marked(error: yaml.MarkedYAMLError, file: str) -> Problem:
         text = f"isn't YAML: {text}"
         if error.context and error.context != error.problem:
             text += f" ({error.context})"
-    return Where(file, line).problem(text)
+    return Where(file, line).problem(text if len(text) <= MAX_MESSAGE else f"{text[:MAX_MESSAGE]}…")
 
 
 def _number(text: str, kind: str) -> int | float:
@@ -256,9 +268,7 @@ class _Builder:
         # Both guards are for aliases: nodes are shared there, and a node can hold itself.
         if len(path) > MAX_DEPTH:
             raise _Refusal(f"more than {MAX_DEPTH} levels deep once aliases are followed", node.start_mark)
-        if len(self.lines) > MAX_VALUES:
-            text = f"more than {MAX_VALUES:,} values; put long lists into a text file and name it with `file:`"
-            raise _Refusal(text, node.start_mark)
+        _check_number(len(self.lines), node.start_mark)
         if isinstance(node, yaml.MappingNode):
             return self.mapping(node, path)
         if isinstance(node, yaml.SequenceNode):
@@ -283,7 +293,7 @@ class _Builder:
     def key(self, node: yaml.Node, path: FieldPath) -> str | None:
         line = node.start_mark.line + 1
         if not isinstance(node, yaml.ScalarNode) or node.tag != _TAG + "str":
-            shown = repr(node.value) if isinstance(node, yaml.ScalarNode) else "this one"
+            shown = repr(node.value[:60]) if isinstance(node, yaml.ScalarNode) else "this one"
             self.refuse(path, line, f"a key has to be text and {shown} isn't; put it into quotes")
             return None
         if node.value == "<<" and node.style is None:
@@ -291,6 +301,9 @@ class _Builder:
             return None
         if _UNPRINTABLE.search(node.value):
             self.refuse(path, line, "a key holds a control character")
+            return None
+        if len(node.value) > MAX_KEY:
+            self.refuse(path, line, f"a key of {len(node.value):,} characters; at most {MAX_KEY:,} are allowed")
             return None
         return str(node.value)
 
@@ -329,7 +342,8 @@ class _Builder:
     def variable(self, match: re.Match[str], path: FieldPath, line: int) -> str:
         named = _VARIABLE_NAME.fullmatch(match[1])
         if named is None:
-            self.refuse(path, line, f"{match[0]} isn't replaced: only variables that begin with LINGSHU_ are")
+            shown = match[0] if len(match[0]) <= 60 else f"{match[0][:60]}…"
+            self.refuse(path, line, f"{shown} isn't replaced: only variables that begin with LINGSHU_ are")
             return ""
         # As in a shell, an empty variable counts as unset where there is a default.
         value = self.environment.get(named[1], "") or named[2]

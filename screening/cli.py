@@ -524,14 +524,20 @@ def _known_errors() -> tuple[type[Exception], ...]:
     return ActorsError, CampaignError, LingshuCoreError, ScreeningError
 
 
+def _printable(message: str) -> str:
+    from campaigns.errors import printable
+
+    return "\n".join(map(printable, message.split("\n")))
+
+
 def _report(error: Exception, message: str | None) -> None:
     """Print one message and leave; without a message the error is none that we expected."""
     if is_debugging():
         traceback.print_exception(error)
     if message is not None:
-        print(f"error: {message}", file=sys.stderr)
+        print(f"error: {_printable(message)}", file=sys.stderr)
     else:
-        summary = " ".join(str(error).split())[:400]
+        summary = _printable(" ".join(str(error).split())[:400])
         print(f"error: {type(error).__name__}: {summary} (a bug: `lingshu --debug …` shows the trace)", file=sys.stderr)
     sys.exit(EXIT_CRASH if message is None else EXIT_BAD_INPUT)
 
