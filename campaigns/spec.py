@@ -104,7 +104,7 @@ def _smiles(text: str) -> str:
     return text
 
 
-Smiles = Annotated[str, StringConstraints(max_length=10_000), AfterValidator(_smiles)]
+Smiles = Annotated[str, StringConstraints(max_length=1000), AfterValidator(_smiles)]
 """The structure of a molecule; whether it is one, chemistry says."""
 
 Labels = Annotated[

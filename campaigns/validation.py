@@ -62,6 +62,8 @@ def _problems(detail: ErrorDetails, model: type[Spec], source: Source) -> Iterat
     if detail["type"] == "too_short" and len(detail["input"]) >= detail["ctx"]["min_length"]:
         return  # the list is long enough, its entries are wrong, and each of them is told
     for path, text in detail.get("ctx", {}).get("findings", [((), "")]):
+        if detail["type"] == "union_tag_invalid":  # the field that chooses is there, and has its own line
+            path = (detail["ctx"]["discriminator"].strip("'"),)
         loc = _without_tags((*detail["loc"], *path))
         yield source.where(_in_file(loc, source)).problem(text or _text(detail, loc, model))
 
@@ -94,21 +96,26 @@ def _text(detail: ErrorDetails, loc: FieldPath, model: type[Spec]) -> str:
     if kind == "union_tag_not_found":
         return f"missing field {context['discriminator']}; one of {', '.join(_kinds(model, loc))}"
     if kind == "union_tag_invalid":
-        return f"unknown kind {context['tag']!r}; {hint(context['tag'], _kinds(model, loc))}"
+        return f"unknown kind {context['tag'][:60]!r}; {hint(context['tag'][:60], _kinds(model, loc[:-1]))}"
     if kind in _KINDS:
         return f"must be {_KINDS[kind]}, not {_shown(detail['input'])}"
     if kind == "literal_error":
-        return f"must be {context['expected']}, not {_shown(detail['input'])}"
+        allowed = context["expected"].replace("True", "true").replace("False", "false")
+        return f"must be {allowed}, not {_shown(detail['input'])}"
     if kind == "string_pattern_mismatch":
         return f"{_shown(detail['input'])} isn't allowed: {_description(loc, model) or context['pattern']}"
     if kind == "too_short":
-        return f"must have at least {context['min_length']} entries"
+        return f"must have at least {_entries(context['min_length'])}"
     if kind == "too_long":
-        return f"must have at most {context['max_length']} entries, not {context['actual_length']}"
+        return f"must have at most {_entries(context['max_length'])}, not {context['actual_length']:,}"
     if kind == "shape":
         return f"{detail['msg']}, not {_shown(detail['input'])}"
     said = detail["msg"].replace("Input should", "must").replace("String should", "must")
     return f"{said}, not {_shown(detail['input'])}"
+
+
+def _entries(number: int) -> str:
+    return "1 entry" if number == 1 else f"{number:,} entries"
 
 
 def _missing(loc: FieldPath, model: type[Spec]) -> str:

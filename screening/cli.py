@@ -18,6 +18,7 @@ import typer
 
 from screening.usage import DEBUG, Commands, UsageError, is_debugging, usage_message
 
+MAX_SEED = 2**63 - 1
 EXIT_CRASH, EXIT_BAD_INPUT, EXIT_PARTIAL, EXIT_INTERRUPTED = 1, 2, 3, 130
 
 app = typer.Typer(
@@ -93,13 +94,14 @@ def options(
 @app.command(epilog="Example: lingshu simulate results/quickstart --seed 1")
 def simulate(
     folder: Annotated[Path, typer.Argument(help="Folder to write cells, truth and gene set to.", show_default=False)],
-    seed: Annotated[int, typer.Option(help="Seed of the simulation.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Seed of the simulation.")] = 0,
 ) -> None:
     """Simulate a perturbation experiment with known truth (a test bench, not the product)."""
     from lingshu_core.simulation_config import SimulationConfig
     from lingshu_core.simulator import simulate as simulate_cells
     from screening.console import console, describe_simulation
 
+    folder.mkdir(parents=True, exist_ok=True)  # where it can't be, that is known before the work is done
     simulation = simulate_cells(SimulationConfig(seed=seed))
     console.print(describe_simulation(simulation, simulation.write(folder)))
 
@@ -108,7 +110,7 @@ def simulate(
 def train(
     campaign: CampaignFile,
     output: Output = None,
-    seed: Annotated[int | None, typer.Option(help="Seed instead of the file's.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, max=MAX_SEED, help="Seed instead of the file's.")] = None,
     seeds: Annotated[
         int | None, typer.Option(help="Train an ensemble of so many members, with the seeds seed, seed + 1, …")
     ] = None,
@@ -269,7 +271,7 @@ def card(
     steps: Annotated[int, typer.Option(min=1, help="Steps in which genes are revealed.")] = 6,
     schedule: Annotated[Schedule, typer.Option(help="How many genes each step reveals.")] = Schedule.geometric,
     guidance: Annotated[float, typer.Option(min=0, help="Guidance against the control label.")] = 0.0,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of every random number.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Seed of every random number.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print the card as JSON.")] = False,
@@ -332,7 +334,7 @@ def generate(
     where: Annotated[list[str] | None, typer.Option(help="COLUMN=VALUE: which of them; again for more.")] = None,
     keep: Annotated[float | None, typer.Option(help="Share of their genes that is kept.")] = None,
     layer: Annotated[str | None, typer.Option(help="Their layer with raw counts, instead of X.")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Seed of every random number.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, max=MAX_SEED, help="Seed of every random number.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")] = None,
 ) -> None:
     """Draw cells from a model: of any context, under any condition, or starting from real cells."""
@@ -497,8 +499,10 @@ def main() -> None:
         # A full disk, a folder that can't be written: the machine's own words are the clearest.
         _report(error, f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error))
     except Exception as error:
-        expected = isinstance(error, _known_errors()) or is_storage_error(error)
-        _report(error, str(error) if expected else None)
+        if is_storage_error(error):
+            advice = "check the address, the credentials (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY) and AWS_ENDPOINT_URL"
+            _report(error, f"the store can't be used: {error}; {advice}")
+        _report(error, str(error) if isinstance(error, _known_errors()) else None)
 
 
 def _reader_left(ended: SystemExit) -> bool:

@@ -7,6 +7,8 @@ from typing import Any, TextIO
 
 from screening.errors import is_storage_error
 
+MAX_CHARACTERS = 1 << 28
+
 
 def read_json_file(name: str) -> Any:
     """Read a JSON file; None where there is none.
@@ -14,7 +16,7 @@ def read_json_file(name: str) -> Any:
     Raises
     ------
     ValueError
-        If it is not JSON.
+        If it is not JSON, or too large.
     OSError
         If it can't be reached; the message says what to check.
     """
@@ -35,7 +37,13 @@ def read_json_file(name: str) -> Any:
 
 
 def _parse(handle: TextIO) -> Any:
-    content = json.load(handle)
+    text = handle.read(MAX_CHARACTERS + 1)
+    if len(text) > MAX_CHARACTERS:
+        raise ValueError(f"it has more than {MAX_CHARACTERS:,} characters")
+    try:
+        content = json.loads(text)
+    except RecursionError as error:
+        raise ValueError("it is nested too deep") from error
     if content is None:
         raise ValueError("it holds null")
     return content

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import Any
 
 import typer
@@ -13,6 +14,8 @@ DEBUG = "LINGSHU_DEBUG"
 
 # Typer carries click with it and exports only this one of its errors: the base is that of all of them.
 UsageError: type[Exception] = typer.BadParameter.__bases__[0]
+_CREDENTIALS = re.compile(r"://[^/?#\s]*@")
+"""A user in a URL. What stands on a command line goes into messages, and into the record of generated cells."""
 _WORDS = (
     ("Input should be", "must be"),
     (", unable to parse string as an integer", ""),
@@ -33,6 +36,8 @@ class Commands(TyperGroup):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read the options in front of the command's name, `--debug` among them wherever it stands."""
         own = args[: args.index("--")] if "--" in args else args
+        if any(_CREDENTIALS.search(each) for each in args):
+            raise typer.BadParameter("a user or a password can't stand in a URL; put the credentials in the environment")
         others = [each for each in own if each != "--debug"] + args[len(own) :]
         return super().parse_args(ctx, ["--debug", *others] if len(others) < len(args) else others)
 
