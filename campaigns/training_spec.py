@@ -12,7 +12,6 @@ from campaigns.feature_spec import FeaturesSpec
 from campaigns.spec import CampaignName, CellMatch, Location, Seed, Spec, as_items, distinct, refuse, unnamed_columns
 from campaigns.yaml_source import FieldPath
 
-
 LARGEST_SETTING = 65_536
 
 

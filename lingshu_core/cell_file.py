@@ -177,4 +177,6 @@ def _check_counts(values: npt.NDArray[Any], where: str) -> None:
     if len(fractions):
         raise NotCounts(f"{where} has values that are no integers (such as {fractions[0]:g}: normalised?); {cure}")
     if len(values) and values.max() > MAX_COUNT:
-        raise NotCounts(f"{where} has a value of {values.max():g}, and no cell has {MAX_COUNT:,} UMIs of a gene; {cure}")
+        raise NotCounts(
+            f"{where} has a value of {values.max():g}, and no cell has {MAX_COUNT:,} UMIs of a gene; {cure}"
+        )

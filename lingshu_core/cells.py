@@ -307,7 +307,11 @@ def readable(path: str) -> Iterator[None]:
         ) from error
     except PermissionError as error:
         raise UnreadableCells(f"{path}: access was denied; check the credentials in the environment") from error
-    except (OSError, KeyError, ValueError, RuntimeError, ImportError) as error:
+    except ImportError as error:
+        raise UnreadableCells(f"{path}: can't be reached ({error}); use a path, or an s3:// URL") from error
+    except (OSError, KeyError, ValueError, RuntimeError) as error:
+        if "Protocol not known" in str(error):
+            raise UnreadableCells(f"{path}: can't be reached ({error}); use a path, or an s3:// URL") from error
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         kind, method = (".zarr", "write_zarr") if is_zarr(path) else (".h5ad", "write_h5ad")
         raise UnreadableCells(f"{path}: not a readable {kind} ({reason}); write it with AnnData.{method}") from error
@@ -374,7 +378,9 @@ def check_values(values: npt.NDArray[Any], where: str, layers: list[str]) -> Non
         guess = "log-normalised" if values.max() < 20 else "normalised"
         raise NotCounts(f"{where} has values that are no integers (such as {example:g}; {guess}?); {cure}")
     if len(values) and values.max() > MAX_COUNT:
-        raise NotCounts(f"{where} has a value of {values.max():g}, and no cell has {MAX_COUNT:,} UMIs of a gene; {cure}")
+        raise NotCounts(
+            f"{where} has a value of {values.max():g}, and no cell has {MAX_COUNT:,} UMIs of a gene; {cure}"
+        )
 
 
 def check_genes(names: pd.Index, source: CellSource) -> None:

@@ -183,8 +183,8 @@ def load_header(folder: str) -> CheckpointHeader:
     card = _from_bytes(folder, CARD, content[CARD])
     if card.get("model") not in (CELL_MODEL, BASELINE):
         raise CheckpointError(
-            f"{folder}/{CARD}: holds a model of the kind {card.get('model')!r}, which this version doesn't know; use the"
-            " version of lingshu-screen that wrote it"
+            f"{folder}/{CARD}: holds a model of the kind {card.get('model')!r}, which this version doesn't know; use"
+            " the version of lingshu-screen that wrote it"
         )
     if not is_baseline(card):
         _configuration(folder, card)

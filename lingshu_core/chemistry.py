@@ -40,9 +40,11 @@ def read_molecule(smiles: str) -> Mol:
 
     if not smiles.strip():
         raise FeatureError("the SMILES is empty")
-    if len(smiles) > MAX_SMILES:
+    structure = smiles.split()[0]  # what may follow are a name and coordinates
+    if len(structure) > MAX_SMILES:
         raise FeatureError(
-            f"{_shown(smiles)} has {len(smiles):,} characters, and at most {MAX_SMILES:,} are read: it is no small molecule"
+            f"{_shown(structure)} has {len(structure):,} characters, and at most {MAX_SMILES:,} are read: it is no small"
+            " molecule"
         )
     with rdBase.BlockLogs():
         molecule = Chem.MolFromSmiles(smiles.strip())

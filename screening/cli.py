@@ -500,7 +500,9 @@ def main() -> None:
         _report(error, f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error))
     except Exception as error:
         if is_storage_error(error):
-            advice = "check the address, the credentials (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY) and AWS_ENDPOINT_URL"
+            advice = (
+                "check the address, the credentials (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY) and AWS_ENDPOINT_URL"
+            )
             _report(error, f"the store can't be used: {error}; {advice}")
         _report(error, str(error) if isinstance(error, _known_errors()) else None)
 

@@ -24,6 +24,7 @@ def read_json_file(name: str) -> Any:
         if "://" in name:
             import fsspec  # slow to import, and only needed for remote files
 
+            _check_protocol(name)
             with fsspec.open(name, "rt", encoding="utf-8") as handle:
                 return _parse(handle)
         with open(name, encoding="utf-8") as handle:
@@ -34,6 +35,15 @@ def read_json_file(name: str) -> Any:
         if isinstance(error, ValueError) or not (isinstance(error, OSError) or is_storage_error(error)):
             raise
         raise OSError(f"can't be read ({error}); check the path, and the credentials in the environment") from error
+
+
+def _check_protocol(name: str) -> None:
+    import fsspec
+
+    try:
+        fsspec.core.url_to_fs(name)
+    except (ValueError, ImportError) as error:  # no file system of that name, or its package is missing
+        raise OSError(str(error)) from error
 
 
 def _parse(handle: TextIO) -> Any:

@@ -37,7 +37,9 @@ class Commands(TyperGroup):
         """Read the options in front of the command's name, `--debug` among them wherever it stands."""
         own = args[: args.index("--")] if "--" in args else args
         if any(_CREDENTIALS.search(each) for each in args):
-            raise typer.BadParameter("a user or a password can't stand in a URL; put the credentials in the environment")
+            raise typer.BadParameter(
+                "a user or a password can't stand in a URL; put the credentials in the environment"
+            )
         others = [each for each in own if each != "--debug"] + args[len(own) :]
         return super().parse_args(ctx, ["--debug", *others] if len(others) < len(args) else others)
 

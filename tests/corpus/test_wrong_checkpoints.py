@@ -158,60 +158,250 @@ def other_context(vocabulary: dict[str, Any]) -> None:
 
 
 SPOILT: dict[str, tuple[Spoil, str]] = {
-    "nothing": (shutil.rmtree, "?"),
-    "an empty folder": (empty, "?"),
-    "a pickle": (a_pickle, "?"),
-    "a torch file": (a_torch_file, "?"),
-    "no manifest": (missing(MANIFEST), "?"),
-    "no weights": (missing(WEIGHTS), "?"),
-    "no vocabulary": (missing(VOCABULARY), "?"),
-    "no card": (missing(CARD), "?"),
-    "no controls": (missing(CONTROLS), "?"),
-    "truncated weights": (truncated(WEIGHTS), "?"),
-    "truncated controls": (truncated(CONTROLS), "?"),
-    "a truncated vocabulary": (truncated(VOCABULARY), "?"),
-    "a truncated manifest": (truncated(MANIFEST), "?"),
-    "an empty manifest": (replaced(MANIFEST, b""), "?"),
-    "weights with another bit": (tampered(WEIGHTS), "?"),
-    "a vocabulary with another bit": (tampered(VOCABULARY), "?"),
-    "a card with another bit": (tampered(CARD), "?"),
-    "a pickle for weights": (signed(WEIGHTS, lambda _: pickle.dumps(Bomb())), "?"),
-    "a pickle for the manifest": (replaced(MANIFEST, pickle.dumps(Bomb())), "?"),
-    "a list for the manifest": (replaced(MANIFEST, b"[1, 2]"), "?"),
-    "brackets for the manifest": (replaced(MANIFEST, b"[" * 100_000), "?"),
-    "a manifest in Latin-1": (replaced(MANIFEST, b'{"format": "\xb5"}'), "?"),
-    "an older format": (relisted(given(format=1)), "?"),
-    "a newer format": (relisted(given(format=99)), "?"),
-    "a format in words": (relisted(given(format="two")), "?"),
-    "a manifest without files": (relisted(without("files")), "?"),
-    "a manifest with a list of files": (relisted(given(files=[WEIGHTS])), "?"),
-    "a manifest without a sum": (relisted(lambda manifest: manifest["files"][WEIGHTS].pop("sha256") and None), "?"),
-    "a sum that is a number": (relisted(lambda manifest: manifest["files"][WEIGHTS].update(sha256=3)), "?"),
-    "files that are a number": (relisted(lambda manifest: manifest["files"].update({WEIGHTS: 3})), "?"),
-    "weights of nothing": (reweighed(lambda _: {}), "?"),
-    "weights of another model": (reweighed(lambda _: {"encoder": np.ones((2, 3))}), "?"),
-    "weights of fewer genes": (reweighed(fewer_genes), "?"),
-    "weights without an array": (reweighed(without("gene_order")), "?"),
-    "weights with an array too many": (reweighed(given(extra=np.ones(3))), "?"),
-    "an array that is too short": (reweighed(a_number_too_few), "?"),
-    "depths of no context": (reweighed(lambda _: {}, CONTROLS), "?"),
-    "depths with a hole": (signed(CONTROLS, lambda content: content[:-9]), "?"),
-    "a vocabulary of another format": (rewritten(VOCABULARY, given(format=99)), "?"),
-    "a vocabulary without genes": (rewritten(VOCABULARY, without("genes")), "?"),
-    "a vocabulary with a gene twice": (rewritten(VOCABULARY, other_gene), "?"),
-    "a vocabulary of other contexts": (rewritten(VOCABULARY, other_context), "?"),
-    "a vocabulary of one gene": (rewritten(VOCABULARY, given(genes=["A"])), "?"),
-    "a vocabulary that is a list": (rewritten(VOCABULARY, lambda _: []), "?"),
-    "perturbations that are a list": (rewritten(VOCABULARY, given(perturbations=["REG04"])), "?"),
-    "a card without configuration": (rewritten(CARD, without("configuration")), "?"),
-    "a setting of a newer version": (rewritten(CARD, with_setting("experts", 8)), "?"),
-    "a setting of another kind": (rewritten(CARD, with_setting("condition_rank", "wide")), "?"),
-    "another shape": (rewritten(CARD, with_setting("condition_rank", 7)), "?"),
-    "an enormous shape": (rewritten(CARD, with_setting("pooled_width", 10**12)), "?"),
-    "a card that is a list": (rewritten(CARD, lambda _: []), "?"),
-    "an unknown kind of model": (rewritten(CARD, given(model="other")), "?"),
-    "a baseline without its kind": (rewritten(CARD, given(model="baseline")), "?"),
-    "priors of another kind": (rewritten("priors.json", lambda _: {"format": 1}), "?"),
+    "nothing": (
+        shutil.rmtree,
+        "./model: no checkpoint here (manifest.json is missing); train one with `lingshu train`, or correct `model:`",
+    ),
+    "an empty folder": (
+        empty,
+        "./model: no checkpoint here (manifest.json is missing); train one with `lingshu train`, or correct `model:`",
+    ),
+    "a pickle": (
+        a_pickle,
+        "./model: no checkpoint here (it is a file, and a model is a folder); train one with "
+        "`lingshu train`, or correct `model:`",
+    ),
+    "a torch file": (
+        a_torch_file,
+        "./model: no checkpoint here (it is a file, and a model is a folder); train one with "
+        "`lingshu train`, or correct `model:`",
+    ),
+    "no manifest": (
+        missing(MANIFEST),
+        "./model: no checkpoint here (manifest.json is missing); train one with `lingshu train`, or correct `model:`",
+    ),
+    "no weights": (
+        missing(WEIGHTS),
+        "./model: no checkpoint here (weights.safetensors is missing); train one with `lingshu "
+        "train`, or correct `model:`",
+    ),
+    "no vocabulary": (
+        missing(VOCABULARY),
+        "./model: no checkpoint here (vocabulary.json is missing); train one with `lingshu train`, or correct `model:`",
+    ),
+    "no card": (
+        missing(CARD),
+        "./model: no checkpoint here (model.json is missing); train one with `lingshu train`, or correct `model:`",
+    ),
+    "no controls": (
+        missing(CONTROLS),
+        "./model: no checkpoint here (controls.safetensors is missing); train one with `lingshu "
+        "train`, or correct `model:`",
+    ),
+    "truncated weights": (
+        truncated(WEIGHTS),
+        "./model/weights.safetensors: 77856 bytes that do not match the manifest (155712 bytes were "
+        "written): truncated or changed since; fetch the checkpoint again",
+    ),
+    "truncated controls": (
+        truncated(CONTROLS),
+        "./model/controls.safetensors: 760 bytes that do not match the manifest (1520 bytes were "
+        "written): truncated or changed since; fetch the checkpoint again",
+    ),
+    "a truncated vocabulary": (
+        truncated(VOCABULARY),
+        "./model/vocabulary.json: 1473 bytes that do not match the manifest (2947 bytes were "
+        "written): truncated or changed since; fetch the checkpoint again",
+    ),
+    "a truncated manifest": (
+        truncated(MANIFEST),
+        "./model/manifest.json: not JSON ([...]); fetch the checkpoint again",
+    ),
+    "an empty manifest": (
+        replaced(MANIFEST, b""),
+        "./model/manifest.json: not JSON ([...]); fetch the checkpoint again",
+    ),
+    "weights with another bit": (
+        tampered(WEIGHTS),
+        "./model/weights.safetensors: 155712 bytes that do not match the manifest (155712 bytes were "
+        "written): truncated or changed since; fetch the checkpoint again",
+    ),
+    "a vocabulary with another bit": (
+        tampered(VOCABULARY),
+        "./model/vocabulary.json: 2947 bytes that do not match the manifest (2947 bytes were "
+        "written): truncated or changed since; fetch the checkpoint again",
+    ),
+    "a card with another bit": (
+        tampered(CARD),
+        "./model/model.json: 1693 bytes that do not match the manifest (1693 bytes were written): "
+        "truncated or changed since; fetch the checkpoint again",
+    ),
+    "a pickle for weights": (
+        signed(WEIGHTS, lambda _: pickle.dumps(Bomb())),
+        "./model/weights.safetensors: not a safetensors file of a model ([...]); fetch the checkpoint again",
+    ),
+    "a pickle for the manifest": (
+        replaced(MANIFEST, pickle.dumps(Bomb())),
+        "./model/manifest.json: not JSON ([...]); fetch the checkpoint again",
+    ),
+    "a list for the manifest": (
+        replaced(MANIFEST, b"[1, 2]"),
+        "./model/manifest.json: not a JSON object; fetch the checkpoint again",
+    ),
+    "brackets for the manifest": (
+        replaced(MANIFEST, b"[" * 100_000),
+        "./model/manifest.json: not JSON ([...]); fetch the checkpoint again",
+    ),
+    "a manifest in Latin-1": (
+        replaced(MANIFEST, b'{"format": "\xb5"}'),
+        "./model/manifest.json: not JSON ([...]); fetch the checkpoint again",
+    ),
+    "an older format": (
+        relisted(given(format=1)),
+        "./model: the checkpoint has format 1; this version reads format 2: use the version of "
+        "lingshu-screen that wrote it, or train again",
+    ),
+    "a newer format": (
+        relisted(given(format=99)),
+        "./model: the checkpoint has format 99; this version reads format 2: use the version of "
+        "lingshu-screen that wrote it, or train again",
+    ),
+    "a format in words": (
+        relisted(given(format="two")),
+        "./model: the checkpoint has format 'two'; this version reads format 2: use the version of "
+        "lingshu-screen that wrote it, or train again",
+    ),
+    "a manifest without files": (
+        relisted(without("files")),
+        "./model: manifest.json does not list weights.safetensors, controls.safetensors, "
+        "vocabulary.json, model.json; fetch the checkpoint again",
+    ),
+    "a manifest with a list of files": (
+        relisted(given(files=[WEIGHTS])),
+        "./model: manifest.json does not list weights.safetensors, controls.safetensors, "
+        "vocabulary.json, model.json; fetch the checkpoint again",
+    ),
+    "a manifest without a sum": (
+        relisted(lambda manifest: manifest["files"][WEIGHTS].pop("sha256") and None),
+        "./model: manifest.json does not list weights.safetensors; fetch the checkpoint again",
+    ),
+    "a sum that is a number": (
+        relisted(lambda manifest: manifest["files"][WEIGHTS].update(sha256=3)),
+        "./model: manifest.json does not list weights.safetensors; fetch the checkpoint again",
+    ),
+    "files that are a number": (
+        relisted(lambda manifest: manifest["files"].update({WEIGHTS: 3})),
+        "./model: manifest.json does not list weights.safetensors; fetch the checkpoint again",
+    ),
+    "weights of nothing": (
+        reweighed(lambda _: {}),
+        "./model/weights.safetensors: not the weights of a cell model (they hold nothing); fetch the checkpoint again",
+    ),
+    "weights of another model": (
+        reweighed(lambda _: {"encoder": np.ones((2, 3))}),
+        "./model/weights.safetensors: not the weights of a cell model (they hold encoder); fetch the checkpoint again",
+    ),
+    "weights of fewer genes": (
+        reweighed(fewer_genes),
+        "./model: wrong gene panel: the weights are of 30 genes and vocabulary.json has 40; they are "
+        "of different models: fetch the checkpoint again",
+    ),
+    "weights without an array": (
+        reweighed(without("gene_order")),
+        "./model/weights.safetensors: not the weights of a cell model (they hold bias.0, bias.1, "
+        "bias.2); fetch the checkpoint again",
+    ),
+    "weights with an array too many": (
+        reweighed(given(extra=np.ones(3))),
+        "./model: weights and configuration do not fit together ([...]); fetch the checkpoint again",
+    ),
+    "an array that is too short": (
+        reweighed(a_number_too_few),
+        "./model: weights and configuration do not fit together (Error(s) in loading state_dict for "
+        "Denoiser: size mismatch for pooled.inner.weight: copying a param with shape "
+        "torch.Size([127, 113]) from checkpoint, the shape in current model is torch.Size([128, 11); "
+        "fetch the checkpoint again",
+    ),
+    "depths of no context": (
+        reweighed(lambda _: {}, CONTROLS),
+        "./model/controls.safetensors: has the depths of 0 contexts and vocabulary.json has 4 "
+        "contexts; they are of different models: fetch the checkpoint again",
+    ),
+    "depths with a hole": (
+        signed(CONTROLS, lambda content: content[:-9]),
+        "./model/controls.safetensors: not a safetensors file of a model ([...]); fetch the checkpoint again",
+    ),
+    "a vocabulary of another format": (
+        rewritten(VOCABULARY, given(format=99)),
+        "./model/vocabulary.json has format 99; this version reads format 1: train again or use the "
+        "version that wrote it",
+    ),
+    "a vocabulary without genes": (
+        rewritten(VOCABULARY, without("genes")),
+        "./model/vocabulary.json is damaged: [...]; fetch the checkpoint again",
+    ),
+    "a vocabulary with a gene twice": (
+        rewritten(VOCABULARY, other_gene),
+        "./model/vocabulary.json is damaged: [...]; fetch the checkpoint again",
+    ),
+    "a vocabulary of other contexts": (
+        rewritten(VOCABULARY, other_context),
+        "./model/controls.safetensors: has the depths of 4 contexts and vocabulary.json has 1 "
+        "contexts; they are of different models: fetch the checkpoint again",
+    ),
+    "a vocabulary of one gene": (
+        rewritten(VOCABULARY, given(genes=["A"])),
+        "./model: wrong gene panel: the weights are of 40 genes and vocabulary.json has 1; they are "
+        "of different models: fetch the checkpoint again",
+    ),
+    "a vocabulary that is a list": (
+        rewritten(VOCABULARY, lambda _: []),
+        "./model/vocabulary.json: not a JSON object; fetch the checkpoint again",
+    ),
+    "perturbations that are a list": (
+        rewritten(VOCABULARY, given(perturbations=["REG04"])),
+        "./model/vocabulary.json is damaged: [...]; fetch the checkpoint again",
+    ),
+    "a card without configuration": (
+        rewritten(CARD, without("configuration")),
+        "./model/model.json: this version can't read its configuration ('configuration'): use the "
+        "version of lingshu-screen that wrote it, or train again",
+    ),
+    "a setting of a newer version": (
+        rewritten(CARD, with_setting("experts", 8)),
+        "./model/model.json: this version can't read its configuration ([...]): use the version of "
+        "lingshu-screen that wrote it, or train again",
+    ),
+    "a setting of another kind": (
+        rewritten(CARD, with_setting("condition_rank", "wide")),
+        "./model: weights and configuration do not fit together ([...]); fetch the checkpoint again",
+    ),
+    "another shape": (
+        rewritten(CARD, with_setting("condition_rank", 7)),
+        "./model: weights and configuration do not fit together ([...]); fetch the checkpoint again",
+    ),
+    "an enormous shape": (
+        rewritten(CARD, with_setting("pooled_width", 10**12)),
+        "./model: weights and configuration do not fit together ([...]); fetch the checkpoint again",
+    ),
+    "a card that is a list": (
+        rewritten(CARD, lambda _: []),
+        "./model/model.json: not a JSON object; fetch the checkpoint again",
+    ),
+    "an unknown kind of model": (
+        rewritten(CARD, given(model="other")),
+        "./model/model.json: holds a model of the kind 'other', which this version doesn't know; use "
+        "the version of lingshu-screen that wrote it",
+    ),
+    "a baseline without its kind": (
+        rewritten(CARD, given(model="baseline")),
+        "./model: a baseline of version None, and this version of lingshu-screen predicts by version "
+        "1: fit it again with `lingshu train`",
+    ),
+    "priors of another kind": (
+        rewritten("priors.json", lambda _: {"format": 1}),
+        "./model/priors.json is damaged: [...]; fetch the checkpoint again",
+    ),
 }
 
 
@@ -232,14 +422,42 @@ def test_a_model_that_cannot_be_used(desk: Path, model: Path, refused: Refused, 
 
 
 COMMANDS: dict[str, tuple[str, str]] = {
-    "validate": ("validate screen.yaml", "?"),
-    "plan": ("plan screen.yaml", "?"),
-    "run": ("run screen.yaml", "?"),
-    "status": ("status screen.yaml", "?"),
-    "generate": ("generate generate.yaml", "?"),
-    "embed": ("embed cells.h5ad model -o new.h5ad", "?"),
-    "adapt": ("adapt model cells.h5ad -o adapted", "?"),
-    "card": ("card model --data cells.h5ad", "?"),
+    "validate": ("validate screen.yaml", "model/vocabulary.json: is damaged ([...]); fetch the checkpoint again"),
+    "plan": (
+        "plan screen.yaml",
+        "model/vocabulary.json: 2947 bytes that do not match the manifest (2947 bytes were written): "
+        "truncated or changed since; fetch the checkpoint again",
+    ),
+    "run": (
+        "run screen.yaml",
+        "model/vocabulary.json: 2947 bytes that do not match the manifest (2947 bytes were written): "
+        "truncated or changed since; fetch the checkpoint again",
+    ),
+    "status": (
+        "status screen.yaml",
+        "model/vocabulary.json: 2947 bytes that do not match the manifest (2947 bytes were written): "
+        "truncated or changed since; fetch the checkpoint again",
+    ),
+    "generate": (
+        "generate generate.yaml",
+        "model/vocabulary.json: 2947 bytes that do not match the manifest (2947 bytes were written): "
+        "truncated or changed since; fetch the checkpoint again",
+    ),
+    "embed": (
+        "embed cells.h5ad model -o new.h5ad",
+        "model/vocabulary.json: 2947 bytes that do not match the manifest (2947 bytes were written): "
+        "truncated or changed since; fetch the checkpoint again",
+    ),
+    "adapt": (
+        "adapt model cells.h5ad -o adapted",
+        "model/vocabulary.json: 2947 bytes that do not match the manifest (2947 bytes were written): "
+        "truncated or changed since; fetch the checkpoint again",
+    ),
+    "card": (
+        "card model --data cells.h5ad",
+        "model/vocabulary.json: 2947 bytes that do not match the manifest (2947 bytes were written): "
+        "truncated or changed since; fetch the checkpoint again",
+    ),
 }
 
 
@@ -250,11 +468,17 @@ def test_every_command_checks_the_model(model: Path, refused: Refused, line: str
 
 
 BROKEN: dict[str, tuple[bytes, str]] = {
-    "cut off": (b'{"format": 1, "gen', "?"),
-    "brackets": (b"[" * 100_000, "?"),
-    "null": (b"null", "?"),
-    "of another kind": (b'{"genes": []}', "?"),
-    "binary": (b"\x80\x04\x95", "?"),
+    "cut off": (b'{"format": 1, "gen', "model/vocabulary.json: is damaged ([...]); fetch the checkpoint again"),
+    "brackets": (
+        b"[" * 100_000,
+        "model/vocabulary.json: is damaged (it is nested too deep); fetch the checkpoint again",
+    ),
+    "null": (b"null", "model/vocabulary.json: is damaged (it holds null); fetch the checkpoint again"),
+    "of another kind": (
+        b'{"genes": []}',
+        "model/vocabulary.json: format: isn't a vocabulary of format 1; train the model again",
+    ),
+    "binary": (b"\x80\x04\x95", "model/vocabulary.json: is damaged ([...]); fetch the checkpoint again"),
 }
 
 
@@ -267,17 +491,41 @@ def test_validate_without_torch_checks_the_vocabulary(
 
 
 ENSEMBLES: dict[str, tuple[Any, str]] = {
-    "cut off": (b'{"format": 1, "mem', "?"),
-    "of another format": ({"format": 99, "members": []}, "?"),
-    "without members": ({"format": 1, "members": [], "digest": ""}, "?"),
+    "cut off": (
+        b'{"format": 1, "mem',
+        "./model/ensemble.json: is damaged ([...]); run `lingshu train` again, which trains no "
+        "member that is there already",
+    ),
+    "of another format": (
+        {"format": 99, "members": []},
+        "./model/ensemble.json: isn't an ensemble of format 1; use the version of lingshu-screen that wrote it",
+    ),
+    "without members": (
+        {"format": 1, "members": [], "digest": ""},
+        "./model/ensemble.json: is damaged (its digest doesn't fit its members); run `lingshu train` "
+        "again, which trains no member that is there already",
+    ),
     "that leads elsewhere": (
         {"format": 1, "members": [{"folder": "../../etc", "seed": 0, "digest": "0" * 64}], "digest": ""},
-        "?",
+        "./model/ensemble.json: is damaged (ValueError: '../../etc' isn't allowed); run `lingshu "
+        "train` again, which trains no member that is there already",
     ),
-    "with a digest that is none": ({"format": 1, "members": [{"folder": "a", "seed": 0, "digest": "x"}], "digest": ""}, "?"),
-    "with a seed in words": ({"format": 1, "members": [{"folder": "a", "seed": "x", "digest": "0" * 64}], "digest": ""}, "?"),
-    "brackets": (b"[" * 100_000, "?"),
-}  # fmt: skip
+    "with a digest that is none": (
+        {"format": 1, "members": [{"folder": "a", "seed": 0, "digest": "x"}], "digest": ""},
+        "./model/ensemble.json: is damaged (ValueError: 'x' isn't allowed); run `lingshu train` "
+        "again, which trains no member that is there already",
+    ),
+    "with a seed in words": (
+        {"format": 1, "members": [{"folder": "a", "seed": "x", "digest": "0" * 64}], "digest": ""},
+        "./model/ensemble.json: is damaged ([...]); run `lingshu train` again, which trains no "
+        "member that is there already",
+    ),
+    "brackets": (
+        b"[" * 100_000,
+        "./model/ensemble.json: is damaged (it is nested too deep); run `lingshu train` again, which "
+        "trains no member that is there already",
+    ),
+}
 
 
 @pytest.mark.parametrize(("content", "message"), ENSEMBLES.values(), ids=ENSEMBLES)
@@ -287,10 +535,24 @@ def test_an_ensemble_that_cannot_be_used(model: Path, refused: Refused, content:
 
 
 TOGETHER: dict[str, tuple[Spoil, str]] = {
-    "the same model": (lambda model: None, "?"),
-    "other genes": (rewritten(VOCABULARY, lambda words: words["genes"].__setitem__(0, "OTHER")), "?"),
-    "other cells": (rewritten(CARD, given(data_digest="0" * 64)), "?"),
-    "a folder of none": (empty, "?"),
+    "the same model": (
+        lambda model: None,
+        "screen.yaml:4: model[1]: other is the same model as model; every member has to be trained by itself",
+    ),
+    "other genes": (
+        rewritten(VOCABULARY, lambda words: words["genes"].__setitem__(0, "OTHER")),
+        "screen.yaml:4: model[1]: the gene panel of other isn't that of model; members of an "
+        "ensemble are trained on the same cells, as `lingshu train --seeds` does",
+    ),
+    "other cells": (
+        rewritten(CARD, given(data_digest="0" * 64)),
+        "screen.yaml:4: model[1]: the training data of other isn't that of model; members of an "
+        "ensemble are trained on the same cells, as `lingshu train --seeds` does",
+    ),
+    "a folder of none": (
+        empty,
+        "other: no checkpoint here (manifest.json is missing); train one with `lingshu train`, or correct `model:`",
+    ),
 }
 
 

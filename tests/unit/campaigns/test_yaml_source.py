@@ -176,7 +176,7 @@ def test_variables_come_from_the_process_by_default(monkeypatch: pytest.MonkeyPa
         ("nul\0.yaml", None, "null byte"),
         ("large.yaml", b"a: " + b"x" * MAX_BYTES, "larger than 1,048,576 bytes"),
         ("latin.yaml", "a: 1\nb: 5 µl\n".encode("latin-1"), "latin.yaml:2: byte 0xb5 is no UTF-8"),
-        ("utf16.yaml", "a: 1\n".encode("utf-16"), "is no UTF-8"),
+        ("utf16.yaml", "a: 1\n".encode("utf-16"), "is no text in UTF-8"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_an_error_of_ours(

@@ -223,9 +223,12 @@ def test_a_file_that_is_no_h5ad_is_refused(table: anndata.AnnData, source_of: So
 
 def test_a_text_file_and_an_unknown_protocol_are_refused(tmp_path: Path) -> None:
     (tmp_path / "cells.csv").write_text("cell,GENE0\n1,2\n")
-    for path in (str(tmp_path / "cells.csv"), "s4://bucket/cells.h5ad"):
-        with pytest.raises(UnreadableCells, match="not a readable"):
-            read_cells(CellSource(path, {"perturbation": "treatment"}))
+    with pytest.raises(UnreadableCells, match="not a readable"):
+        read_cells(CellSource(str(tmp_path / "cells.csv"), {"perturbation": "treatment"}))
+    with pytest.raises(
+        UnreadableCells, match=r"can't be reached \(Protocol not known: s4\); use a path, or an s3:// URL"
+    ):
+        read_cells(CellSource("s4://bucket/cells.h5ad", {"perturbation": "treatment"}))
 
 
 def test_counts_genes_and_labels_come_out_as_they_went_in(cells: Cells, untouched_table: anndata.AnnData) -> None:
