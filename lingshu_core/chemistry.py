@@ -43,8 +43,8 @@ def read_molecule(smiles: str) -> Mol:
     structure = smiles.split()[0]  # what may follow are a name and coordinates
     if len(structure) > MAX_SMILES:
         raise FeatureError(
-            f"{_shown(structure)} has {len(structure):,} characters, and at most {MAX_SMILES:,} are read: it is no small"
-            " molecule"
+            f"{_shown(structure)} has {len(structure):,} characters, and at most {MAX_SMILES:,} are read: it is no"
+            " small molecule"
         )
     with rdBase.BlockLogs():
         molecule = Chem.MolFromSmiles(smiles.strip())

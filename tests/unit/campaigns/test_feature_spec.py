@@ -56,7 +56,7 @@ def test_a_training_needs_no_features(load: Callable[[str], FeaturesSpec | None]
             "kind: gene_sets",
             "kind: gene_set",
             18,
-            "features.genetic[0].kind: unknown kind 'gene_set'; nearest: gene_sets",
+            "genetic[0].kind: unknown kind 'gene_set'; nearest: gene_sets",
         ),
         ("kind: gene_sets", "kind: smiles", 18, "unknown kind 'smiles'; known: table, gene_sets, links, co_expression"),
         ("file: sets.gmt.gz, ", "", 18, "features.genetic[0]: missing field 'file': A .gmt file"),

@@ -225,9 +225,7 @@ def test_a_text_file_and_an_unknown_protocol_are_refused(tmp_path: Path) -> None
     (tmp_path / "cells.csv").write_text("cell,GENE0\n1,2\n")
     with pytest.raises(UnreadableCells, match="not a readable"):
         read_cells(CellSource(str(tmp_path / "cells.csv"), {"perturbation": "treatment"}))
-    with pytest.raises(
-        UnreadableCells, match=r"can't be reached \(Protocol not known: s4\); use a path, or an s3:// URL"
-    ):
+    with pytest.raises(UnreadableCells, match=r"can't be reached \(.*s4\); use a path, or an s3:// URL"):
         read_cells(CellSource("s4://bucket/cells.h5ad", {"perturbation": "treatment"}))
 
 
