@@ -8,7 +8,7 @@ export LINGSHU_DATA
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types imports s3 bench docs clean
+.PHONY: help install demo test fuzz lint types imports s3 bench docs clean
 
 help:  ## List what there is
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -27,6 +27,9 @@ demo: install  ## Simulate, train, screen: a ranked table in a few minutes, no d
 
 test: install  ## Run all tests
 	$(BIN)/pytest
+
+fuzz: install  ## Read 100,000 campaign files as nobody would write them: a spec or problems, never a trace
+	FUZZ_INPUTS=100000 FUZZ_MINUTES=60 $(BIN)/pytest -q --timeout 0 tests/fuzz
 
 lint: install  ## Check style and formatting
 	$(BIN)/ruff check .

@@ -129,9 +129,10 @@ class DataSpec(Spec):
     def _context_findings(self) -> list[tuple[FieldPath, str]]:
         possible = [key for key in self.columns.named if key not in NO_FACTORS]
         findings: list[tuple[FieldPath, str]] = []
+        listed: set[str] = set()
         for index, factor in enumerate(self.context or ()):
             path: FieldPath = ("context", index)
-            if factor in (self.context or ())[:index]:
+            if factor in listed:
                 findings.append((path, f"{factor!r} is listed twice"))
             elif factor in NO_FACTORS:
                 findings.append((path, f"{factor!r} describes the perturbation or the depth, not the context"))
@@ -139,6 +140,7 @@ class DataSpec(Spec):
                 findings.append((path, self._rename(factor)))
             elif factor not in possible:
                 findings.append((path, f"{factor!r} isn't named in data.columns; {hint(factor, possible)}"))
+            listed.add(factor)
         return findings
 
     def _rename(self, factor: str) -> str:

@@ -24,6 +24,16 @@ from dataclasses import dataclass
 SHOWN_PROBLEMS = 20
 
 
+def printable(text: str) -> str:
+    r"""Write line ends, control characters and what else can't be seen as escapes, such as ``\n``.
+
+    What is quoted from a file can neither break the line of a message nor steer the terminal that shows it.
+    """
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
+
+
 @dataclass(frozen=True, slots=True)
 class Where:
     """A place in a file.
@@ -66,7 +76,7 @@ class Problem:
 
     def __str__(self) -> str:
         place = self.file if self.line is None else f"{self.file}:{self.line}"
-        return ": ".join(part for part in (place, self.field, self.text) if part)
+        return printable(": ".join(part for part in (place, self.field, self.text) if part))
 
 
 class CampaignError(Exception):

@@ -28,7 +28,7 @@ REPLICATE = "replicate"
 
 
 def _names(value: Any) -> str | None:
-    if isinstance(value, str):
+    if value == "all":
         return "<word>"
     return "<list>" if isinstance(value, (list, tuple)) else None
 

@@ -139,7 +139,7 @@ def _text(file: str) -> str:
             opened = gzip.GzipFile(fileobj=stream) if packed else stream
             content = opened.read(MAX_BYTES + 1)
     except (EOFError, zlib.error) as error:
-        raise GeneSetError([Where(file).problem(f"is damaged gzip: {error}")]) from error
+        raise GeneSetError([Where(file).problem(f"is damaged gzip: {error}; fetch it again")]) from error
     except (OSError, ValueError) as error:
         raise GeneSetError([Where(file).problem(unreadable(file, error))]) from error
     if len(content) > MAX_BYTES:
@@ -147,4 +147,4 @@ def _text(file: str) -> str:
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise GeneSetError([Where(file).problem("isn't UTF-8 text")]) from error
+        raise GeneSetError([Where(file).problem("isn't UTF-8 text; give a .gmt or .gmt.gz file")]) from error

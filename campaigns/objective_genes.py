@@ -119,9 +119,10 @@ def _gene_set(spec: GeneSetSpec, vocabulary: Vocabulary, source: Source, finding
         field = "name"
         panel = restrict_to_panel(find_gene_set(sets, spec.name, spec.file), vocabulary.genes)
     except GeneSetError as error:
-        # The line of the campaign is what the user can change; a line of the gene-set file goes into the text.
-        place = "" if error.line is None else f"{error.file}:{error.line}: "
-        findings.problem(source.where((*path, field)), place + error.problems[0].text)
+        # The line of the campaign is what the user can change; the place in the gene-set file goes into the text.
+        text = error.problems[0].text
+        place = error.file if error.line is None else f"{error.file}:{error.line}"
+        findings.problem(source.where((*path, field)), text if error.file in text else f"{place}: {text}")
         return None
     found, total = len(panel.genes), panel.n_in_set
     findings.notice(f"gene set {spec.name}: {found} of its {total} genes are among the model's {len(vocabulary.genes)}")

@@ -76,7 +76,8 @@ class PerturbationChoice:
         if self.unreadable_structures:
             names = [name for name, _ in self.unreadable_structures]
             obstacle = self.reach.structure_obstacle()
-            text = f"{len(names)} drugs are given by their structure ({some(names)}), and {obstacle}"
+            drugs = "a drug is" if len(names) == 1 else f"{len(names)} drugs are"
+            text = f"{drugs} given by structure ({some(names)}), and {obstacle}"
             self.findings.problem(self.unreadable_structures[0][1], text)
         if self.needless_structures:
             self.findings.notice(
@@ -106,10 +107,16 @@ class PerturbationChoice:
 
     def _entries(self, chosen: ListingSpec | tuple[str | DosedSpec, ...], path: FieldPath) -> Iterator[_Entry]:
         if isinstance(chosen, ListingSpec):
+            found, problems = False, len(self.findings.problems)
             try:
-                yield from self._file_entries(chosen, path)
+                for entry in self._file_entries(chosen, path):
+                    found = True
+                    yield entry
             except VocabularyError as error:
                 self.findings.problems.extend(error.problems)
+            if not found and len(self.findings.problems) == problems:
+                text = f"{chosen.file} lists nothing; give it a name on every line, or leave {path[-1]} out"
+                self.findings.problem(self.source.where((*path, "file")), text)
             return
         for index, item in enumerate(chosen):
             where = self.source.where((*path, index))

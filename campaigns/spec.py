@@ -55,7 +55,8 @@ def _one_or_many(value: Any) -> Any:
 
 def distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
     """Refuse a list that names something twice."""
-    twice = [((index,), f"{value!r} is listed twice") for index, value in enumerate(values) if value in values[:index]]
+    first = {value: index for index, value in reversed(tuple(enumerate(values)))}
+    twice = [((index,), f"{value!r} is listed twice") for index, value in enumerate(values) if first[value] < index]
     if twice:
         refuse(*twice)
     return values
@@ -103,7 +104,7 @@ def _smiles(text: str) -> str:
     return text
 
 
-Smiles = Annotated[str, StringConstraints(max_length=10_000), AfterValidator(_smiles)]
+Smiles = Annotated[str, StringConstraints(max_length=1000), AfterValidator(_smiles)]
 """The structure of a molecule; whether it is one, chemistry says."""
 
 Labels = Annotated[

@@ -12,10 +12,12 @@ from campaigns.feature_spec import FeaturesSpec
 from campaigns.spec import CampaignName, CellMatch, Location, Seed, Spec, as_items, distinct, refuse, unnamed_columns
 from campaigns.yaml_source import FieldPath
 
+LARGEST_SETTING = 65_536
+
 
 def _setting(value: Any) -> bool | int | float:
-    if not isinstance(value, (bool, int, float)):
-        refuse(((), "must be a number, true or false"))
+    if not isinstance(value, (bool, int, float)) or not 0 <= value <= LARGEST_SETTING:
+        refuse(((), f"must be a number from 0 to {LARGEST_SETTING:,}, true or false"))
     return value
 
 

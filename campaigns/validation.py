@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
@@ -54,14 +54,16 @@ def validate(model: type[SpecT], source: Source) -> SpecT:
     except ValidationError as error:
         details = error.errors(include_url=False)
     problems = [problem for detail in details for problem in _problems(detail, model, source)]
-    # One mistake in a union can be told twice; the order is the file's.
-    raise SpecError(sorted(dict.fromkeys(problems), key=lambda problem: (problem.line or 0, problem.field)))
+    # One mistake in a union can be told twice; the order is the file's, and on one line that of the entries.
+    raise SpecError(sorted(dict.fromkeys(problems), key=lambda problem: problem.line or 0))
 
 
 def _problems(detail: ErrorDetails, model: type[Spec], source: Source) -> Iterator[Problem]:
     if detail["type"] == "too_short" and len(detail["input"]) >= detail["ctx"]["min_length"]:
         return  # the list is long enough, its entries are wrong, and each of them is told
     for path, text in detail.get("ctx", {}).get("findings", [((), "")]):
+        if detail["type"] == "union_tag_invalid":  # the field that chooses is there, and has its own line
+            path = (detail["ctx"]["discriminator"].strip("'"),)
         loc = _without_tags((*detail["loc"], *path))
         yield source.where(_in_file(loc, source)).problem(text or _text(detail, loc, model))
 
@@ -94,18 +96,26 @@ def _text(detail: ErrorDetails, loc: FieldPath, model: type[Spec]) -> str:
     if kind == "union_tag_not_found":
         return f"missing field {context['discriminator']}; one of {', '.join(_kinds(model, loc))}"
     if kind == "union_tag_invalid":
-        return f"unknown kind {context['tag']!r}; {hint(context['tag'], _kinds(model, loc))}"
+        return f"unknown kind {context['tag'][:60]!r}; {hint(context['tag'][:60], _kinds(model, loc[:-1]))}"
     if kind in _KINDS:
         return f"must be {_KINDS[kind]}, not {_shown(detail['input'])}"
     if kind == "literal_error":
-        return f"must be {context['expected']}, not {_shown(detail['input'])}"
+        allowed = context["expected"].replace("True", "true").replace("False", "false")
+        return f"must be {allowed}, not {_shown(detail['input'])}"
     if kind == "string_pattern_mismatch":
         return f"{_shown(detail['input'])} isn't allowed: {_description(loc, model) or context['pattern']}"
     if kind == "too_short":
-        return f"must have at least {context['min_length']} entries"
+        return f"must have at least {_entries(context['min_length'])}"
+    if kind == "too_long":
+        return f"must have at most {_entries(context['max_length'])}, not {context['actual_length']:,}"
     if kind == "shape":
         return f"{detail['msg']}, not {_shown(detail['input'])}"
-    return f"{detail['msg'].replace('Input should', 'must')}, not {_shown(detail['input'])}"
+    said = detail["msg"].replace("Input should", "must").replace("String should", "must")
+    return f"{said}, not {_shown(detail['input'])}"
+
+
+def _entries(number: int) -> str:
+    return "1 entry" if number == 1 else f"{number:,} entries"
 
 
 def _missing(loc: FieldPath, model: type[Spec]) -> str:
@@ -141,11 +151,15 @@ def _kinds(model: type[Spec], loc: FieldPath) -> list[str]:
 def _models(model: type[BaseModel], loc: FieldPath) -> list[type[BaseModel]]:
     """Find the blocks that can stand at a path; several where a union isn't decided."""
     blocks = [model]
+    fields: list[FieldInfo] = []
     for part in loc:
         members = [block for block in blocks if _is_kind(block, part)]
         if members and len(blocks) > 1:  # a member of a union; it may have a field of the same name
             blocks = members
-        elif fields := [field for block in blocks for field in _fields(block, part)]:
+        elif isinstance(part, int):  # a field may be a list of some blocks, or another block by itself
+            blocks = [block for field in fields for block in _blocks_listed(field.annotation)] or blocks
+        elif found := [field for block in blocks for field in _fields(block, part)]:
+            fields = found
             blocks = [block for field in fields for block in _blocks_in(field.annotation)]
     return blocks
 
@@ -164,3 +178,12 @@ def _blocks_in(annotation: Any) -> Iterator[type[BaseModel]]:
         yield annotation
     for argument in get_args(annotation):
         yield from _blocks_in(argument)
+
+
+def _blocks_listed(annotation: Any) -> Iterator[type[BaseModel]]:
+    """Find the blocks that stand in a list."""
+    if get_origin(annotation) is tuple:
+        yield from _blocks_in(annotation)
+    else:
+        for argument in get_args(annotation):
+            yield from _blocks_listed(argument)

@@ -27,7 +27,10 @@ from campaigns.errors import Problem, Where, YamlError
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 32
 MAX_ALIASES = 64
-MAX_VALUES = 250_000
+MAX_VALUES = 30_000
+"""Reading so many takes about a second."""
+MAX_KEY = 1000
+MAX_MESSAGE = 300
 MAX_INTEGER = 2**63 - 1
 
 FieldPath = tuple[str | int, ...]
@@ -49,6 +52,19 @@ _VARIABLE = re.compile(r"\$\{([^{}]*)\}")
 _VARIABLE_NAME = re.compile(r"(LINGSHU_[A-Z0-9_]+)(?::-(.*))?", re.DOTALL)
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 _SIMPLE_KEY = re.compile(r"[\w-]+")
+# A path has lost one of its slashes.
+_URL = re.compile(r"[a-z][a-z0-9+.-]+:/")
+_IN_PLAIN_WORDS: tuple[tuple[str, str], ...] = (
+    ("but found another document", "there is a second document (after ---), and a campaign is one"),
+    ("character '\\t' that cannot start any token", "a tab stands in the indent; use spaces"),
+    ("mapping values are not allowed here", "a colon stands in a value; put the value into quotes"),
+    ("could not find expected ':'", "a key without its colon; write `key: value`"),
+    ("expected <block end>", "the indent fits no line above"),
+    ("unexpected end of stream", "a quote isn't closed"),
+    ("expected ',' or ']'", "a bracket [ isn't closed, or a comma is missing"),
+    ("expected ',' or '}'", "a brace { isn't closed, or a comma is missing"),
+)
+"""What PyYAML says of the mistakes that people make → what it means."""
 
 
 def format_path(path: FieldPath) -> str:
@@ -117,9 +133,17 @@ def read_yaml(path: str | os.PathLike[str], environment: Mapping[str, str] | Non
         with Path(name).open("rb") as stream:
             content = stream.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise YamlError([Where(name).problem(f"can't be read: {reason}")]) from error
+        raise YamlError([Where(name).problem(f"can't be read: {_unreadable(name, error)}")]) from error
     return parse_yaml(content, name, environment)
+
+
+def _unreadable(name: str, error: OSError | ValueError) -> str:
+    if _URL.match(name):
+        return "it is a URL, and campaign files are local; copy it to this machine"
+    reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+    if isinstance(error, FileNotFoundError):
+        return f"{reason}; a relative path starts from the working directory"
+    return f"{reason}; name a .yaml file in it" if isinstance(error, IsADirectoryError) else reason
 
 
 def parse_yaml(content: bytes, file: str, environment: Mapping[str, str] | None = None) -> Source:
@@ -151,6 +175,9 @@ def _decode(content: bytes, file: str) -> str:
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
+        if b"\0" in content:
+            text = "is no text in UTF-8, but a file of another kind, or UTF-16; a campaign is a YAML file"
+            raise YamlError([Where(file).problem(text)]) from error
         line = content.count(b"\n", 0, error.start) + 1
         text = f"byte 0x{content[error.start]:02x} is no UTF-8; save the file as UTF-8"
         raise YamlError([Where(file, line).problem(text)]) from error
@@ -163,8 +190,14 @@ class _Refusal(yaml.MarkedYAMLError):
         super().__init__(problem=problem, problem_mark=mark)
 
 
+def _check_number(values: int, mark: yaml.Mark) -> None:
+    if values > MAX_VALUES:
+        text = f"more than {MAX_VALUES:,} keys and values; put long lists into a text file and name it with `file:`"
+        raise _Refusal(text, mark)
+
+
 class _Loader(yaml.SafeLoader):
-    """Composes nodes with YAML 1.2 scalars; refuses tags and too many levels or aliases while it reads."""
+    """Composes nodes with YAML 1.2 scalars; refuses tags and too many levels, values or aliases while it reads."""
 
     yaml_implicit_resolvers: dict[Any, Any] = {}  # noqa: RUF012  (PyYAML's own attribute)
 
@@ -172,6 +205,7 @@ class _Loader(yaml.SafeLoader):
         super().__init__(text)
         self.depth = 0
         self.aliases = 0
+        self.values = 0
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         event: Any = self.peek_event()  # type: ignore[no-untyped-call]
@@ -183,6 +217,8 @@ class _Loader(yaml.SafeLoader):
             raise _Refusal(f"more than {MAX_ALIASES} aliases (*name); write the values out", event.start_mark)
         if self.depth >= MAX_DEPTH:
             raise _Refusal(f"more than {MAX_DEPTH} levels deep", event.start_mark)
+        self.values += 1
+        _check_number(self.values, event.start_mark)
         self.depth += 1
         node: yaml.Node | None = super().compose_node(parent, index)
         self.depth -= 1
@@ -227,10 +263,20 @@ def _marked(error: yaml.MarkedYAMLError, file: str) -> Problem:
     line = None if mark is None else mark.line + 1
     text = error.problem or error.context or "isn't YAML"
     if not isinstance(error, _Refusal):
-        text = f"isn't YAML: {text}"
+        text = f"isn't YAML: {_in_plain_words(text)}"
         if error.context and error.context != error.problem:
-            text += f" ({error.context})"
-    return Where(file, line).problem(text)
+            text += f" ({error.context}{_since(error)})"
+    return Where(file, line).problem(text if len(text) <= MAX_MESSAGE else f"{text[:MAX_MESSAGE]}…")
+
+
+def _in_plain_words(text: str) -> str:
+    return next((plain for theirs, plain in _IN_PLAIN_WORDS if theirs in text), text)
+
+
+def _since(error: yaml.MarkedYAMLError) -> str:
+    """Name the line on which began what went wrong on another one."""
+    first, last = error.context_mark, error.problem_mark
+    return "" if first is None or last is None or first.line == last.line else f" that begins on line {first.line + 1}"
 
 
 def _number(text: str, kind: str) -> int | float:
@@ -256,9 +302,7 @@ class _Builder:
         # Both guards are for aliases: nodes are shared there, and a node can hold itself.
         if len(path) > MAX_DEPTH:
             raise _Refusal(f"more than {MAX_DEPTH} levels deep once aliases are followed", node.start_mark)
-        if len(self.lines) > MAX_VALUES:
-            text = f"more than {MAX_VALUES:,} values; put long lists into a text file and name it with `file:`"
-            raise _Refusal(text, node.start_mark)
+        _check_number(len(self.lines), node.start_mark)
         if isinstance(node, yaml.MappingNode):
             return self.mapping(node, path)
         if isinstance(node, yaml.SequenceNode):
@@ -283,7 +327,7 @@ class _Builder:
     def key(self, node: yaml.Node, path: FieldPath) -> str | None:
         line = node.start_mark.line + 1
         if not isinstance(node, yaml.ScalarNode) or node.tag != _TAG + "str":
-            shown = repr(node.value) if isinstance(node, yaml.ScalarNode) else "this one"
+            shown = repr(node.value[:60]) if isinstance(node, yaml.ScalarNode) else "this one"
             self.refuse(path, line, f"a key has to be text and {shown} isn't; put it into quotes")
             return None
         if node.value == "<<" and node.style is None:
@@ -291,6 +335,9 @@ class _Builder:
             return None
         if _UNPRINTABLE.search(node.value):
             self.refuse(path, line, "a key holds a control character")
+            return None
+        if len(node.value) > MAX_KEY:
+            self.refuse(path, line, f"a key of {len(node.value):,} characters; at most {MAX_KEY:,} are allowed")
             return None
         return str(node.value)
 
@@ -329,7 +376,8 @@ class _Builder:
     def variable(self, match: re.Match[str], path: FieldPath, line: int) -> str:
         named = _VARIABLE_NAME.fullmatch(match[1])
         if named is None:
-            self.refuse(path, line, f"{match[0]} isn't replaced: only variables that begin with LINGSHU_ are")
+            shown = match[0] if len(match[0]) <= 60 else f"{match[0][:60]}…"
+            self.refuse(path, line, f"{shown} isn't replaced: only variables that begin with LINGSHU_ are")
             return ""
         # As in a shell, an empty variable counts as unset where there is a default.
         value = self.environment.get(named[1], "") or named[2]

@@ -22,6 +22,7 @@ import numpy.typing as npt
 import pandas as pd
 import scipy.sparse as sp
 
+from lingshu_core.cells import MAX_COUNT, check_dtype, plain_rows, readable
 from lingshu_core.errors import MissingColumn, NotCounts, UnreadableCells, UnusableCells
 
 
@@ -52,8 +53,8 @@ class CellFile:
         """
         # HDF5 reads ascending rows only; the order asked for is restored afterwards.
         wanted, place = np.unique(rows, return_inverse=True)
-        counts = sp.csr_matrix(self._matrix[wanted])[place]
-        counts.sum_duplicates()
+        with readable(self.path):
+            counts = plain_rows(self._matrix[wanted])[place]
         _check_counts(counts.data, self.where)
         return counts.astype(np.int32)
 
@@ -152,10 +153,11 @@ def _cell_file(file: h5py.File, path: str, layer: str | None) -> CellFile:
     if genes.has_duplicates:
         shown = ", ".join(map(str, genes[genes.duplicated()].unique()[:5]))
         raise UnusableCells(f"{path}: var_names has duplicate genes ({shown}); sum or drop them")
-    if not len(obs):
-        raise UnusableCells(f"{path}: there are no cells in the file")
+    if not len(obs) or not len(genes):
+        raise UnusableCells(f"{path}: there are no {'genes' if len(obs) else 'cells'} in the file")
     element = file["X"] if layer is None else file["layers"][layer]
     matrix = anndata.io.sparse_dataset(element) if isinstance(element, h5py.Group) else element
+    check_dtype(matrix.dtype, where)
     return CellFile(path, obs, tuple(map(str, genes)), where, matrix)
 
 
@@ -174,3 +176,7 @@ def _check_counts(values: npt.NDArray[Any], where: str) -> None:
     fractions = values[values != np.floor(values)]
     if len(fractions):
         raise NotCounts(f"{where} has values that are no integers (such as {fractions[0]:g}: normalised?); {cure}")
+    if len(values) and values.max() > MAX_COUNT:
+        raise NotCounts(
+            f"{where} has a value of {values.max():g}, and no cell has {MAX_COUNT:,} UMIs of a gene; {cure}"
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import reduce
@@ -14,7 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 import scipy.sparse as sp
 
-from lingshu_core.cells import Cells, CellSource, check_experiment, check_genes, read_cells
+from lingshu_core.cells import Cells, CellSource, check_experiment, check_genes, read_cells, readable
 from lingshu_core.count_rows import CountRows
 from lingshu_core.errors import UnreadableCells, UnusableCells
 from lingshu_core.methods import told_apart
@@ -37,15 +38,22 @@ def find_files(paths: Sequence[str]) -> tuple[str, ...]:
             raise UnreadableCells(
                 f"{path}: no file fits this pattern; check the path (and LINGSHU_DATA, if it is used)"
             )
-        twice = [name for name in matched if name in found]
+        there = {_place(name) for name in found}
+        twice = [name for name in matched if _place(name) in there]
         if twice:
             raise UnreadableCells(f"{twice[0]}: the file is named twice in data.path; name it once")
         found += matched
     return tuple(found)
 
 
+def _place(name: str) -> str:
+    """Write the path of a file in one way: a pattern gives absolute paths."""
+    return name if "://" in name else os.path.realpath(name)
+
+
 def _matching(path: str) -> list[str]:
-    filesystem, root = fsspec.core.url_to_fs(path)
+    with readable(path):
+        filesystem, root = fsspec.core.url_to_fs(path)
     if not set(path) & set("*?[") or filesystem.exists(root):
         return [path]
     matched = sorted(map(str, filesystem.glob(root)))

@@ -7,6 +7,7 @@ refused here, with the reason and the cure, before any training starts.
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -14,6 +15,7 @@ from typing import Any
 
 import anndata
 import fsspec
+import h5py
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -31,6 +33,8 @@ ROLES_WITHOUT_CONTEXT = ("perturbation", "perturbation_type", "method", "dose", 
 DEFAULT_CONTEXT = ("cell_type", "donor")
 PERTURBATION_TYPES = ("genetic", "cytokine", "drug", "environment")
 DEFAULT_TYPE = "genetic"
+MAX_COUNT = 2**31 - 1
+"""What an entry of the counts can hold."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +134,7 @@ class Cells:
         values = values if role != "dose" else [f"{float(value):g}" for value in values]
         for value in values:
             if not (column == value).any():
-                present = ", ".join(map(str, pd.unique(column)[:12]))
+                present = ", ".join([str(each) for each in pd.unique(column) if each != "nan"][:12])
                 raise MissingColumn(f"{self.source}: no cell has {role} {value!r}; there are: {present}")
         return np.asarray(column.isin(values))
 
@@ -205,8 +209,9 @@ def read_cells(source: CellSource, *, experiment: bool = True) -> Cells:
     UnusableCells
         If genes repeat, cells are empty, or there are no controls.
     """
-    table = open_table(source.path)
-    counts = _counts(table, source)
+    table = open_table(source.path, source.layer)
+    with readable(source.path):
+        counts = _counts(table, source)
     check_genes(table.var_names, source)
     counts = keep_genes(counts, table.var_names, source.genes)
     obs = checked_obs(table.obs, source, experiment)
@@ -227,13 +232,52 @@ def read_cells(source: CellSource, *, experiment: bool = True) -> Cells:
     return cells
 
 
-def open_table(path: str) -> anndata.AnnData:
+def open_table(path: str, layer: str | None = None) -> anndata.AnnData:
     """Read a whole file; errors as in :func:`read_cells`."""
-    with readable(path):
+    with readable(path), warnings.catch_warnings():
+        # Genes that repeat are refused, and so are cells where their names count.
+        warnings.filterwarnings("ignore", message=".* names are not unique")
         if is_zarr(path):
-            return anndata.read_zarr(open_zarr(path))
+            group = open_zarr(path)
+            check_parts(group)
+            check_chunks(group, layer)
+            return anndata.read_zarr(group)
         with fsspec.open(path, "rb") as handle:
+            with h5py.File(handle, "r") as file:
+                check_parts(file)
+            handle.seek(0)
             return anndata.read_h5ad(handle)
+
+
+def check_parts(group: Any) -> None:
+    """Refuse HDF5 or zarr without the tables of cells and genes: AnnData would number the genes that have no names.
+
+    Raises
+    ------
+    ValueError
+        Which `readable` puts into words.
+    """
+    missing = [name for name in ("obs", "var") if name not in group]
+    if missing:
+        raise ValueError(f"there is no {' and no '.join(missing)} in it")
+
+
+def check_chunks(group: Any, layer: str | None) -> None:
+    """Refuse a zarr of which a part was not copied: zarr reads what isn't there as zeros.
+
+    Values of a sparse matrix, and their columns, are never all zero, so that each of their chunks was written.
+
+    Raises
+    ------
+    ValueError
+        Which `readable` puts into words.
+    """
+    name = "X" if layer is None else f"layers/{layer}"
+    for part in (f"{name}/data", f"{name}/indices"):
+        if part in group:
+            missing = group[part].nchunks - group[part].nchunks_initialized
+            if missing:
+                raise ValueError(f"{missing} of {group[part].nchunks} chunks of {part} are missing; copy it again")
 
 
 def is_zarr(path: str) -> bool:
@@ -246,6 +290,8 @@ def open_zarr(path: str) -> zarr.Group:
     filesystem, root = fsspec.core.url_to_fs(path)
     if not filesystem.exists(root):
         raise FileNotFoundError(path)
+    if not filesystem.isdir(root):
+        raise NotADirectoryError("it is a file, and a zarr store is a folder")
     local = isinstance(filesystem, LocalFileSystem)
     return zarr.open_group(root if local else zarr.storage.FsspecStore.from_url(path, read_only=True), mode="r")
 
@@ -261,7 +307,11 @@ def readable(path: str) -> Iterator[None]:
         ) from error
     except PermissionError as error:
         raise UnreadableCells(f"{path}: access was denied; check the credentials in the environment") from error
-    except (OSError, KeyError, ValueError, RuntimeError, ImportError) as error:
+    except ImportError as error:
+        raise UnreadableCells(f"{path}: can't be reached ({error}); use a path, or an s3:// URL") from error
+    except (OSError, KeyError, ValueError, RuntimeError) as error:
+        if "Protocol not known" in str(error):
+            raise UnreadableCells(f"{path}: can't be reached ({error}); use a path, or an s3:// URL") from error
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         kind, method = (".zarr", "write_zarr") if is_zarr(path) else (".h5ad", "write_h5ad")
         raise UnreadableCells(f"{path}: not a readable {kind} ({reason}); write it with AnnData.{method}") from error
@@ -288,10 +338,31 @@ def _counts(table: anndata.AnnData, source: CellSource) -> sp.csr_matrix:
     matrix = table.X if source.layer is None else table.layers[source.layer]
     if matrix is None:
         raise MissingColumn(f"{where} is empty; name the layer that holds raw counts with data.layer")
-    counts = sp.csr_matrix(matrix)
-    counts.sum_duplicates()
+    check_dtype(matrix.dtype, where)
+    counts = plain_rows(matrix)
     check_values(counts.data, where, list(table.layers))
     return counts.astype(np.int32)
+
+
+def plain_rows(matrix: Any) -> sp.csr_matrix:
+    """Return a matrix as CSR without repeated entries.
+
+    Raises
+    ------
+    ValueError
+        If its indices don't fit its shape: damaged, or written by something else. Nothing else would notice before
+        memory beyond the matrix is touched.
+    """
+    counts = sp.csr_matrix(matrix)
+    counts.check_format(full_check=True)
+    counts.sum_duplicates()
+    return counts
+
+
+def check_dtype(dtype: np.dtype[Any], where: str) -> None:
+    """Refuse a matrix of texts, complex numbers or yes and no."""
+    if dtype.kind not in "iuf":
+        raise NotCounts(f"{where} holds {dtype} and no numbers of UMIs; give raw UMI counts")
 
 
 def check_values(values: npt.NDArray[Any], where: str, layers: list[str]) -> None:
@@ -306,10 +377,16 @@ def check_values(values: npt.NDArray[Any], where: str, layers: list[str]) -> Non
         example = values[values != np.floor(values)][0]
         guess = "log-normalised" if values.max() < 20 else "normalised"
         raise NotCounts(f"{where} has values that are no integers (such as {example:g}; {guess}?); {cure}")
+    if len(values) and values.max() > MAX_COUNT:
+        raise NotCounts(
+            f"{where} has a value of {values.max():g}, and no cell has {MAX_COUNT:,} UMIs of a gene; {cure}"
+        )
 
 
 def check_genes(names: pd.Index, source: CellSource) -> None:
-    """Refuse genes without a name, and names that occur twice."""
+    """Refuse a file without genes, genes without a name, and names that occur twice."""
+    if not len(names):
+        raise UnusableCells(f"{source.path}: there are no genes in the file")
     nameless = sum(not isinstance(name, str) or not name.strip() for name in names)
     if nameless:
         raise UnusableCells(f"{source.path}: var_names has {nameless} genes without a name; name them or drop them")
@@ -324,6 +401,8 @@ def check_genes(names: pd.Index, source: CellSource) -> None:
 
 def checked_obs(obs: pd.DataFrame, source: CellSource, experiment: bool) -> pd.DataFrame:
     """Return ``obs`` with a column a role, checked; errors as in :func:`read_cells`."""
+    if not len(obs):
+        raise UnusableCells(f"{source.path}: there are no cells in the file")
     for role, column in source.columns.items():
         if column not in obs:
             raise MissingColumn(

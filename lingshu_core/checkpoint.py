@@ -52,6 +52,8 @@ MODEL_CARD, MODEL_CARD_TEXT = "model_card.json", "model_card.md"
 CELL_MODEL, BASELINE = "lingshu-cell", "baseline"
 """What a checkpoint holds, the entry ``model`` of its card."""
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+LARGEST_MANIFEST = 1 << 20
+"""Bytes; every other file is as large as the manifest says."""
 _FILES = (WEIGHTS, CONTROLS, VOCABULARY, CARD)
 _LIBRARIES = ("torch", "numpy", "safetensors", "anndata")
 
@@ -182,6 +184,11 @@ def load_header(folder: str) -> CheckpointHeader:
     present = [name for name in (CONTROLS, VOCABULARY, CARD, PRIORS) if name in files]
     content = {name: _read_checked(folder, name, files) for name in present}
     card = _from_bytes(folder, CARD, content[CARD])
+    if card.get("model") not in (CELL_MODEL, BASELINE):
+        raise CheckpointError(
+            f"{folder}/{CARD}: holds a model of the kind {card.get('model')!r}, which this version doesn't know; use"
+            " the version of lingshu-screen that wrote it"
+        )
     if not is_baseline(card):
         _configuration(folder, card)
     try:
@@ -200,7 +207,7 @@ def fetch_checkpoint(folder: str, target: Path) -> str:
     -------
     The digest of the model; errors as in :func:`load_checkpoint`.
     """
-    manifest = _read(folder, MANIFEST)
+    manifest = _read(folder, MANIFEST, LARGEST_MANIFEST)
     digest, files = _read_manifest(folder)
     odd = [name for name in files if not _PLAIN_NAME.fullmatch(name) or name == MANIFEST or "sha256" not in files[name]]
     if odd or _sha256(manifest) != digest:
@@ -295,7 +302,9 @@ def _rebuild(folder: str, config: DenoiserConfig, words: Vocabulary, state: dict
         denoiser.load_state_dict(state)
     except (KeyError, RuntimeError, ValueError, IndexError, TypeError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise CheckpointError(f"{folder}: weights and configuration do not fit together ({reason})") from error
+        raise CheckpointError(
+            f"{folder}: weights and configuration do not fit together ({reason}); fetch the checkpoint again"
+        ) from error
     return denoiser
 
 
@@ -327,7 +336,7 @@ def _shapes(state: Mapping[str, torch.Tensor], genes: int) -> GeneStatistics:
 
 
 def _read_manifest(folder: str) -> tuple[str, Mapping[str, Any]]:
-    data = _read(folder, MANIFEST)
+    data = _read(folder, MANIFEST, LARGEST_MANIFEST)
     manifest = _from_bytes(folder, MANIFEST, data)
     if manifest.get("format") != CHECKPOINT_FORMAT:
         raise CheckpointError(
@@ -335,27 +344,38 @@ def _read_manifest(folder: str) -> tuple[str, Mapping[str, Any]]:
             f" {CHECKPOINT_FORMAT}: use the version of lingshu-screen that wrote it, or train again"
         )
     files = manifest.get("files", {})
-    listed = isinstance(files, dict)
-    missing = [name for name in _FILES if not listed or not {"size", "sha256"} <= set(files.get(name, ()))]
+    listed = {name: entry for name, entry in files.items() if _is_entry(entry)} if isinstance(files, dict) else {}
+    missing = [name for name in _FILES if name not in listed]
     if missing:
         raise CheckpointError(f"{folder}: manifest.json does not list {', '.join(missing)}; fetch the checkpoint again")
-    return _sha256(data), files
+    return _sha256(data), listed
+
+
+def _is_entry(entry: Any) -> bool:
+    """Tell whether an entry of the manifest says how large a file is and what its digest is."""
+    if not isinstance(entry, dict):
+        return False
+    size, sha256 = entry.get("size"), entry.get("sha256")
+    return isinstance(size, int) and size >= 0 and isinstance(sha256, str)
 
 
 def _read_checked(folder: str, name: str, files: Mapping[str, Any]) -> bytes:
-    data = _read(folder, name)
+    size = files[name]["size"]
+    data = _read(folder, name, size)
     if _sha256(data) != files[name]["sha256"]:
+        found = "more" if len(data) > size else f"{len(data)}"
         raise CheckpointError(
-            f"{folder}/{name}: {len(data)} bytes that do not match the manifest ({files[name]['size']} bytes were"
+            f"{folder}/{name}: {found} bytes that do not match the manifest ({size} bytes were"
             " written): truncated or changed since; fetch the checkpoint again"
         )
     return data
 
 
-def _read(folder: str, name: str) -> bytes:
+def _read(folder: str, name: str, most: int) -> bytes:
+    """Read a file, of one that is larger than ``most`` bytes only one byte more."""
     try:
         filesystem, root = fsspec.core.url_to_fs(folder)
-        return bytes(filesystem.cat_file(f"{root}/{name}"))
+        return bytes(filesystem.cat_file(f"{root}/{name}", 0, most + 1))
     except (FileNotFoundError, NotADirectoryError) as error:
         what = f"{name} is missing" if isinstance(error, FileNotFoundError) else "it is a file, and a model is a folder"
         raise CheckpointError(

@@ -23,6 +23,8 @@ Bits = npt.NDArray[np.uint8]
 
 RADIUS = 2
 DEFAULT_BITS = 1_024
+MAX_SMILES = 1_000
+"""Characters. RDKit takes a second for a chain of so many atoms, minutes for ten times as many, and then it crashes."""
 
 
 def read_molecule(smiles: str) -> Mol:
@@ -38,6 +40,12 @@ def read_molecule(smiles: str) -> Mol:
 
     if not smiles.strip():
         raise FeatureError("the SMILES is empty")
+    structure = smiles.split()[0]  # what may follow are a name and coordinates
+    if len(structure) > MAX_SMILES:
+        raise FeatureError(
+            f"{_shown(structure)} has {len(structure):,} characters, and at most {MAX_SMILES:,} are read: it is no"
+            " small molecule"
+        )
     with rdBase.BlockLogs():
         molecule = Chem.MolFromSmiles(smiles.strip())
         if molecule is None:

@@ -5,6 +5,7 @@ The readers are anndata's own (``sparse_dataset`` over h5py and zarr); here is w
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import anndata
@@ -17,7 +18,17 @@ import scipy.sparse as sp
 from anndata.io import read_elem, sparse_dataset
 from fsspec.implementations.local import LocalFileSystem
 
-from lingshu_core.cells import CellSource, check_values, is_zarr, open_zarr, readable
+from lingshu_core.cells import (
+    CellSource,
+    check_chunks,
+    check_dtype,
+    check_parts,
+    check_values,
+    is_zarr,
+    open_zarr,
+    plain_rows,
+    readable,
+)
 from lingshu_core.errors import MissingColumn, UnusableCells
 
 
@@ -41,6 +52,9 @@ class CountRows:
         self.source = source
         with readable(source.path):
             self._group = _open(source.path)
+            check_parts(self._group)
+            if is_zarr(source.path):
+                check_chunks(self._group, source.layer)
             self._layers = list(self._group["layers"]) if "layers" in self._group else []
             self._matrix = self._find_matrix()
         self.shape = (int(self._matrix.shape[0]), int(self._matrix.shape[1]))
@@ -69,9 +83,9 @@ class CountRows:
         if layer is None and "X" not in self._group:
             raise MissingColumn(f"{where} is empty; name the layer that holds raw counts with data.layer")
         stored = self._group["X"] if layer is None else self._group["layers"][layer]
-        if not hasattr(stored, "keys"):
-            return stored  # dense
-        return sparse_dataset(stored)
+        matrix = sparse_dataset(stored) if hasattr(stored, "keys") else stored  # else it is dense
+        check_dtype(matrix.dtype, where)
+        return matrix
 
     def check_order(self) -> None:
         """Refuse a matrix that is stored by columns: a row can't be read without reading all of them.
@@ -96,11 +110,13 @@ class CountRows:
 
     def gene_names(self) -> pd.Index:
         """Return the file's ``var_names``, all of them."""
-        return read_elem(self._group["var"]).index
+        with readable(self.source.path):
+            return read_elem(self._group["var"]).index
 
     def annotation(self) -> anndata.AnnData:
         """Return ``obs``, ``var`` and ``uns`` without any counts."""
-        with readable(self.source.path):
+        with readable(self.source.path), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".* names are not unique")
             uns = read_elem(self._group["uns"]) if "uns" in self._group else {}
             return anndata.AnnData(obs=read_elem(self._group["obs"]), var=read_elem(self._group["var"]), uns=uns)
 
@@ -113,8 +129,7 @@ class CountRows:
             If they are none.
         """
         with readable(self.source.path):
-            counts = sp.csr_matrix(self._matrix[start:stop])
-        counts.sum_duplicates()
+            counts = plain_rows(self._matrix[start:stop])
         layer = self.source.layer
         where = f"{self.source.path}: {'X' if layer is None else f'layer {layer!r}'}"
         check_values(counts.data, where, self._layers)

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
+from lingshu_core.errors import FeatureError
 from lingshu_core.feature_files import NamedVectors
 from lingshu_core.gene_set_features import unit_rows
 from lingshu_core.low_rank import principal_scores
@@ -31,9 +32,16 @@ def link_vectors(links: pd.DataFrame, dimensions: int = DEFAULT_DIMENSIONS) -> N
     -------
     NamedVectors
         All genes at an end of a link, in alphabetical order.
+
+    Raises
+    ------
+    FeatureError
+        If every link has the weight 0.
     """
     mean = links.groupby(["source", "target"], sort=True)["weight"].mean()
     mean = mean[mean != 0]
+    if not len(mean):
+        raise FeatureError("none of the links has a weight or sign other than 0")
     sources, targets = mean.index.get_level_values(0), mean.index.get_level_values(1)
     genes = pd.Index(sorted({*sources, *targets}))
     shape = (len(genes), len(genes))

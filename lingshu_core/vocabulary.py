@@ -142,6 +142,7 @@ class Vocabulary:
                 " train again or use the version that wrote it"
             )
         try:
+            _check_distinct(content["genes"])
             return cls(
                 genes=tuple(content["genes"]),
                 factors={name: tuple(values) for name, values in content["factors"].items()},
@@ -158,6 +159,11 @@ class Vocabulary:
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise CheckpointError(f"vocabulary.json is damaged: {error!r}; fetch the checkpoint again") from error
+
+
+def _check_distinct(genes: Sequence[str]) -> None:
+    if len(set(genes)) < len(genes):
+        raise CheckpointError("vocabulary.json is damaged: it lists a gene twice; fetch the checkpoint again")
 
 
 def _described(names: Mapping[str, Sequence[str]]) -> dict[str, str]:

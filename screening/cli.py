@@ -12,15 +12,18 @@ import traceback
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
-EXIT_WRONG = 1
-EXIT_CRASH, EXIT_BAD_INPUT, EXIT_PARTIAL, EXIT_INTERRUPTED = 1, 2, 3, 130
+from screening.usage import DEBUG, Commands, UsageError, is_debugging, usage_message
+
+MAX_SEED = 2**63 - 1
+EXIT_CRASH, EXIT_WRONG, EXIT_BAD_INPUT, EXIT_PARTIAL, EXIT_INTERRUPTED = 1, 1, 2, 3, 130
 
 app = typer.Typer(
     name="lingshu",
+    cls=Commands,
     help="Virtual screening with a generative cell model: campaigns in YAML, ranked hits out.",
     no_args_is_help=True,
     add_completion=True,
@@ -80,22 +83,26 @@ class TableFormat(StrEnum):
 
 @app.callback()
 def options(
-    debug: Annotated[bool, typer.Option("--debug", help="Show the whole trace of an error.")] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the whole trace of an error; also after the command's name.")
+    ] = False,
 ) -> None:
     """Virtual screening with a generative cell model: campaigns in YAML, ranked hits out."""
-    os.environ["LINGSHU_DEBUG"] = "1" if debug else os.environ.get("LINGSHU_DEBUG", "")
+    if debug:
+        os.environ[DEBUG] = "1"
 
 
 @app.command(epilog="Example: lingshu simulate results/quickstart --seed 1")
 def simulate(
     folder: Annotated[Path, typer.Argument(help="Folder to write cells, truth and gene set to.", show_default=False)],
-    seed: Annotated[int, typer.Option(help="Seed of the simulation.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Seed of the simulation.")] = 0,
 ) -> None:
     """Simulate a perturbation experiment with known truth (a test bench, not the product)."""
     from lingshu_core.simulation_config import SimulationConfig
     from lingshu_core.simulator import simulate as simulate_cells
     from screening.console import console, describe_simulation
 
+    folder.mkdir(parents=True, exist_ok=True)  # where it can't be, that is known before the work is done
     simulation = simulate_cells(SimulationConfig(seed=seed))
     console.print(describe_simulation(simulation, simulation.write(folder)))
 
@@ -104,7 +111,7 @@ def simulate(
 def train(
     campaign: CampaignFile,
     output: Output = None,
-    seed: Annotated[int | None, typer.Option(help="Seed instead of the file's.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, max=MAX_SEED, help="Seed instead of the file's.")] = None,
     seeds: Annotated[
         int | None, typer.Option(help="Train an ensemble of so many members, with the seeds seed, seed + 1, …")
     ] = None,
@@ -168,7 +175,7 @@ def run(
         result = run_campaign(campaign, display, overrides | {"backend": backend.value if backend else None})
     console.print(describe_run(result, top))
     if not result.complete:
-        raise typer.Exit(EXIT_PARTIAL)
+        _end(EXIT_PARTIAL, "some conditions failed; `status` and `reason` of the table say which and why")
 
 
 @app.command(epilog="Example: lingshu evaluate campaigns/examples/quickstart/evaluate.yaml")
@@ -187,7 +194,7 @@ def evaluate(
         result = run_evaluation(campaign, display, overrides)
     console.print(describe_evaluation(result))
     if not result.complete:
-        raise typer.Exit(EXIT_PARTIAL)
+        _end(EXIT_PARTIAL, "some units failed; the report says which and why")
 
 
 @app.command(epilog="Example: lingshu status campaigns/examples/papalexi/screen.yaml")
@@ -237,7 +244,7 @@ def verify(
         found = verify_store(results, lambda done: display.update(done, None))
     console.print(describe_verification(results, found))
     if found.flaws:
-        raise typer.Exit(EXIT_WRONG)
+        _end(EXIT_WRONG, f"{results}: not all is as promised, see above")
 
 
 @app.command(epilog="Example: lingshu gc s3://bucket/papalexi --grace 7d --delete")
@@ -302,7 +309,7 @@ def card(
     steps: Annotated[int, typer.Option(min=1, help="Steps in which genes are revealed.")] = 6,
     schedule: Annotated[Schedule, typer.Option(help="How many genes each step reveals.")] = Schedule.geometric,
     guidance: Annotated[float, typer.Option(min=0, help="Guidance against the control label.")] = 0.0,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of every random number.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Seed of every random number.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print the card as JSON.")] = False,
@@ -365,7 +372,7 @@ def generate(
     where: Annotated[list[str] | None, typer.Option(help="COLUMN=VALUE: which of them; again for more.")] = None,
     keep: Annotated[float | None, typer.Option(help="Share of their genes that is kept.")] = None,
     layer: Annotated[str | None, typer.Option(help="Their layer with raw counts, instead of X.")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Seed of every random number.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, max=MAX_SEED, help="Seed of every random number.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")] = None,
 ) -> None:
     """Draw cells from a model: of any context, under any condition, or starting from real cells."""
@@ -498,8 +505,15 @@ def doctor(
 
     checks = examine(campaign)
     console.print(describe_checks(checks))
-    if any(check.verdict == "bad" for check in checks):
-        raise typer.Exit(EXIT_BAD_INPUT)
+    bad = [check.name for check in checks if check.verdict == "bad"]
+    if bad:
+        _end(EXIT_BAD_INPUT, f"not all is well: see {', '.join(bad)} above")
+
+
+def _end(code: int, message: str) -> NoReturn:
+    """Leave with a code that isn't success, and say on standard error why."""
+    print(f"error: {message}", file=sys.stderr)
+    raise typer.Exit(code)
 
 
 def main() -> None:
@@ -507,20 +521,28 @@ def main() -> None:
     from screening.errors import is_storage_error
 
     try:
-        app()
-    except SystemExit as ended:
-        # Typer has made exit codes of an interrupt and of a closed pipe before anybody else could see them.
-        if ended.code == EXIT_INTERRUPTED:
+        # Outside its standalone mode typer hands on what is wrong with the options, instead of drawing a box around it.
+        code = app(standalone_mode=False)
+        if code == EXIT_INTERRUPTED:
             print("stopped; what was committed stays, run the same command again to go on", file=sys.stderr)
+        sys.exit(code)
+    except SystemExit as ended:
+        # Typer has made an exit code of a closed pipe before anybody else could see it.
         if _reader_left(ended):
             sys.exit(0)
         raise
+    except UsageError as error:
+        _report(error, usage_message(error))
     except OSError as error:
         # A full disk, a folder that can't be written: the machine's own words are the clearest.
         _report(error, f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error))
     except Exception as error:
-        expected = isinstance(error, _known_errors()) or is_storage_error(error)
-        _report(error, str(error) if expected else None)
+        if is_storage_error(error):
+            advice = (
+                "check the address, the credentials (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY) and AWS_ENDPOINT_URL"
+            )
+            _report(error, f"the store can't be used: {error}; {advice}")
+        _report(error, str(error) if isinstance(error, _known_errors()) else None)
 
 
 def _reader_left(ended: SystemExit) -> bool:
@@ -546,14 +568,20 @@ def _known_errors() -> tuple[type[Exception], ...]:
     return ActorsError, CampaignError, LingshuCoreError, ScreeningError
 
 
+def _printable(message: str) -> str:
+    from campaigns.errors import printable
+
+    return "\n".join(map(printable, message.split("\n")))
+
+
 def _report(error: Exception, message: str | None) -> None:
     """Print one message and leave; without a message the error is none that we expected."""
-    if os.environ.get("LINGSHU_DEBUG"):
+    if is_debugging():
         traceback.print_exception(error)
-    elif message is not None:
-        print(f"error: {message}", file=sys.stderr)
+    if message is not None:
+        print(f"error: {_printable(message)}", file=sys.stderr)
     else:
-        summary = " ".join(str(error).split())[:400]
+        summary = _printable(" ".join(str(error).split())[:400])
         print(f"error: {type(error).__name__}: {summary} (a bug: `lingshu --debug …` shows the trace)", file=sys.stderr)
     sys.exit(EXIT_CRASH if message is None else EXIT_BAD_INPUT)
 

@@ -115,7 +115,9 @@ def source_blocks(source: FeatureSource, perturbation_type: str, cells: Cells) -
     known = {name for each in blocks for name in each.names}
     for name in source.names:
         if name not in known:
-            raise FeatureError(f"{_title(block)}: `names` lists {name!r}, which it doesn't know; {hint(name, known)}")
+            raise FeatureError(
+                f"{_title(block)}: `names` lists {name!r}, which it doesn't know; {hint(name, sorted(known))}"
+            )
     unwanted = frozenset(known.difference(source.names))
     return [each.without(unwanted) for each in blocks]
 
@@ -186,7 +188,7 @@ def _check_described(kind: str, blocks: Iterable[FeatureBlock], trained: dict[st
     if not known.intersection(mine):
         raise FeatureError(
             f"features.{kind}: none of the {len(mine)} {kind} perturbations of the training is described, such as "
-            f"{mine[0]!r} ({hint(mine[0], known)}); use the same names in the features and in the data"
+            f"{mine[0]!r} ({hint(mine[0], sorted(known))}); use the same names in the features and in the data"
         )
 
 

@@ -16,7 +16,10 @@ def same_place(first: str, second: str) -> bool:
 
 
 def _plain(place: str) -> str:
-    filesystem, path = fsspec.core.url_to_fs(place)
+    try:
+        filesystem, path = fsspec.core.url_to_fs(place)
+    except (ValueError, ImportError):  # no file system of that name, which opening it will tell
+        return place
     if "file" in filesystem.protocol:
         return os.path.realpath(path)
     return str(filesystem.unstrip_protocol(path)).rstrip("/")

@@ -43,6 +43,7 @@ from lingshu_core.vocabulary import Vocabulary
 from screening.ensemble_file import read_ensemble
 from screening.errors import ResultsError
 from screening.features import build_features, feature_notices
+from screening.model_settings import check_overrides
 from screening.training_input import forget_pass, read_input
 
 SCARCE_CELLS = 20
@@ -91,11 +92,13 @@ def training_of(path: str | os.PathLike[str], overrides: Mapping[str, Any]) -> t
     """Read a ``kind: train`` file; ``output``, ``seed`` and other settings that are given stand in for its own."""
     loaded = load_training(path)
     given = {name: value for name, value in overrides.items() if value is not None}
-    spec = loaded.spec.model_copy(update={"output": given.pop("output", loaded.spec.output)})
-    if "workers" in given:
-        content = spec.model_dump(by_alias=True)
-        content["training"]["workers"] = given.pop("workers")
-        spec = validate(TrainSpec, Source("command line (--workers)", content))
+    spec, content = loaded.spec, loaded.spec.model_dump(by_alias=True)
+    options = [name for name in ("output", "workers") if name in given]
+    for name in options:
+        (content if name in content else content["training"])[name] = given.pop(name)
+    if options:
+        place = f"command line ({', '.join(f'--{name}' for name in options)})"
+        spec = validate(TrainSpec, Source(place, content))
     return spec, training_config(spec, given), loaded.source
 
 
@@ -130,6 +133,7 @@ def check_settings(spec: TrainSpec, config: TrainingConfig) -> None:
     FeatureError
         If a file of features is not there.
     """
+    check_overrides(spec.model.configuration, spec.model.overrides)
     configuration(spec.model.configuration, spec.model.overrides)
     if not spec.training.workers:  # they may have devices that this machine has not
         pick_device(config.device)
@@ -249,7 +253,7 @@ def check_output(folder: str) -> None:
         filesystem.makedirs(root, exist_ok=True)
         filesystem.pipe_file(f"{root}/.writable", b"")
         filesystem.rm_file(f"{root}/.writable")
-    except OSError as error:
+    except (OSError, ValueError, ImportError) as error:  # ValueError, ImportError: no file system of that name
         raise ResultsError(
             f"{folder}: the checkpoint can't be written there ({error}); correct `output:` or the credentials in the"
             " environment"

@@ -19,7 +19,7 @@ def read_plain_vocabulary(model: str) -> Vocabulary | None:
     try:
         content = read_json_file(name)
     except ValueError as error:
-        content = {"damaged": str(error)}
+        raise VocabularyError([Where(name).problem(f"is damaged ({error}); fetch the checkpoint again")]) from error
     except OSError as error:
         raise VocabularyError([Where(name).problem(str(error))]) from error
     if content is None:

@@ -6,12 +6,18 @@ import re
 import pytest
 
 from campaigns import errors
-from campaigns.errors import CampaignError, Problem, SpecError, VocabularyError, Where
+from campaigns.errors import CampaignError, Problem, SpecError, VocabularyError, Where, printable
 
 
 def test_a_problem_reads_file_line_field_and_text() -> None:
     problem = Where("screen.yaml", 12, "perturbations.genetic[3]").problem("unknown perturbation 'STAT11'")
     assert str(problem) == "screen.yaml:12: perturbations.genetic[3]: unknown perturbation 'STAT11'"
+
+
+def test_what_is_quoted_stays_on_its_line_and_leaves_the_terminal_alone() -> None:
+    assert printable("plain µ text") == "plain µ text"
+    problem = Where("a\nb.yaml", 1, "\u202e").problem("key '\x1b[31m' isn't known")
+    assert str(problem) == r"a\nb.yaml:1: \u202e: key '\x1b[31m' isn't known"
 
 
 def test_a_problem_without_line_or_field_leaves_them_out() -> None:

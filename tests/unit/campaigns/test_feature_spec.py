@@ -52,7 +52,12 @@ def test_a_training_needs_no_features(load: Callable[[str], FeaturesSpec | None]
 @pytest.mark.parametrize(
     ("old", "new", "line", "said"),
     [
-        ("kind: gene_sets", "kind: gene_set", 18, "features.genetic[0]: unknown kind 'gene_set'; nearest: gene_sets"),
+        (
+            "kind: gene_sets",
+            "kind: gene_set",
+            18,
+            "genetic[0].kind: unknown kind 'gene_set'; nearest: gene_sets",
+        ),
         ("kind: gene_sets", "kind: smiles", 18, "unknown kind 'smiles'; known: table, gene_sets, links, co_expression"),
         ("file: sets.gmt.gz, ", "", 18, "features.genetic[0]: missing field 'file': A .gmt file"),
         ("smallest: 10", "smallest: 600", 18, "features.genetic[0].smallest: 600 is more than `largest`, 500"),

@@ -164,7 +164,7 @@ def test_a_model_that_reads_structures_and_no_names_asks_for_one(screen: Screen,
 def test_structures_need_a_model_that_reads_them(screen: Screen, vocabulary: Vocabulary) -> None:
     chosen = "drug: [{name: NEW-1, smiles: CCO}, {name: NEW-2, smiles: CCN}, {name: Drug_01, smiles: CCN}]"
     (found,) = problems(screen(genetic=chosen), vocabulary)
-    assert found.startswith("6: perturbations.drug[0].smiles: 2 drugs are given by their structure (NEW-1, NEW-2)")
+    assert found.startswith("6: perturbations.drug[0].smiles: 2 drugs are given by structure (NEW-1, NEW-2)")
     assert "train it with `features:` of `smiles`" in found
 
 

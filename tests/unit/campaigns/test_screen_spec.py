@@ -134,7 +134,7 @@ def test_specs_cannot_be_changed(load: Load) -> None:
             "perturbations.genetic[1]: must be text, not a mapping",
         ),
         ("genetic: all_seen", "drug: [{name: X, doses: [0]}]", 6, "drug[0].doses[0]: must be greater than 0, not 0"),
-        ("genetic: all_seen", "drug: [{name: X, doses: []}]", 6, "drug[0].doses: must have at least 1 entries"),
+        ("genetic: all_seen", "drug: [{name: X, doses: []}]", 6, "drug[0].doses: must have at least 1 entry"),
         (
             "genetic: all_seen",
             "drug: [{name: X, doses: 1.0}]",
@@ -144,7 +144,7 @@ def test_specs_cannot_be_changed(load: Load) -> None:
         ("genetic: all_seen", "drug: [{doses: [1]}]", 6, "perturbations.drug[0]: missing field 'name'"),
         ("genetic: all_seen", "chemical: [X]", 6, "perturbations.chemical: unknown key 'chemical'"),
         ("  kind: signature\n", "", 7, "objective: missing field 'kind'; one of signature, target_state, markers"),
-        ("kind: signature", "kind: signatur", 7, "objective: unknown kind 'signatur'; nearest: signature"),
+        ("kind: signature", "kind: signatur", 8, "objective.kind: unknown kind 'signatur'; nearest: signature"),
         ("down: [IRF1, GBP1]", "up: []", 7, "objective: needs exactly one source of genes and has 0"),
         ("down: [IRF1, GBP1]", "down: [A]\n  gene_set: {file: a, name: b, direction: up}", 7, "exactly one source"),
         ("down: [IRF1, GBP1]", "down: [A]\n  up: [B, A]", 9, "objective.down[0]: gene 'A' is under `up` too"),
@@ -286,7 +286,7 @@ def test_a_model_is_one_folder_or_a_list(load: Load, text: str, models: tuple[st
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("[]", "model: must have at least 1 entries"),
+        ("[]", "model: must have at least 1 entry"),
         ("[a, a]", "model[1]: 'a' is listed twice"),
         ("[a, 3]", "model[1]: must be text, not 3"),
         ("{a: b}", "model: must be the folder of a checkpoint or of an ensemble, or a list of checkpoints"),

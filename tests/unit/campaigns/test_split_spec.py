@@ -83,7 +83,7 @@ def test_families_are_chosen_by_kind() -> None:
 @pytest.mark.parametrize(
     ("content", "field", "message"),
     [
-        ({"kind": "random"}, "split", "unseen_perturbation"),
+        ({"kind": "random"}, "split.kind", "unseen_perturbation"),
         ({"kind": "combination", "folds": 0}, "split.folds", "greater than or equal to 1"),
         ({"kind": "unseen_perturbation", "folds": 1}, "split.folds", "greater than or equal to 2"),
         (

@@ -86,6 +86,15 @@ def test_patterns_name_files_in_sorted_order(tmp_path: Path, memory_url: str) ->
         find_files([f"{tmp_path}/*.h5ad", f"{tmp_path}/a.h5ad"])
 
 
+def test_a_file_is_the_same_however_it_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.h5ad").touch()
+    (tmp_path / "link.h5ad").symlink_to("a.h5ad")
+    monkeypatch.chdir(tmp_path)
+    for paths in (("a*.h5ad", "a.h5ad"), ("a.h5ad", "./a.h5ad"), ("a.h5ad", "link.h5ad")):
+        with pytest.raises(UnreadableCells, match="the file is named twice"):
+            find_files(paths)
+
+
 def test_patterns_work_on_urls(table: anndata.AnnData, source_of: SourceOf, memory_url: str) -> None:
     import fsspec
 

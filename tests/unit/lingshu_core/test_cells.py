@@ -44,6 +44,19 @@ def _put_infinity(table: anndata.AnnData) -> None:
     table.X[0, 0] = np.inf
 
 
+def _overflow(table: anndata.AnnData) -> None:
+    table.X = table.X.toarray().astype(np.int64)
+    table.X[0, 0] = 4_000_000_000
+
+
+def _complex(table: anndata.AnnData) -> None:
+    table.X = table.X.toarray().astype(complex)
+
+
+def _detected(table: anndata.AnnData) -> None:
+    table.X = table.X.toarray() > 0
+
+
 def _repeat_genes(table: anndata.AnnData) -> None:
     table.var_names = ["GENE0", "GENE0", *table.var_names[2:]]
 
@@ -113,6 +126,9 @@ def _donor_per_treatment(table: anndata.AnnData) -> None:
         (_scale, NotCounts, r"X has negative values \(smallest -.*\), as after scaling; give raw UMI counts"),
         (_put_nan, NotCounts, r"X has NaN or infinite values; give raw UMI counts"),
         (_put_infinity, NotCounts, r"X has NaN or infinite values"),
+        (_overflow, NotCounts, r"X has a value of 4e\+09, and no cell has 2,147,483,647 UMIs of a gene; give raw"),
+        (_complex, NotCounts, r"X holds complex128 and no numbers of UMIs; give raw UMI counts"),
+        (_detected, NotCounts, r"X holds bool and no numbers of UMIs; give raw UMI counts"),
         (_repeat_genes, UnusableCells, r"1 duplicate genes \(GENE0\); sum or drop them"),
         (_empty_cells, UnusableCells, r"2 cells have no counts at all; drop them \(scanpy\.pp\.filter_cells\)"),
         (_unused_category, UnusableCells, r"no cells: IRF1, TYK2; drop them with .*remove_unused_categories"),
@@ -207,9 +223,10 @@ def test_a_file_that_is_no_h5ad_is_refused(table: anndata.AnnData, source_of: So
 
 def test_a_text_file_and_an_unknown_protocol_are_refused(tmp_path: Path) -> None:
     (tmp_path / "cells.csv").write_text("cell,GENE0\n1,2\n")
-    for path in (str(tmp_path / "cells.csv"), "s4://bucket/cells.h5ad"):
-        with pytest.raises(UnreadableCells, match="not a readable"):
-            read_cells(CellSource(path, {"perturbation": "treatment"}))
+    with pytest.raises(UnreadableCells, match="not a readable"):
+        read_cells(CellSource(str(tmp_path / "cells.csv"), {"perturbation": "treatment"}))
+    with pytest.raises(UnreadableCells, match=r"can't be reached \(.*s4\); use a path, or an s3:// URL"):
+        read_cells(CellSource("s4://bucket/cells.h5ad", {"perturbation": "treatment"}))
 
 
 def test_counts_genes_and_labels_come_out_as_they_went_in(cells: Cells, untouched_table: anndata.AnnData) -> None:

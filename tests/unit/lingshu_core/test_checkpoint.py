@@ -204,6 +204,15 @@ def test_a_truncated_file_is_refused_with_both_sizes(save: Save, tmp_path: Path,
         load_checkpoint(str(tmp_path))
 
 
+def test_of_a_file_that_is_larger_than_promised_no_more_is_read(save: Save, tmp_path: Path) -> None:
+    save(tmp_path)
+    size = (tmp_path / WEIGHTS).stat().st_size
+    with (tmp_path / WEIGHTS).open("r+b") as file:
+        file.truncate(1 << 40)  # a terabyte of nothing, which takes no room on the disk
+    with pytest.raises(CheckpointError, match=rf"more bytes that do not match the manifest \({size} bytes were"):
+        load_checkpoint(str(tmp_path))
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_a_file_that_was_tampered_with_is_refused(save: Save, tmp_path: Path, name: str) -> None:
     save(tmp_path)

@@ -36,6 +36,12 @@ def test_one_structure_however_it_is_written(written: str, same: str) -> None:
     np.testing.assert_array_equal(morgan_bits([written]), morgan_bits([same]))
 
 
+def test_a_chain_that_would_take_minutes_is_refused_at_once() -> None:
+    assert canonical_smiles("CCO " + "name" * 1000) == "CCO"
+    with pytest.raises(FeatureError, match=r"has 1,001 characters, and at most 1,000 are read: it is no small"):
+        canonical_smiles("C" * 1001)
+
+
 @pytest.mark.parametrize(
     ("smiles", "said"),
     [

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+import pytest
 
+from lingshu_core.errors import FeatureError
 from lingshu_core.link_features import link_vectors
 
 
@@ -33,6 +35,11 @@ def test_the_direction_counts() -> None:
 
 def test_links_that_cancel_are_left_out() -> None:
     assert link_vectors(links(LINKS + "\nE x 1\nE x -1\nF x 0")).names == link_vectors(links(LINKS)).names
+
+
+def test_links_that_say_nothing_are_refused() -> None:
+    with pytest.raises(FeatureError, match="none of the links has a weight or sign other than 0"):
+        link_vectors(links("A x 0\nB x 1\nB x -1"))
 
 
 def test_the_order_of_links_does_not_count() -> None:

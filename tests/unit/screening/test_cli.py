@@ -123,7 +123,7 @@ def test_without_a_command_the_help_is_shown(lingshu: Lingshu) -> None:
 def test_an_unknown_option_is_bad_input(lingshu: Lingshu, tmp_path: Path) -> None:
     code, _, err = lingshu("run", tmp_path / "x.yaml", "--no-such-option")
     assert code == 2
-    assert "No such option" in err
+    assert err == "error: lingshu run: no such option: --no-such-option; `lingshu run --help` shows what there is\n"
 
 
 def test_simulate_writes_cells_and_truth(lingshu: Lingshu, tmp_path: Path) -> None:
@@ -186,7 +186,8 @@ def test_a_condition_that_fails_is_a_partial_failure(
 ) -> None:
     path = write_screen(**FEW, model=str(poisoned))
     code, out, err = lingshu("run", path)
-    assert (code, err) == (3, "")
+    assert code == 3
+    assert err == "error: some conditions failed; `status` and `reason` of the table say which and why\n"
     assert "1 conditions failed" in out
     hits = pl.read_parquet(tmp_path / "screen" / "hits.parquet")
     assert hits["perturbation"].to_list() == ["REG04", "REG05"]
@@ -209,11 +210,19 @@ def test_bad_input_is_one_message_without_a_trace(lingshu: Lingshu, write_screen
     assert len(err.splitlines()) == 1
 
 
-def test_debug_shows_the_trace(lingshu: Lingshu, write_screen: WriteScreen) -> None:
-    code, _, err = lingshu("--debug", "run", write_screen(perturbations={"genetic": ["REG40"]}))
+@pytest.mark.parametrize("arguments", [["--debug", "run", "SCREEN"], ["run", "--debug", "SCREEN"], ["run", "SCREEN"]])
+def test_debug_shows_the_trace_and_the_message(
+    lingshu: Lingshu, write_screen: WriteScreen, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    path = str(write_screen(perturbations={"genetic": ["REG40"]}))
+    shortly = lingshu("run", path)[2]
+    if "--debug" not in arguments:
+        arguments = [*arguments, "--debug"]
+    code, _, err = lingshu(*(path if each == "SCREEN" else each for each in arguments))
     assert code == 2
-    assert "Traceback (most recent call last)" in err
-    assert "VocabularyError" in err
+    assert err.startswith("Traceback (most recent call last)")
+    assert "campaigns.errors.VocabularyError" in err
+    assert err.endswith(shortly)
 
 
 def test_a_crash_of_ours_is_told_apart(
@@ -302,6 +311,6 @@ def test_doctor_ends_with_bad_input_where_something_is_bad(
     code, out, _ = lingshu("doctor", write_screen())
     assert code == 0
     assert "knows who was first" in " ".join(out.split())
-    code, out, _ = lingshu("doctor", write_screen(model=str(tmp_path / "none")))
-    assert code == 2
+    code, out, err = lingshu("doctor", write_screen(model=str(tmp_path / "none")))
+    assert (code, err) == (2, "error: not all is well: see model above\n")
     assert "no checkpoint here" in " ".join(out.split())

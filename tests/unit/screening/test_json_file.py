@@ -20,7 +20,7 @@ def test_nothing_there_is_none(tmp_path: Path) -> None:
     assert read_json_file("memory://json/none.json") is None
 
 
-@pytest.mark.parametrize("content", [b"{", b"", b"null", b"\xff"])
+@pytest.mark.parametrize("content", [b"{", b"", b"null", b"\xff", b"[" * 100_000])
 def test_what_is_no_json_is_told(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.json").write_bytes(content)
     with pytest.raises(ValueError, match=r"."):
@@ -30,4 +30,11 @@ def test_what_is_no_json_is_told(tmp_path: Path, content: bytes) -> None:
 def test_what_cannot_be_reached_says_what_to_check(tmp_path: Path) -> None:
     (tmp_path / "a.json").mkdir()
     with pytest.raises(OSError, match=r"can't be read.*check the path, and the credentials"):
+        read_json_file(str(tmp_path / "a.json"))
+
+
+def test_what_is_too_large_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.json").write_text("[1, 2, 3]")
+    monkeypatch.setattr("screening.json_file.MAX_CHARACTERS", 8)
+    with pytest.raises(ValueError, match="more than 8 characters"):
         read_json_file(str(tmp_path / "a.json"))

@@ -14,3 +14,4 @@ def test_a_place_is_the_same_however_it_is_written(tmp_path: Path, monkeypatch: 
     assert not same_place("model", "model-2")
     assert not same_place("model", "memory://model")
     assert same_place("memory://bucket/model/", "memory://bucket/model")
+    assert same_place("gopher://host/model", "gopher://host/model")  # nobody can go there, and it is one place
