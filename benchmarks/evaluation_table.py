@@ -21,7 +21,7 @@ from benchmarks.report import table
 from campaigns.evaluation_spec import REPLICATE, TrainedEntry
 from lingshu_core.denoiser import configuration
 from lingshu_core.metric_catalogue import METRICS, SCALED
-from lingshu_core.score_summary import FEWEST_FOR_INTERVAL, compare, interval
+from lingshu_core.score_summary import FEWEST_FOR_INTERVAL, compare, has_scale
 from screening.evaluation_plan import Contender
 from screening.evaluation_run import PlannedEvaluation
 from screening.evaluation_tables import Run, score_table
@@ -116,23 +116,11 @@ def six_that_are_carried(scores: pl.DataFrame) -> dict[str, str]:
     scaled = carried(scores, {f"{name}{SCALED}": f"{title} (scaled)" for name, title in SIX.items()})
     found: dict[str, str] = {}
     for name, title in SIX.items():
-        on_scale = f"{name}{SCALED}" in scaled and has_length(scores, name)
+        on_scale = f"{name}{SCALED}" in scaled and has_scale(
+            scores, name, baseline=MEAN_RESPONSE, replicate=REPLICATE, unit=["unit"]
+        )
         found |= {f"{name}{SCALED}": f"{title} (scaled)"} if on_scale else {name: title}
     return found
-
-
-def has_length(scores: pl.DataFrame, metric: str) -> bool:
-    """Tell whether real cells are certainly better than the mean response of the context: else noise is the scale."""
-    some = scores.filter(pl.col("metric") == metric).drop_nulls("unit")
-    sides = [
-        some.filter(pl.col("model") == name).group_by("unit").agg(pl.col("value").mean())
-        for name in (REPLICATE, MEAN_RESPONSE)
-    ]
-    both = sides[0].join(sides[1], on="unit", suffix="_mean").sort("unit")
-    better = METRICS[metric].goodness
-    gains = np.array([better(real) - better(mean) for real, mean in both["value", "value_mean"].iter_rows()])
-    low = interval(gains, np.mean)[0] if len(gains) else None
-    return low is not None and low > 0
 
 
 def carried(scores: pl.DataFrame, metrics: Mapping[str, str]) -> dict[str, str]:

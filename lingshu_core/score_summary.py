@@ -352,25 +352,44 @@ def scale_scores(scores: pl.DataFrame, *, baseline: str, replicate: str) -> pl.D
     return pl.concat(parts)
 
 
+def has_scale(
+    scores: pl.DataFrame, metric: str, *, baseline: str, replicate: str, unit: Sequence[str] = ("fold", "label")
+) -> bool:
+    """Tell whether the two ends of a scale can be told apart: a scale without length makes noise look like a score.
+
+    Parameters
+    ----------
+    scores
+        Columns ``model, metric, value`` and those of ``unit``.
+    metric, baseline, replicate
+        What is scaled, and the values of the column ``model`` that are 0 and 1 on the scale.
+    unit
+        Columns that name what the interval is over.
+    """
+    return _has_length(METRICS[metric], _both_ends(scores, metric, baseline, replicate, unit))
+
+
 def _ends(scores: pl.DataFrame, baseline: str, replicate: str) -> dict[str, tuple[float, float]]:
     """Return metric → mean of the baseline and of the replicate, where the replicate is certainly better."""
-    keys = ["metric", "fold", "label"]
-    sides = [
-        scores.filter(pl.col("model") == name).group_by(keys, maintain_order=True).agg(pl.col("value").mean())
-        for name in (baseline, replicate)
-    ]
-    both = sides[0].join(sides[1], on=keys, suffix="_replicate", maintain_order="left")
     found = {}
-    for (name,), table in both.group_by("metric", maintain_order=True):
-        metric = METRICS.get(str(name))
-        if metric is not None and _has_headroom(metric, table):
-            low, high = table["value"].to_numpy().mean(), table["value_replicate"].to_numpy().mean()
-            found[metric.name] = (float(low), float(high))
+    for name in scores["metric"].unique(maintain_order=True):
+        ends = _both_ends(scores, name, baseline, replicate, ("fold", "label"))
+        if name in METRICS and _has_length(METRICS[name], ends):
+            found[name] = (float(ends["value"].to_numpy().mean()), float(ends["value_replicate"].to_numpy().mean()))
     return found
 
 
-def _has_headroom(metric: Metric, ends: pl.DataFrame) -> bool:
-    """Tell whether the two ends of a scale can be told apart: a scale without length makes noise look like a score."""
+def _both_ends(scores: pl.DataFrame, metric: str, baseline: str, replicate: str, unit: Sequence[str]) -> pl.DataFrame:
+    """Return ``value`` and ``value_replicate`` of the units that have both."""
+    some = scores.filter(pl.col("metric") == metric).drop_nulls(list(unit))
+    sides = [
+        some.filter(pl.col("model") == name).group_by(list(unit), maintain_order=True).agg(pl.col("value").mean())
+        for name in (baseline, replicate)
+    ]
+    return sides[0].join(sides[1], on=list(unit), suffix="_replicate", maintain_order="left")
+
+
+def _has_length(metric: Metric, ends: pl.DataFrame) -> bool:
     if len(ends) < LEAST_TO_TELL_APART or not metric.compared:
         return False
     gains = [metric.goodness(high) - metric.goodness(low) for low, high in ends["value", "value_replicate"].iter_rows()]

@@ -19,7 +19,7 @@ import polars as pl
 
 from campaigns.evaluation_spec import REPLICATE
 from lingshu_core.metric_catalogue import METRICS, SCALED
-from lingshu_core.score_summary import compare, scale_scores, summarise
+from lingshu_core.score_summary import compare, has_scale, scale_scores, summarise
 from lingshu_core.splits import Question, Split
 from screening.evaluation_plan import Contender, Unit
 from screening.evaluation_store import UnitResult
@@ -31,6 +31,7 @@ DIRECTION = ("pearson_systema", "pearson_delta")
 """The first of them that these cells can carry decides."""
 SIZE, APART = "wmse", "pds_l1"
 RIVALS = ("model", "baseline")
+NO_SCALE = "half of the real cells are not certainly better than the mean response: there is nothing to scale by"
 LEAST_PERTURBATIONS = 6
 """With fewer perturbations the unit of all intervals is the single question."""
 _RUNS: Mapping[str, Any] = {
@@ -97,12 +98,13 @@ def make_tables(asked: Sequence[Contender], runs: Sequence[Run], split: Split, n
     """
     measured = score_table(runs, split)
     unit = unit_of(measured)
-    scores = with_scaled(measured)
+    lacking = without_scale(measured)
+    scores = with_scaled(measured.filter(~pl.col("metric").is_in(lacking)))
     comparisons = compare_all(asked, measured, noise, unit)
     summary = _described(summarise(scores, unit=unit), asked)
     order = [contender.name for contender in asked]
     shown = sorted(runs, key=lambda run: order.index(run.contender.name))
-    return Tables(scores, summary, comparisons, run_table(shown, split), left_out_table(shown))
+    return Tables(scores, summary, comparisons, run_table(shown, split), left_out_table(shown, lacking))
 
 
 def deciding_metrics(metrics: Iterable[str]) -> tuple[str, ...]:
@@ -138,12 +140,27 @@ def with_scaled(scores: pl.DataFrame) -> pl.DataFrame:
 
     Where nothing was seen in the context, the mean response of all contexts stands for 0.
     """
-    present = set(scores["model"])
-    baseline = next((name for name in MEAN_RESPONSES if name in present), None)
-    if baseline is None or REPLICATE not in present:
+    ends = _ends_of_scale(scores)
+    if ends is None:
         return scores
     own = scores.filter(pl.col("group") == "effects")
-    return _in_order(pl.concat([scores, scale_scores(own, baseline=baseline, replicate=REPLICATE)]))
+    return _in_order(pl.concat([scores, scale_scores(own, **ends)]))
+
+
+def without_scale(scores: pl.DataFrame) -> list[str]:
+    """List scores on a package's scale whose ends can't be told apart here.
+
+    The package scales by two means; whether they differ beyond chance, only the scores of all perturbations tell.
+    """
+    ends = _ends_of_scale(scores)
+    scaled = [name for name in scores["metric"].unique(maintain_order=True) if name.endswith(SCALED)]
+    return [name for name in scaled if ends is not None and not has_scale(scores, name.removesuffix(SCALED), **ends)]
+
+
+def _ends_of_scale(scores: pl.DataFrame) -> dict[str, str] | None:
+    present = set(scores["model"])
+    baseline = next((name for name in MEAN_RESPONSES if name in present), None)
+    return None if baseline is None or REPLICATE not in present else {"baseline": baseline, "replicate": REPLICATE}
 
 
 def _in_order(scores: pl.DataFrame) -> pl.DataFrame:
@@ -207,9 +224,10 @@ def _described(summary: pl.DataFrame, asked: Sequence[Contender]) -> pl.DataFram
     """
     roles = {contender.name: contender.role for contender in asked}
     metrics = [name for name in METRICS if name in set(summary["metric"])]
-    ends = {REPLICATE, *MEAN_RESPONSES} - set(summary.filter(pl.col("metric").str.ends_with(SCALED))["model"])
+    ends, there = {REPLICATE, *MEAN_RESPONSES}, set(summary.select("metric", "model").iter_rows())
+    every = [(metric, name) for metric in metrics for name in roles]
     keys = pl.DataFrame(
-        [(metric, name) for metric in metrics for name in roles if not (metric.endswith(SCALED) and name in ends)],
+        [key for key in every if key in there or not (key[0].endswith(SCALED) and key[1] in ends)],
         schema={"metric": pl.String, "model": pl.String},
         orient="row",
     )
@@ -254,12 +272,16 @@ def _run_row(run: Run, split: Split) -> dict[str, Any]:
     }
 
 
-def left_out_table(runs: Iterable[Run]) -> pl.DataFrame:
+def left_out_table(runs: Sequence[Run], without_scale: Iterable[str] = ()) -> pl.DataFrame:
     """Tell which metrics have no value, for which models, folds and questions, and why."""
+    done = {run.contender.name: None for run in runs if run.result is not None}
     parts = [
         run.result.scores.left_out.with_columns(pl.lit(run.contender.name).alias("model"))
         for run in runs
         if run.result is not None
     ]
-    empty = pl.DataFrame(schema=dict.fromkeys(("metric", "fold", "label", "reason", "model"), pl.String))
-    return pl.concat([empty, *parts]).unique(maintain_order=True)
+    rows = [(metric, None, None, NO_SCALE, model) for metric in without_scale for model in done]
+    table = pl.DataFrame(
+        rows, schema=dict.fromkeys(("metric", "fold", "label", "reason", "model"), pl.String), orient="row"
+    )
+    return pl.concat([table, *parts]).unique(maintain_order=True)

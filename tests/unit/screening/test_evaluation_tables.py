@@ -12,6 +12,7 @@ from lingshu_core.score_table import ScoreRows
 from screening.evaluation_store import UnitResult
 from screening.evaluation_tables import Run, Tables, deciding_metrics, make_tables, score_table, unit_of
 
+PACKAGED = "cell_eval2.de_wilcoxon_sig_jaccard"
 VALUES = {"tilted": 0.6, "additive": 0.5, "no_change": 0.1, "replicate": 0.9}
 
 
@@ -37,6 +38,8 @@ def result_of(fold: Any, value: float, seed: int) -> UnitResult:
     for place, question in enumerate(fold.questions):
         rows.add("pearson_delta", question.label, value + 0.01 * place + 0.001 * seed)
         rows.add("wmse", question.label, 1 - value)
+        rows.add(PACKAGED, question.label, 0.1 * value)
+        rows.add(f"{PACKAGED}.scaled", question.label, value)
         rows.leave_out("pds_l1", question.label, "too few perturbations")
     labels = tuple(question.label for question in fold.questions)
     nothing = np.zeros((len(labels), 40), dtype=np.float32)
@@ -55,11 +58,16 @@ def test_scores_name_their_question(made_up: MadeUp) -> None:
     planned, runs = made_up()
     table = score_table(runs, planned.split)
     questions = sum(len(fold.questions) for fold in planned.split.folds)
-    assert table.height == 2 * questions * 5
+    assert table.height == 4 * questions * 5
     row = table.row(0, named=True)
     assert row["label"].startswith(row["perturbation"])
     assert row["label"].endswith(f" in {row['context'].removeprefix('cell_type=')}")
-    assert table["metric"].unique(maintain_order=True).to_list() == ["pearson_delta", "wmse"]
+    assert table["metric"].unique(maintain_order=True).to_list() == [
+        "pearson_delta",
+        "wmse",
+        PACKAGED,
+        f"{PACKAGED}.scaled",
+    ]
     assert table.filter(pl.col("role") == "replicate")["model"].unique().to_list() == ["replicate"]
 
 
@@ -76,6 +84,19 @@ def test_scaled_scores_run_from_the_mean_response_to_a_replicate(made_up: MadeUp
     found = dict(zip(summary["model"], summary["mean"], strict=True))
     assert set(found) == {"tilted", "no_change"}  # the ends of the scale are no news on it
     assert found["tilted"] == pytest.approx((0.4 - 0.5) / (0.1 - 0.5))
+
+
+@pytest.mark.parametrize(("replicate", "scales"), [(0.9, True), (0.5, False), (0.4, False)])
+def test_a_package_s_scale_counts_where_its_ends_can_be_told_apart(
+    made_up: MadeUp, monkeypatch: Any, replicate: float, scales: bool
+) -> None:
+    monkeypatch.setattr("screening.evaluation_tables.MEAN_RESPONSES", ("additive",))
+    found = tables_of(made_up(replicate=replicate))
+    assert (f"{PACKAGED}.scaled" in set(found.scores["metric"])) == scales
+    assert (f"{PACKAGED}.scaled" in set(found.summary["metric"])) == scales
+    reasons = found.left_out.filter(pl.col("metric") == f"{PACKAGED}.scaled")
+    assert set(reasons["model"]) == (set() if scales else set(VALUES))
+    assert all("nothing to scale by" in reason for reason in reasons["reason"])
 
 
 def test_who_was_not_run_has_a_row(made_up: MadeUp) -> None:
