@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 
+from campaigns.compute_spec import EvaluationComputeSpec
 from campaigns.data_spec import DataSpec
 from campaigns.feature_spec import FeaturesSpec
 from campaigns.spec import CampaignName, Location, Seed, Spec, as_items, distinct, refuse
@@ -158,39 +159,6 @@ ModelEntry = Annotated[
         custom_error_message="must be {name, model, training}, {name, checkpoint} or {name, cells}",
     ),
 ]
-
-
-class EvaluationComputeSpec(Spec):
-    """Where the evaluation runs; has no influence on its results."""
-
-    backend: Literal["ray", "in_process"] = Field(
-        default="ray", description="ray: actors on a cluster; in_process: this process."
-    )
-    replicas: int = Field(default=1, ge=1, le=10_000, description="Units that are trained and scored side by side.")
-    gpus_per_replica: float = Field(
-        default=0.0, ge=0, le=1, description="GPUs of a replica: 0 for CPU, a fraction, or 1."
-    )
-    threads: int = Field(default=1, ge=1, le=1024, description="CPU threads of a replica.")
-    address: str | None = Field(
-        default=None, min_length=1, description="Address of a Ray cluster; null starts one on this machine."
-    )
-    hours: float = Field(
-        default=24.0,
-        gt=0,
-        le=10_000,
-        description="A unit (one fold, model and seed) that takes longer counts as lost and is tried again.",
-    )
-
-    @model_validator(mode="after")
-    def _check_backend(self) -> EvaluationComputeSpec:
-        findings: list[tuple[FieldPath, str]] = []
-        if self.backend == "in_process" and self.address is not None:
-            findings.append((("address",), "is the address of a Ray cluster, and `backend` is in_process"))
-        if self.backend == "in_process" and self.replicas > 1:
-            findings.append((("replicas",), "`backend: in_process` has one replica; use ray for more"))
-        if findings:
-            refuse(*findings)
-        return self
 
 
 class EvaluateSpec(Spec):

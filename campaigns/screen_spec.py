@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 
+from campaigns.compute_spec import ComputeSpec
 from campaigns.conditions import split_combination
 from campaigns.data_spec import DataSpec
 from campaigns.spec import (
@@ -448,44 +449,6 @@ class BudgetSpec(Spec):
     cells: int | None = Field(
         default=None, ge=1, description="Cells: conditions x members x shards x depth_strata; null for no limit."
     )
-
-
-class ComputeSpec(Spec):
-    """Where the screen runs; has no influence on its results."""
-
-    backend: Literal["ray", "in_process"] = Field(
-        default="ray", description="ray: actors on a cluster; in_process: this process."
-    )
-    replicas: int = Field(default=1, ge=1, le=100_000, description="Copies of the model that work at the same time.")
-    gpus_per_replica: float = Field(
-        default=0.0, ge=0, le=64, description="GPUs of a replica: 0 for CPU, a fraction, or a whole number."
-    )
-    threads: int = Field(default=1, ge=1, le=1024, description="CPU threads of a replica.")
-    address: str | None = Field(
-        default=None, min_length=1, description="Address of a Ray cluster; null starts one on this machine."
-    )
-    elastic: bool = Field(
-        default=False,
-        description="Begin with the replicas that fit on the cluster; the others start when nodes join it.",
-    )
-    lease_seconds: float = Field(
-        default=30.0, gt=0, le=86_400, description="Work handed to a replica at a time, in seconds."
-    )
-
-    @model_validator(mode="after")
-    def _check_backend(self) -> ComputeSpec:
-        findings: list[tuple[FieldPath, str]] = []
-        if self.gpus_per_replica > 1 and not self.gpus_per_replica.is_integer():
-            findings.append((("gpus_per_replica",), "more than one GPU has to be a whole number of them"))
-        if self.backend == "in_process" and self.address is not None:
-            findings.append((("address",), "is the address of a Ray cluster, and `backend` is in_process"))
-        if self.backend == "in_process" and self.replicas > 1:
-            findings.append((("replicas",), "`backend: in_process` has one replica; use ray for more"))
-        if self.backend == "in_process" and self.elastic:
-            findings.append((("elastic",), "is for a cluster that nodes can join, and `backend` is in_process"))
-        if findings:
-            refuse(*findings)
-        return self
 
 
 class ScreenSpec(Spec):

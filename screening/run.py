@@ -33,8 +33,7 @@ from actors.ray_pool import RayPool, ReplicaShape
 from actors.snapshot import Snapshot
 from actors.tasks import Task
 from actors.worker import WorkerSpec
-from campaigns.evaluation_spec import EvaluationComputeSpec
-from campaigns.screen_spec import ComputeSpec
+from campaigns.compute_spec import ComputeSpec, ReplicasSpec
 from campaigns.source import dump_spec
 from screening.aggregation import CommittedBlocks, Folded, fold
 from screening.campaign import Campaign, PlannedCampaign, load_campaign, plan_campaign
@@ -180,7 +179,7 @@ def missing_tasks(planned: PlannedCampaign, ledger: Ledger) -> Sequence[Task]:
     )
 
 
-def open_cluster(compute: ComputeSpec | EvaluationComputeSpec, resources: ExitStack) -> str:
+def open_cluster(compute: ReplicasSpec, resources: ExitStack) -> str:
     """Join or start the Ray cluster, where one is wanted; returns the words that lead to its dashboard."""
     if compute.backend == "in_process":
         return ""
@@ -189,9 +188,7 @@ def open_cluster(compute: ComputeSpec | EvaluationComputeSpec, resources: ExitSt
     return f"; Ray dashboard {session.dashboard_url}" if session.dashboard_url else ""
 
 
-def open_pool(
-    worker: WorkerSpec, ledger: str, compute: ComputeSpec | EvaluationComputeSpec, resources: ExitStack
-) -> Pool:
+def open_pool(worker: WorkerSpec, ledger: str, compute: ReplicasSpec, resources: ExitStack) -> Pool:
     """Open the replicas: Ray actors on the cluster that is open, or this process; ``ledger`` is its URL."""
     if compute.backend == "in_process":
         pool: Pool = InProcessPool(worker, ledger)
