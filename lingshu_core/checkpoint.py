@@ -375,7 +375,7 @@ def _read(folder: str, name: str, most: int) -> bytes:
     """Read a file, of one that is larger than ``most`` bytes only one byte more."""
     try:
         filesystem, root = fsspec.core.url_to_fs(folder)
-        return bytes(filesystem.cat_file(f"{root}/{name}", 0, most + 1))
+        return bytes(filesystem.cat_file(f"{root}/{name}", start=0, end=most + 1))
     except (FileNotFoundError, NotADirectoryError) as error:
         what = f"{name} is missing" if isinstance(error, FileNotFoundError) else "it is a file, and a model is a folder"
         raise CheckpointError(
