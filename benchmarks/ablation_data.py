@@ -18,8 +18,9 @@ import numpy.typing as npt
 
 from benchmarks.agreement import Effects, Question, Truth, scaled
 from benchmarks.kang import LEFT_OUT, PERTURBATION
+from benchmarks.norman import LICENCE, data_block
 from benchmarks.papalexi import HELD_OUT
-from benchmarks.report import DATA, EXAMPLES
+from benchmarks.report import EXAMPLES
 from campaigns.source import load_training
 from campaigns.training_spec import TrainSpec
 from campaigns.validation import validate
@@ -110,16 +111,13 @@ def _norman() -> Task:
 
 
 def _norman_content() -> dict[str, Any]:
-    roles = ("perturbation", "perturbation_type", "cell_type")
-    columns = {role: role for role in roles} | {"method": "perturbation_method", "depth": "n_counts_all_genes"}
-    path = str(DATA / "norman2019_mcfaline2023_devel_500.h5ad")
     return {
         "kind": "train",
         "name": "norman",
-        "data": {"path": path, "columns": columns, "context": ["cell_type"]},
+        "data": data_block(),
         "training": {"learning_rate": 0.001},
         "output": "results/benchmarks/ablation/norman",
-        "licence": "BSD-3-Clause",
+        "licence": LICENCE,
     }
 
 

@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from benchmarks.ablation_data import EPOCHS, half_of
 from benchmarks.agreement import Predictor, Question, Truth
+from benchmarks.norman import LICENCE, data_block
 from benchmarks.report import DATA, RESULTS, Figures, main, table
 from campaigns.training_spec import TrainSpec
 from campaigns.validation import validate
@@ -191,18 +192,12 @@ def _model(experiment: Experiment, split: str, held: Sequence[str], variant: str
 
 
 def _training() -> dict[str, Any]:
-    roles = ("perturbation", "perturbation_type", "cell_type")
-    columns = {role: role for role in roles} | {"depth": "n_counts_all_genes"}
     priors = DATA / "priors"
     links = {"kind": "links", "source": "tf", "target": "target", "sign": "mor", "licence": "GPL-3"}
     return {
         "kind": "train",
         "name": "doubles",
-        "data": {
-            "path": str(DATA / "norman2019_mcfaline2023_devel_500.h5ad"),
-            "columns": columns,
-            "context": ["cell_type"],
-        },
+        "data": data_block(with_method=False),
         "features": {
             "genetic": [
                 {"kind": "gene_sets", "file": str(priors / "reactome.gmt.gz"), "licence": "CC BY 4.0"},
@@ -212,7 +207,7 @@ def _training() -> dict[str, Any]:
         },
         "training": {"epochs": EPOCHS["norman"], "learning_rate": 0.001},
         "output": str(FOLDER),
-        "licence": "BSD-3-Clause",
+        "licence": LICENCE,
     }
 
 

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.report import DATA, EXAMPLES, RESULTS
+from benchmarks.norman import LICENCE, data_block
+from benchmarks.report import EXAMPLES, RESULTS
 from campaigns.evaluation_spec import BASELINES, REPLICATE, EvaluateSpec
 from campaigns.source import load_evaluation
 from campaigns.training_spec import NEED_FEATURES, TRAINED_BASELINES
@@ -74,16 +75,10 @@ def baselines(features: bool, *, scvi: bool) -> tuple[str, ...]:
 
 
 def _norman(name: str, split: Mapping[str, Any]) -> Content:
-    roles = ("perturbation", "perturbation_type", "cell_type")
-    columns = {role: role for role in roles} | {"method": "perturbation_method", "depth": "n_counts_all_genes"}
     return {
         "kind": "evaluate",
         "name": name,
-        "data": {
-            "path": str(DATA / "norman2019_mcfaline2023_devel_500.h5ad"),
-            "columns": columns,
-            "context": ["cell_type"],
-        },
+        "data": data_block(),
         "split": split,
         "models": [
             {
@@ -93,7 +88,7 @@ def _norman(name: str, split: Mapping[str, Any]) -> Content:
             }
         ],
         "estimator": {"steps": 6, "shards": 8, "depth_strata": 16},
-        "licence": "BSD-3-Clause",
+        "licence": LICENCE,
         "source": "Norman et al. 2019; McFaline-Figueroa et al. 2024",
     }
 
