@@ -61,7 +61,7 @@ def test_what_was_not_run_is_said(
     assert out.count("| 1, one model | *not run*") == 2
     assert "| NK cells | *not run*" in out
     assert "90% over all cell types: *not run*" in out
-    assert figures["simulation-0-0-v1 genes measured 0.9"]["groups"] == 20
+    assert figures["simulation-0-0-v2 genes measured 0.9"]["groups"] == 20
 
 
 def test_halves_are_halves() -> None:
