@@ -149,18 +149,19 @@ class History:
         try:
             data = self.blobs.get(key)
         except BlobNotFound as error:
-            raise CorruptBlob(f"{key} is missing, and a later version names it") from error
+            raise CorruptBlob(f"{self.blobs.url}/{key} is missing, and a later version names it") from error
         if hashlib.sha256(data).hexdigest() != reference.sha256:
-            raise CorruptBlob(f"{key} is not what was published: its digest differs")
+            raise CorruptBlob(f"{self.blobs.url}/{key} is not what was published: its digest differs")
         return Manifest.from_json(data, key)
 
     def _read(self, file: PublishedFile) -> bytes:
+        where = f"{self.blobs.url}/{file.key}"
         try:
             data = self.blobs.get(file.key)
         except BlobNotFound as error:
-            raise CorruptBlob(f"{file.key} is missing; run the campaign again to publish it anew") from error
+            raise CorruptBlob(f"{where} is missing; run the campaign again to publish it anew") from error
         if not file.holds(data):
-            raise CorruptBlob(f"{file.key} is not what was published; run the campaign again to publish it anew")
+            raise CorruptBlob(f"{where} is not what was published; run the campaign again to publish it anew")
         return data
 
     def _mirror(self, manifest: Manifest) -> None:

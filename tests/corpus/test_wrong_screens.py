@@ -29,7 +29,7 @@ LINES: dict[str, tuple[str, str, str]] = {
         "seed: 0",
         "training: {epochs: 3}",
         "screen.yaml:14: training: unknown key 'training'; known: kind, name, model, contexts, "
-        "perturbations, objective, estimator, seed, budget, output, compute",
+        "perturbations, objective, estimator, seed, budget, output, cache, compute",
     ),
     "no name": ("name: tiny", "", "screen.yaml:1: missing field 'name': Name of the campaign: letters, digits, . _ -"),
     "a name with a slash": (

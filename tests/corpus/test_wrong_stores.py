@@ -1,5 +1,6 @@
 """Places where results can't be written, and results that can't be read."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -132,8 +133,20 @@ def results(desk: Path, lingshu: Callable[..., tuple[int, str, str]]) -> Path:
 
 @pytest.mark.parametrize(("spoil", "message"), RESULTS.values(), ids=RESULTS)
 def test_a_table_of_hits(results: Path, refused: Refused, spoil: Callable[[Path], None], message: str) -> None:
+    for versions in ("ledger", "runs"):  # as in a copy of a few files
+        shutil.rmtree(results / versions)
     spoil(results / "hits.parquet")
     refused("hits", "out", says=message)
+
+
+def test_a_published_table_that_was_changed(results: Path, refused: Refused) -> None:
+    (version,) = results.glob("runs/*/*/hits.parquet")
+    version.write_bytes(version.read_bytes()[:-20])
+    refused(
+        "hits",
+        "out",
+        says="[...]/out/runs/[...]/hits.parquet is not what was published; run the campaign again to publish it anew",
+    )
 
 
 def test_a_context_that_is_not_in_the_table(results: Path, refused: Refused) -> None:
