@@ -9,6 +9,7 @@ import pytest
 
 from actors.blobs import absolute_url, open_blobs, probe_conditional_writes, store_environment
 from actors.errors import BlobNotFound, ConditionalWritesUnsupported, StoreRefused, StoreUnavailable, UnsupportedURL
+from actors.size_limits import LARGEST_OBJECT
 
 
 class ForgetfulBlobs:
@@ -19,7 +20,7 @@ class ForgetfulBlobs:
     def __init__(self) -> None:
         self.held: dict[str, bytes] = {}
 
-    def get(self, key: str) -> bytes:
+    def get(self, key: str, most: int = LARGEST_OBJECT) -> bytes:
         return self.held[key]
 
     def put(self, key: str, data: bytes) -> None:
