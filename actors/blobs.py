@@ -149,7 +149,8 @@ def absolute_url(url: str) -> str:
             "path"
         )
     name, *segments = rest.rstrip("/").split("/")
-    if not name or "@" in name or "?" in rest or any(UNSAFE_SEGMENT.search(part) for part in segments):
+    # A `:` in the name: of a secret with a `/` in it only the first half stands there.
+    if not name or "@" in name or ":" in name or "?" in rest or any(UNSAFE_SEGMENT.search(part) for part in segments):
         raise UnsupportedURL(
             f"{redacted(url)}: a store URL reads {scheme}://NAME/prefix, with no credentials, '?', '..' or empty parts "
             "in it; credentials come from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"

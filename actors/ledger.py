@@ -215,7 +215,7 @@ class Ledger:
         if record.task != task_id:
             raise CorruptBlob(f"{key} speaks of task {record.task}: delete it to have the task computed again")
         if record.data != data_key(task_id, record.attempt) or not is_attempt(record.attempt):
-            raise CorruptBlob(f"{key} names data of another task or attempt ({record.data}). {_cure(task_id)}")
+            raise CorruptBlob(f"{key} names data of another task or attempt ({record.data!r:.120}). {_cure(task_id)}")
         return record
 
     def _data(self, record: CommitRecord) -> bytes:

@@ -77,6 +77,22 @@ def test_other_urls_are_refused(url: str) -> None:
     assert "secret" not in str(refusal.value)
 
 
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("s3://key:hush/hush@bucket/x", r"s3://\*\*\*@bucket/x: a store URL reads"),
+        ("s3://bucket/x?X-Amz-Signature=hush", r"s3://bucket/x\?\*\*\*: a store URL reads"),
+        ("https://me:hush@host/x?token=hush", r"https://\*\*\*@host/x\?\*\*\*: https:// is no store"),
+        ("s3://b/../c", r"s3://b/\.\./c: a store URL reads"),
+        ("file://me:hush@host/x", r"file://\*\*\*@host/x names a host"),
+    ],
+)
+def test_a_refused_url_is_named_without_what_opens_a_door(url: str, told: str) -> None:
+    with pytest.raises(UnsupportedURL, match=told) as refusal:
+        open_blobs(url)
+    assert "hush" not in str(refusal.value)
+
+
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(StoreUnavailable, match=r"file/store.*Choose a folder"):
