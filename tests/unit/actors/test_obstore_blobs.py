@@ -171,8 +171,9 @@ def test_a_store_without_versions_cannot_swap(blobs: Blobs, server: Server) -> N
         blobs.load("key")
 
 
-GIGABYTE = b'HTTP/1.1 200 OK\r\nlast-modified: Sat, 21 Nov 2026 10:00:00 GMT\r\netag: "x"\r\ncontent-length: 1000000000\r\n\r\n'
-ENDLESS = GIGABYTE.replace(b"content-length: 1000000000", b"transfer-encoding: chunked")
+ANSWER = b'HTTP/1.1 200 OK\r\nlast-modified: Sat, 21 Nov 2026 10:00:00 GMT\r\netag: "x"\r\n'
+GIGABYTE = ANSWER + b"content-length: 1000000000\r\n\r\n"
+ENDLESS = ANSWER + b"transfer-encoding: chunked\r\n\r\n"
 
 
 def flood(head: bytes, sent: list[int]) -> Callable[[socket.socket], None]:
@@ -188,9 +189,7 @@ def flood(head: bytes, sent: list[int]) -> Callable[[socket.socket], None]:
     return answer
 
 
-@pytest.mark.parametrize(
-    ("head", "said"), [(GIGABYTE, "1,000,000,000 bytes"), (ENDLESS, "Content-Length Header missing")]
-)
+@pytest.mark.parametrize(("head", "said"), [(GIGABYTE, "1,000,000,000 bytes"), (ENDLESS, "Content-Length Header")])
 def test_a_gigabyte_in_place_of_a_record_costs_neither_memory_nor_time(
     server: Server, blobs: Blobs, head: bytes, said: str
 ) -> None:
@@ -206,12 +205,7 @@ def test_a_gigabyte_in_place_of_a_record_costs_neither_memory_nor_time(
 def test_packed_bodies_are_not_unpacked(server: Server, blobs: Blobs) -> None:
     packed = gzip.compress(bytes(10**7))
     head = f"content-encoding: gzip\r\ncontent-length: {len(packed)}\r\nconnection: close\r\n\r\n".encode()
-    server.answers = [
-        OK.partition(b"content-length")[0]
-        + OK.partition(b"content-length: 4\r\n")[2].partition(b"connection")[0]
-        + head
-        + packed
-    ]
+    server.answers = [ANSWER + head + packed]
     assert len(blobs.get("commits/ab.json", most=2**16)) == len(packed)
 
 
