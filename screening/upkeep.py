@@ -151,9 +151,7 @@ def _leads_away(results: str, cache: str) -> str:
     if same_kind and "://" in cache:
         return ""
     where = redacted(cache)
-    return (
-        f"names the cache {where}, which is no store of the kind of {results}: run `lingshu verify {where}` by itself"
-    )
+    return f"names the cache {where}, another kind of store than {results}: run `lingshu verify {where}` by itself"
 
 
 def _verify_elsewhere(
