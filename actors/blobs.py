@@ -30,6 +30,8 @@ from actors.errors import (
 )
 from actors.folder_blobs import FolderBlobs
 from actors.obstore_blobs import ObstoreBlobs, first_line
+from actors.redaction import redacted
+from actors.size_limits import LARGEST_OBJECT
 
 CLIENT_OPTIONS = {"connect_timeout": "3s", "timeout": "60s"}
 RETRIES = {
@@ -53,12 +55,15 @@ class Blobs(Protocol):
         """Where the objects lie, absolute and without credentials."""
         ...
 
-    def get(self, key: str) -> bytes:
-        """Return the object's bytes, or raise `BlobNotFound`."""
+    def get(self, key: str, most: int = LARGEST_OBJECT) -> bytes:
+        """Return the object's bytes, or raise `BlobNotFound`; `BlobTooLarge` if there are more than `most`.
+
+        Of an object that is too large nothing is read.
+        """
         ...
 
-    def load(self, key: str) -> Versioned:
-        """Return the object's bytes with the version to name in `swap`, or raise `BlobNotFound`."""
+    def load(self, key: str, most: int = LARGEST_OBJECT) -> Versioned:
+        """Return the object's bytes with the version to name in `swap`; errors as in `get`."""
         ...
 
     def put(self, key: str, data: bytes) -> None:
@@ -140,13 +145,15 @@ def absolute_url(url: str) -> str:
         return _folder_url(_file_path(url), url)
     if scheme not in ("memory", "s3"):
         raise UnsupportedURL(
-            f"{scheme}:// is no store this engine knows: use s3://bucket/prefix, file:///folder or a path"
+            f"{redacted(url)}: {scheme}:// is no store this engine knows: use s3://bucket/prefix, file:///folder or a "
+            "path"
         )
     name, *segments = rest.rstrip("/").split("/")
-    if not name or "@" in name or "?" in rest or any(UNSAFE_SEGMENT.search(part) for part in segments):
+    # A `:` in the name: of a secret with a `/` in it only the first half stands there.
+    if not name or "@" in name or ":" in name or "?" in rest or any(UNSAFE_SEGMENT.search(part) for part in segments):
         raise UnsupportedURL(
-            f"a store URL reads {scheme}://NAME/prefix, with no credentials, '?', '..' or empty parts in it; "
-            "credentials come from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+            f"{redacted(url)}: a store URL reads {scheme}://NAME/prefix, with no credentials, '?', '..' or empty parts "
+            "in it; credentials come from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
         )
     return f"{scheme}://{'/'.join([name, *segments])}"
 
@@ -193,7 +200,7 @@ def _probe(write: Callable[[], object], url: str, asked: str) -> None:
 def _file_path(url: str) -> Path:
     parts = urllib.parse.urlsplit(url)
     if parts.netloc not in ("", "localhost"):
-        raise UnsupportedURL(f"{url} names a host: write file:///folder with three slashes, or a plain path")
+        raise UnsupportedURL(f"{redacted(url)} names a host: write file:///folder with three slashes, or a plain path")
     return Path(urllib.request.url2pathname(parts.path))
 
 

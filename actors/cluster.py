@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from actors.errors import ClusterUnavailable
+from actors.redaction import without_secrets
 
 Auth = Literal["token", "disabled"]
 # Results go to the object store of the ledger, never through Ray's: the smallest that works is enough.
@@ -109,9 +110,10 @@ def _connect(ray: Any, options: dict[str, Any]) -> Any:
         return ray.init(log_to_driver=False, logging_level="ERROR", ignore_reinit_error=True, **options)
     except (ConnectionError, RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
         where = f"at {options['address']}" if options["address"] != "local" else "on this machine"
+        reason = without_secrets(" ".join(str(error).split()))[:300]
         raise ClusterUnavailable(
-            f"no Ray cluster {where}: {' '.join(str(error).split())[:300]}. Check the address, RAY_AUTH_MODE and "
-            "RAY_AUTH_TOKEN, or run in one process without a cluster"
+            f"no Ray cluster {where}: {reason}. Check the address, RAY_AUTH_MODE and RAY_AUTH_TOKEN, "
+            "or run in one process without a cluster"
         ) from error
 
 

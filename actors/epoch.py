@@ -14,9 +14,9 @@ from typing import Any, Self
 from actors.errors import BlobExists, BlobNotFound, CommitUnknown, CorruptBlob, Fenced, StoreRefused, StoreUnavailable
 from actors.head import Head
 from actors.history import History
-from actors.manifest import Manifest, ManifestReference, PublishedFile, commit_lines, manifest_key
+from actors.manifest import RUNS, Manifest, ManifestReference, PublishedFile, commit_lines, manifest_key
+from actors.size_limits import LARGEST_MANIFEST, LARGEST_OBJECT, check_size
 
-RUNS = "runs"
 COMMITS_FILE = "commits.txt"
 
 
@@ -175,6 +175,7 @@ class Epoch:
     def _write_files(self, folder: str, content: Mapping[str, bytes]) -> dict[str, PublishedFile]:
         written = {}
         for name, data in content.items():
+            check_size(name, len(data), LARGEST_OBJECT)
             file = PublishedFile.of(f"{folder}/{name}", data)
             self._history.patience.wait_for(
                 lambda file=file, data=data: self._history.blobs.put(file.key, data)  # type: ignore[misc]
@@ -185,13 +186,14 @@ class Epoch:
     def _create(self, manifest: Manifest) -> bool:
         """Create the manifest; False if its number is taken. A lost answer is settled by reading."""
         key, text = manifest_key(manifest.number), manifest.to_json()
+        check_size(key, len(text), LARGEST_MANIFEST)
 
         def create() -> bool:
             try:
                 self._history.blobs.create(key, text)
             except BlobExists:
                 try:
-                    return self._history.blobs.get(key) == text
+                    return self._history.blobs.get(key, LARGEST_MANIFEST) == text
                 except BlobNotFound as conflict:
                     raise CommitUnknown(f"creating {key} met a conflict that nobody won") from conflict
             return True

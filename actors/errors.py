@@ -8,6 +8,7 @@ ActorsError
 │   ├── BlobExists                   put-if-absent found the key taken
 │   ├── BlobChanged                  compare-and-swap found another version
 │   ├── CorruptBlob                  bytes differ from what the commit record promises
+│   │   └── BlobTooLarge             an object is larger than what is read of its kind
 │   ├── ConditionalWritesUnsupported the store ignores put-if-absent, so nothing can be committed
 │   ├── Fenced                       another run has taken over; what this one would publish is not published
 │   └── StoreUnavailable             no usable answer; work may go on when the store is back
@@ -59,6 +60,10 @@ class Fenced(StoreError):
 
 class CorruptBlob(StoreError):
     """Stored bytes differ in size or digest from what the commit record promises."""
+
+
+class BlobTooLarge(CorruptBlob):
+    """An object is larger than anything of its kind; none of its bytes were read."""
 
 
 class ConditionalWritesUnsupported(StoreError):

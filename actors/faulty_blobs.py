@@ -21,6 +21,7 @@ from typing import Literal, TypeVar, get_args
 from actors.blob_info import BlobInfo, Versioned
 from actors.blobs import Blobs
 from actors.errors import BlobChanged, BlobExists, StoreRefused, StoreUnavailable
+from actors.size_limits import LARGEST_OBJECT
 
 T = TypeVar("T")
 Fault = Literal["403", "409", "412", "429", "500", "503", "lost answer", "truncated body", "slow body"]
@@ -111,16 +112,16 @@ class FaultyBlobs:
         """Where the objects lie."""
         return self._blobs.url
 
-    def get(self, key: str) -> bytes:
+    def get(self, key: str, most: int = LARGEST_OBJECT) -> bytes:
         """Return the object's bytes, or the first part of them."""
         fault = self._next_fault("get")
-        data = self._struck(fault, "get", key, lambda: self._blobs.get(key))
+        data = self._struck(fault, "get", key, lambda: self._blobs.get(key, most))
         return data[: len(data) // 2] if fault == "truncated body" else data
 
-    def load(self, key: str) -> Versioned:
+    def load(self, key: str, most: int = LARGEST_OBJECT) -> Versioned:
         """Return the object's bytes, or the first part of them, with its version."""
         fault = self._next_fault("load")
-        data, version = self._struck(fault, "load", key, lambda: self._blobs.load(key))
+        data, version = self._struck(fault, "load", key, lambda: self._blobs.load(key, most))
         return Versioned(data[: len(data) // 2] if fault == "truncated body" else data, version)
 
     def put(self, key: str, data: bytes) -> None:

@@ -11,22 +11,36 @@ anybody, and a crash leaves either no version 5 or a whole one.
   somebody who slept. They are some hundred bytes each, one for every swap.
 - The plain file `KEY` follows each swap, for people and for copies of the folder to elsewhere. A crash may leave it one
   version behind. Where there is no `KEY.versions`, as in a copy that came from a bucket, the plain file is version 0.
+
+Links lead nowhere: a folder below the root that is a symbolic link is not listed, and nothing is written or deleted
+behind it, so that what somebody has planted or forgotten there can't make us touch files that are not ours.
 """
 
 import contextlib
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
-from actors.blob_info import Versioned
-from actors.errors import BlobChanged, BlobExists, StoreUnavailable
+from actors.blob_info import BlobInfo, Versioned
+from actors.blob_keys import check_key, is_key
+from actors.errors import BlobChanged, BlobExists, StoreUnavailable, UnsafeKey
 from actors.obstore_blobs import ObstoreBlobs
+from actors.size_limits import LARGEST_OBJECT
 
 
 class FolderBlobs(ObstoreBlobs):
     """`Blobs` over a local file system."""
 
-    def load(self, key: str) -> Versioned:
-        """Return the newest version's bytes with the version to name in `swap`, or raise `BlobNotFound`."""
+    def __init__(self, store: Any, url: str) -> None:
+        super().__init__(store, url)
+        self._folder = Path(store.prefix).resolve()
+
+    def load(self, key: str, most: int = LARGEST_OBJECT) -> Versioned:
+        """Return the newest version's bytes with the version to name in `swap`; errors as in `get`."""
         number = self._newest(key)
-        return Versioned(self.get(_version(key, number) if number else key), str(number))
+        return Versioned(self.get(_version(key, number) if number else key, most), str(number))
 
     def swap(self, key: str, data: bytes, version: str | None) -> str:
         """Store the bytes where still this version is stored, or raise `BlobChanged`; returns the new version."""
@@ -46,6 +60,33 @@ class FolderBlobs(ObstoreBlobs):
             super().delete(name)
         super().delete(key)
 
+    def scan(self, prefix: str = "") -> Iterator[BlobInfo]:
+        """Yield every object below the folder `prefix`, in no order."""
+        if prefix:
+            check_key(prefix)
+        folder = self._folder / prefix
+        if not _is_real(folder):
+            return
+        try:
+            for entry in _files(folder):
+                key = Path(entry.path).relative_to(self._folder).as_posix()
+                with contextlib.suppress(FileNotFoundError):  # deleted since, or a link to nothing
+                    found = entry.stat()
+                    if _is_nameable(key):
+                        yield BlobInfo(key, found.st_size, datetime.fromtimestamp(found.st_mtime, UTC))
+        except OSError as error:
+            self._fail("list", prefix, error)
+
+    def _place(self, key: str) -> str:
+        place = self._path(key)
+        folder = (self._folder / place).parent
+        if not _is_real(folder):
+            raise UnsafeKey(
+                f"'{key}' in {self.url} is behind a symbolic link to {os.path.realpath(folder)}: nothing is written "
+                "or deleted there. Remove the link, or name the folder that it leads to"
+            )
+        return place
+
     def _newest(self, key: str) -> int:
         names = (name.rpartition("/")[2] for name, _ in self.list(f"{key}.versions"))
         number = max((int(name) for name in names if name.isdecimal()), default=0)
@@ -63,6 +104,30 @@ class FolderBlobs(ObstoreBlobs):
                 if newest <= number:
                     return
                 number, data = newest, self.get(_version(key, newest))
+
+
+def _files(folder: Path | str) -> Iterator[os.DirEntry[str]]:
+    """Yield the files below a folder; links to files among them, links to folders not."""
+    try:
+        entries = os.scandir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    with entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                yield from _files(entry.path)
+            elif entry.is_file():
+                yield entry
+
+
+def _is_real(folder: Path) -> bool:
+    """Tell whether no part of an absolute path is a link."""
+    return os.path.realpath(folder) == str(folder)
+
+
+def _is_nameable(key: str) -> bool:
+    """Tell whether a file can be asked for: strays of a killed writer (`NAME#1`) and odd names can't."""
+    return is_key(key) and key.isprintable()
 
 
 def _version(key: str, number: int) -> str:

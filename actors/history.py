@@ -19,10 +19,11 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
 from actors.blobs import Blobs
-from actors.errors import BlobChanged, BlobNotFound, CorruptBlob
+from actors.errors import BlobChanged, BlobNotFound, BlobTooLarge, CorruptBlob
 from actors.head import HEAD, Head
 from actors.manifest import Manifest, ManifestReference, PublishedFile, manifest_key
 from actors.patience import Patience, until_readable
+from actors.size_limits import LARGEST_MANIFEST, LARGEST_OBJECT, LARGEST_RECORD
 
 
 class History:
@@ -131,7 +132,7 @@ class History:
 
     def _load(self) -> tuple[Head | None, str | None]:
         try:
-            data, version = self.blobs.load(HEAD)
+            data, version = self.blobs.load(HEAD, LARGEST_RECORD)
         except BlobNotFound:
             return None, None
         return Head.from_json(data), version
@@ -147,7 +148,7 @@ class History:
     def _manifest(self, reference: ManifestReference) -> Manifest:
         key = manifest_key(reference.number)
         try:
-            data = self.blobs.get(key)
+            data = self.blobs.get(key, LARGEST_MANIFEST)
         except BlobNotFound as error:
             raise CorruptBlob(f"{self.blobs.url}/{key} is missing, and a later version names it") from error
         if hashlib.sha256(data).hexdigest() != reference.sha256:
@@ -157,9 +158,11 @@ class History:
     def _read(self, file: PublishedFile) -> bytes:
         where = f"{self.blobs.url}/{file.key}"
         try:
-            data = self.blobs.get(file.key)
+            data = self.blobs.get(file.key, min(file.size, LARGEST_OBJECT))
         except BlobNotFound as error:
             raise CorruptBlob(f"{where} is missing; run the campaign again to publish it anew") from error
+        except BlobTooLarge as error:
+            raise CorruptBlob(f"{error}. Run the campaign again to publish it anew") from error
         if not file.holds(data):
             raise CorruptBlob(f"{where} is not what was published; run the campaign again to publish it anew")
         return data

@@ -20,9 +20,19 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Literal, TypeVar
 
+from actors.blob_keys import UNSAFE_SEGMENT
 from actors.blobs import Blobs
-from actors.errors import BlobExists, BlobNotFound, CommitUnknown, CorruptBlob, StoreRefused, StoreUnavailable
+from actors.errors import (
+    BlobExists,
+    BlobNotFound,
+    BlobTooLarge,
+    CommitUnknown,
+    CorruptBlob,
+    StoreRefused,
+    StoreUnavailable,
+)
 from actors.patience import Patience, until_readable
+from actors.size_limits import LARGEST_OBJECT, LARGEST_RECORD, check_size
 from actors.strict_json import Fields, read_object
 from actors.tasks import check_task_id
 
@@ -133,12 +143,15 @@ class Ledger:
         ------
         UnsafeTaskId
             The id is no hex digest.
+        BlobTooLarge
+            The data are more than would be read again.
         StoreRefused
             The store will not take it (credentials, bucket).
         CommitUnknown
             The store stayed silent for longer than the ledger's patience.
         """
         check_task_id(task_id)
+        check_size(f"the result of task {task_id}", len(data), LARGEST_OBJECT)
         record = _record_of(task_id, data, replica, seconds, attempt or uuid.uuid4().hex)
         began = self._clock()
         self._answered(lambda: self._blobs.put(record.data, data), f"data of task {task_id}")
@@ -194,18 +207,24 @@ class Ledger:
 
     def _record(self, task_id: str) -> CommitRecord:
         key = commit_key(task_id)
-        record = CommitRecord.from_json(self._blobs.get(key), key)
+        try:
+            text = self._blobs.get(key, LARGEST_RECORD)
+        except BlobTooLarge as error:
+            raise CorruptBlob(f"{error}. {_cure(task_id)}") from error
+        record = CommitRecord.from_json(text, key)
         if record.task != task_id:
             raise CorruptBlob(f"{key} speaks of task {record.task}: delete it to have the task computed again")
-        if record.data != data_key(task_id, record.attempt):
-            raise CorruptBlob(f"{key} names data of another task or attempt ({record.data}). {_cure(task_id)}")
+        if record.data != data_key(task_id, record.attempt) or not is_attempt(record.attempt):
+            raise CorruptBlob(f"{key} names data of another task or attempt ({record.data!r:.120}). {_cure(task_id)}")
         return record
 
     def _data(self, record: CommitRecord) -> bytes:
         try:
-            data = self._blobs.get(record.data)
+            data = self._blobs.get(record.data, min(record.size, LARGEST_OBJECT))
         except BlobNotFound as error:
             raise CorruptBlob(f"{record.data} is missing. {_cure(record.task)}") from error
+        except BlobTooLarge as error:
+            raise CorruptBlob(f"{error}. {_cure(record.task)}") from error
         if len(data) != record.size or hashlib.sha256(data).hexdigest() != record.sha256:
             raise CorruptBlob(
                 f"{record.data} holds {len(data)} bytes that differ from the {record.size} committed."
@@ -267,6 +286,11 @@ def commit_key(task_id: str) -> str:
 def data_key(task_id: str, attempt: str) -> str:
     """Return the key of the data of one attempt at a task."""
     return f"{DATA}/{task_id}/{attempt}"
+
+
+def is_attempt(name: str) -> bool:
+    """Tell whether this may be the name of an attempt: one segment of a key that leads nowhere else."""
+    return "/" not in name and not UNSAFE_SEGMENT.search(name)
 
 
 def task_of(key: str) -> str:

@@ -10,11 +10,16 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from actors.blob_keys import is_key
 from actors.errors import CorruptBlob
 from actors.strict_json import Fields, check_object, read_object
 
 FORMAT = 1
 MANIFESTS = "ledger/manifests"
+RUNS = "runs"
+"""Where the files of all versions are."""
+_OWN = ("ledger", RUNS)
+"""Folders in which no plain name lies: a copy of a file must not replace what decides."""
 _FIELDS: Fields = {
     "format": int,
     "number": int,
@@ -131,7 +136,7 @@ class Manifest:
             raise CorruptBlob(f"{key} is of another format than {FORMAT}: another version of the engine wrote it")
         content["previous"] = ManifestReference.from_data(content["previous"], key)
         content["commits"] = _file(content["commits"], key)
-        content["files"] = {name: _file(file, key) for name, file in content["files"].items()}
+        content["files"] = {_plain(name, key): _file(file, key) for name, file in content["files"].items()}
         return cls(**content)
 
 
@@ -161,4 +166,13 @@ def read_commit_lines(data: bytes) -> dict[str, str]:
 
 
 def _file(content: object, key: str) -> PublishedFile:
-    return PublishedFile(**check_object(content, _FILE, key))
+    file = PublishedFile(**check_object(content, _FILE, key))
+    if not file.key.startswith(f"{RUNS}/") or not is_key(file.key):
+        raise CorruptBlob(f"{key} names the file {file.key!r:.80}, and the files of a version are in {RUNS}/")
+    return file
+
+
+def _plain(name: str, key: str) -> str:
+    if not is_key(name) or name.partition("/")[0] in _OWN:
+        raise CorruptBlob(f"{key} names the copy {name!r:.80}, which a version may not have")
+    return name

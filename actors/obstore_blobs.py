@@ -19,10 +19,12 @@ from actors.errors import (
     BlobChanged,
     BlobExists,
     BlobNotFound,
+    BlobTooLarge,
     StoreError,
     StoreRefused,
     StoreUnavailable,
 )
+from actors.size_limits import LARGEST_OBJECT
 
 KEYS_PER_PAGE = 1000
 _REFUSALS = {"AccessDenied", "InvalidAccessKeyId", "NoSuchBucket", "SignatureDoesNotMatch"}
@@ -41,17 +43,20 @@ class ObstoreBlobs:
         """Where the objects lie, absolute and without credentials."""
         return self._url
 
-    def get(self, key: str) -> bytes:
-        """Return the object's bytes, or raise `BlobNotFound`."""
+    def get(self, key: str, most: int = LARGEST_OBJECT) -> bytes:
+        """Return the object's bytes, or raise `BlobNotFound`; `BlobTooLarge` if there are more than `most`."""
         try:
-            return bytes(obstore.get(self._store, self._path(key)).bytes())
+            found = obstore.get(self._store, self._path(key))
+            self._check_size(key, found.meta["size"], most)
+            return bytes(found.bytes())
         except (BaseError, OSError) as error:
             self._fail("read", key, error)
 
-    def load(self, key: str) -> Versioned:
-        """Return the object's bytes with the version to name in `swap`, or raise `BlobNotFound`."""
+    def load(self, key: str, most: int = LARGEST_OBJECT) -> Versioned:
+        """Return the object's bytes with the version to name in `swap`; errors as in `get`."""
         try:
             found = obstore.get(self._store, self._path(key))
+            self._check_size(key, found.meta["size"], most)
             return Versioned(bytes(found.bytes()), _tag(found.meta["e_tag"], self._url))
         except (BaseError, OSError) as error:
             self._fail("read", key, error)
@@ -59,14 +64,14 @@ class ObstoreBlobs:
     def put(self, key: str, data: bytes) -> None:
         """Store the bytes whole or not at all, over whatever was there."""
         try:
-            obstore.put(self._store, self._path(key), data)
+            obstore.put(self._store, self._place(key), data)
         except (BaseError, OSError) as error:
             self._fail("write", key, error)
 
     def create(self, key: str, data: bytes) -> None:
         """Store the bytes where nothing is stored yet, or raise `BlobExists`."""
         try:
-            obstore.put(self._store, self._path(key), data, mode="create", use_multipart=False)
+            obstore.put(self._store, self._place(key), data, mode="create", use_multipart=False)
         except (BaseError, OSError) as error:
             self._fail("create", key, error)
 
@@ -74,7 +79,7 @@ class ObstoreBlobs:
         """Store the bytes where still this version is stored, or raise `BlobChanged`; returns the new version."""
         mode = "create" if version is None else {"e_tag": version}
         try:
-            answer = obstore.put(self._store, self._path(key), data, mode=mode, use_multipart=False)
+            answer = obstore.put(self._store, self._place(key), data, mode=mode, use_multipart=False)
             return _tag(answer["e_tag"], self._url)
         except (AlreadyExistsError, PreconditionError, FileNotFoundError):
             # A bucket that is missing is told by whatever reads next; S3 answers a missing key with 404 or 412.
@@ -85,7 +90,7 @@ class ObstoreBlobs:
     def copy(self, source: str, target: str) -> None:
         """Store one object's bytes under another key too, over whatever was there, or raise `BlobNotFound`."""
         try:
-            obstore.copy(self._store, self._path(source), self._path(target))
+            obstore.copy(self._store, self._path(source), self._place(target))
         except (BaseError, OSError) as error:
             self._fail("copy", source, error)
 
@@ -102,7 +107,7 @@ class ObstoreBlobs:
     def delete(self, key: str) -> None:
         """Remove the object; removing nothing is no error."""
         try:
-            obstore.delete(self._store, self._path(key))
+            obstore.delete(self._store, self._place(key))
         except FileNotFoundError:
             return
         except (BaseError, OSError) as error:
@@ -110,10 +115,12 @@ class ObstoreBlobs:
 
     def scan(self, prefix: str = "") -> Iterator[BlobInfo]:
         """Yield every object below the folder `prefix`, in no order."""
-        folder = self._path(prefix) if prefix else self._prefix
+        folder = f"{self._path(prefix)}/" if prefix else self._prefix
         try:
             for page in obstore.list(self._store, folder, chunk_size=KEYS_PER_PAGE):
                 for entry in page:
+                    if not entry["path"].startswith(folder):  # a store may answer with anything
+                        continue
                     yield BlobInfo(entry["path"].removeprefix(self._prefix), entry["size"], entry["last_modified"])
         except (BaseError, OSError) as error:
             self._fail("list", prefix, error)
@@ -125,6 +132,18 @@ class ObstoreBlobs:
     def _path(self, key: str) -> str:
         check_key(key)
         return self._prefix + key
+
+    def _place(self, key: str) -> str:
+        """Return the path of a key that is to be written or deleted."""
+        return self._path(key)
+
+    def _check_size(self, key: str, size: int, most: int) -> None:
+        # The size is that of the answer's head. A body without one is refused by obstore, and a longer body is cut.
+        if size > most:
+            raise BlobTooLarge(
+                f"'{key}' in {self._url} has {size:,} bytes, and at most {max(most, 0):,} are read: it is not what the "
+                "engine wrote there"
+            )
 
     def _fail(self, verb: str, key: str, error: Exception) -> NoReturn:
         # `from None`: obstore repeats whole requests and answers, access key ids among them.

@@ -18,11 +18,10 @@ from itertools import pairwise
 
 from actors.blob_info import BlobInfo
 from actors.blobs import Blobs
-from actors.epoch import RUNS
 from actors.errors import BlobNotFound, CorruptBlob
 from actors.history import History
 from actors.ledger import DATA, Ledger
-from actors.manifest import MANIFESTS, Manifest, manifest_key
+from actors.manifest import MANIFESTS, RUNS, Manifest, manifest_key
 from actors.tasks import is_task_id
 
 PROBES = "probe"

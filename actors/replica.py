@@ -7,6 +7,7 @@ from pathlib import Path
 from actors.blobs import open_blobs
 from actors.errors import StoreError
 from actors.ledger import Ledger
+from actors.redaction import without_secrets
 from actors.tasks import Lease, LeaseReport, Outcome, Task
 from actors.worker import Worker, WorkerSpec
 
@@ -72,7 +73,7 @@ def describe(error: BaseException) -> str:
     """Say in one line what was raised and where."""
     frames = traceback.extract_tb(error.__traceback__)
     where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
-    text = " ".join(str(error).split())[:LONGEST_REASON]
+    text = without_secrets(" ".join(str(error).split()))[:LONGEST_REASON]
     return f"{type(error).__name__}: {text}{where}"
 
 

@@ -26,7 +26,7 @@ def read_object(text: bytes, fields: Fields, key: str) -> dict[str, Any]:
     """
     try:
         content = json.loads(text)
-    except ValueError as error:  # JSONDecodeError and UnicodeDecodeError
+    except (ValueError, RecursionError) as error:  # JSONDecodeError and UnicodeDecodeError; nested too deep
         raise CorruptBlob(f"{key} is not JSON ({error})") from error
     return check_object(content, fields, key)
 

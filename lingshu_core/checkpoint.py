@@ -53,7 +53,8 @@ CELL_MODEL, BASELINE = "lingshu-cell", "baseline"
 """What a checkpoint holds, the entry ``model`` of its card."""
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 LARGEST_MANIFEST = 1 << 20
-"""Bytes; every other file is as large as the manifest says."""
+"""Bytes; every other file is as large as the manifest says, within these limits."""
+LARGEST_JSON, LARGEST_TENSORS = 1 << 28, 1 << 35
 _FILES = (WEIGHTS, CONTROLS, VOCABULARY, CARD)
 _LIBRARIES = ("torch", "numpy", "safetensors", "anndata")
 
@@ -170,7 +171,7 @@ def _forget_card(filesystem: fsspec.AbstractFileSystem, root: str, digest: str) 
     present = [name for name in (MODEL_CARD, MODEL_CARD_TEXT) if filesystem.exists(f"{root}/{name}")]
     if MODEL_CARD in present:
         try:
-            if json.loads(filesystem.cat_file(f"{root}/{MODEL_CARD}"))["model_digest"] == digest:
+            if json.loads(filesystem.cat_file(f"{root}/{MODEL_CARD}", 0, LARGEST_JSON))["model_digest"] == digest:
                 return
         except (ValueError, KeyError, TypeError):
             pass  # a card of no model: it goes too
@@ -360,7 +361,12 @@ def _is_entry(entry: Any) -> bool:
 
 
 def _read_checked(folder: str, name: str, files: Mapping[str, Any]) -> bytes:
-    size = files[name]["size"]
+    size, most = files[name]["size"], LARGEST_JSON if name.endswith(".json") else LARGEST_TENSORS
+    if size > most:
+        raise CheckpointError(
+            f"{folder}/{name}: {MANIFEST} says that it has {size:,} bytes, and at most {most:,} are read of such a"
+            " file; fetch the checkpoint again"
+        )
     data = _read(folder, name, size)
     if _sha256(data) != files[name]["sha256"]:
         found = "more" if len(data) > size else f"{len(data)}"
@@ -381,6 +387,8 @@ def _read(folder: str, name: str, most: int) -> bytes:
         raise CheckpointError(
             f"{folder}: no checkpoint here ({what}); train one with `lingshu train`, or correct `model:`"
         ) from error
+    except MemoryError as error:
+        raise CheckpointError(f"{folder}/{name}: too large for the memory of this machine ({most:,} bytes)") from error
     except (OSError, ValueError, ImportError) as error:  # ValueError, ImportError: no file system of that name
         raise CheckpointError(f"{folder}/{name}: can't be read ({error})") from error
 

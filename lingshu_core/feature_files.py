@@ -20,11 +20,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from lingshu_core.bounded_reading import read_at_most
 from lingshu_core.errors import FeatureError
 
 Array = npt.NDArray[np.float64]
 
 MAX_TEXT = 1 << 30
+LARGEST_FILE = 1 << 32
 """Bytes of a text file, decompressed."""
 
 
@@ -55,7 +57,7 @@ def read_feature_file(path: str) -> FeatureFile:
     """
     try:
         with fsspec.open(path, "rb") as handle:
-            content = bytes(handle.read())
+            content = read_at_most(handle, LARGEST_FILE)
     except FileNotFoundError as error:
         raise FeatureError(f"{path}: no such file; check the path (and LINGSHU_DATA, if the path uses it)") from error
     except (OSError, ValueError, ImportError) as error:
@@ -181,6 +183,8 @@ def _npz(file: FeatureFile) -> tuple[tuple[str, ...], Array]:
             f"{file.path}: an array can't be read without pickle, which is never loaded ({error}); write the names "
             "with names.astype(str) and the features as floats"
         ) from error
+    except MemoryError as error:
+        raise FeatureError(f"{file.path}: its arrays are larger than the memory of this machine") from error
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
         raise FeatureError(f"{file.path}: not a readable .npz ({error}); write it with numpy.savez") from error
     if names.dtype.kind != "U" or names.ndim != 1:

@@ -6,6 +6,7 @@ is *masked*, not zero: nobody looked. A gene that the model doesn't have is left
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,8 +16,11 @@ import numpy.typing as npt
 import pandas as pd
 import scipy.sparse as sp
 
+from lingshu_core.bounded_reading import read_at_most
 from lingshu_core.errors import MissingColumn, PanelError, UnreadableCells
 
+LARGEST_ORTHOLOGS = 1 << 28
+"""Bytes of a table, once it is unpacked."""
 SMALLEST_SHARE = 0.3
 """Below this share of the model's genes, cells are refused: they are most likely named in another way."""
 
@@ -55,8 +59,9 @@ def read_orthologs(path: str, cells: str, model: str) -> Orthologs:
     """
     separator = "\t" if path.removesuffix(".gz").endswith((".tsv", ".txt")) else ","
     try:
-        with fsspec.open(path, "rt", compression="infer", encoding="utf-8") as handle:
-            table = pd.read_csv(handle, sep=separator, dtype=str)
+        with fsspec.open(path, "rb", compression="infer") as handle:
+            content = io.BytesIO(read_at_most(handle, LARGEST_ORTHOLOGS))
+        table = pd.read_csv(content, sep=separator, dtype=str, encoding="utf-8")
     except FileNotFoundError as error:
         raise UnreadableCells(f"{path}: no such file; check the path of the orthologs") from error
     except (OSError, ValueError) as error:  # ValueError: bytes that are no text, rows of unequal length

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict
 from typing import Any
 
@@ -15,6 +16,9 @@ from lingshu_core.errors import TrainingError
 from lingshu_core.training import Trainer, TrainingState
 
 STATE = "training_state.json"
+LARGEST_STATE = 1 << 24
+"""Bytes of the JSON; a longer one is cut, and is none then."""
+_TENSORS_NAME = re.compile(r"training_state-[0-9]{1,18}\.safetensors")
 
 
 def save_state(folder: str, identity: str, trainer: Trainer) -> None:
@@ -69,15 +73,17 @@ def load_state(folder: str, identity: str, trainer: Trainer) -> int:
     if not filesystem.exists(f"{root}/{STATE}"):
         return 0
     try:
-        content = json.loads(filesystem.cat_file(f"{root}/{STATE}"))
+        content = json.loads(filesystem.cat_file(f"{root}/{STATE}", 0, LARGEST_STATE + 1))
         if content["identity"] != identity:
             return 0
         state = TrainingState(**content["state"])
+        if not _TENSORS_NAME.fullmatch(content["tensors"]):
+            raise ValueError(f"{content['tensors']!r:.80} is no name of its tensors")
         data = filesystem.cat_file(f"{root}/{content['tensors']}")
         _check_identity(data, identity)
         _restore(trainer, safetensors.torch.load(data))
         trainer.resume(state)
-    except (ValueError, KeyError, TypeError, OSError, RuntimeError, safetensors.SafetensorError) as error:
+    except (ValueError, KeyError, TypeError, OSError, RuntimeError, MemoryError, safetensors.SafetensorError) as error:
         raise TrainingError(
             f"{folder}: the state of an interrupted training can't be read ({error});"
             f" remove {STATE} to start again, or set training.resume: false"

@@ -16,6 +16,7 @@ import fsspec
 import numpy as np
 import numpy.typing as npt
 
+from lingshu_core.bounded_reading import read_at_most
 from lingshu_core.cells import Cells
 from lingshu_core.errors import SplitError
 from lingshu_core.split_table import CellTable, listed
@@ -24,6 +25,8 @@ Mask = npt.NDArray[np.bool_]
 """Which cells of the data set, (cells,)."""
 
 SPLIT_FORMAT = 1
+LARGEST_SPLIT = 1 << 30
+"""Bytes of a file."""
 
 
 class SparseMask:
@@ -209,8 +212,8 @@ def load_split(path: str, cells: Cells) -> Split:
         If it can't be read, or as in :meth:`Split.from_json`.
     """
     try:
-        with fsspec.open(path, "r", encoding="utf-8") as file:
-            content = json.load(file)
+        with fsspec.open(path, "rb") as file:
+            content = json.loads(read_at_most(file, LARGEST_SPLIT))
     except FileNotFoundError as error:
         raise SplitError(f"{path}: no such file; check the path of the split") from error
     except (OSError, ValueError, ImportError, RecursionError) as error:

@@ -576,12 +576,14 @@ def _printable(message: str) -> str:
 
 def _report(error: Exception, message: str | None) -> None:
     """Print one message and leave; without a message the error is none that we expected."""
+    from actors.redaction import without_secrets
+
     if is_debugging():
-        traceback.print_exception(error)
+        print(without_secrets("".join(traceback.format_exception(error))), end="", file=sys.stderr)
     if message is not None:
-        print(f"error: {_printable(message)}", file=sys.stderr)
+        print(f"error: {_printable(without_secrets(message))}", file=sys.stderr)
     else:
-        summary = _printable(" ".join(str(error).split())[:400])
+        summary = _printable(without_secrets(" ".join(str(error).split()))[:400])
         print(f"error: {type(error).__name__}: {summary} (a bug: `lingshu --debug …` shows the trace)", file=sys.stderr)
     sys.exit(EXIT_CRASH if message is None else EXIT_BAD_INPUT)
 

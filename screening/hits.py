@@ -89,6 +89,35 @@ COLUMNS: Mapping[str, tuple[Any, str]] = {
 }
 
 
+_ALWAYS = ("status", "perturbation", "context")
+_WHEN_DONE = (
+    "rank",
+    "score",
+    "score_se",
+    "support",
+    "training_cells",
+    "training_cells_all",
+    "top_up",
+    "top_down",
+)
+"""Tables of every version have these; what was added later may be missing."""
+
+
+def foreign(table: pl.DataFrame) -> str:
+    """Say why a table is no ranked table of a screen; empty if it is one."""
+    missing = [name for name in (*_ALWAYS, "reason", *_WHEN_DONE) if name not in table.columns]
+    if missing:
+        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+        return f"it has no column {', '.join(missing[:3])}{more}"
+    for name, (kind, _) in COLUMNS.items():
+        if name in table.columns and table[name].dtype != kind:
+            return f"its column {name} is {table[name].dtype} and has to be {kind}"
+    done = table.filter(pl.col("status") == "done")
+    empty = [name for name in _ALWAYS if table[name].has_nulls()]
+    empty += [name for name in _WHEN_DONE if done[name].has_nulls()]
+    return f"its column {empty[0]} has empty fields" if empty else ""
+
+
 @dataclass(frozen=True)
 class RunFacts:
     """What all rows of a table share."""

@@ -36,10 +36,12 @@ from actors.epoch import Epoch
 from actors.errors import BlobNotFound, CorruptBlob
 from actors.history import History
 from screening.errors import ResultsError
-from screening.hits import COLUMNS
+from screening.hits import COLUMNS, foreign
 
 HITS, HITS_CSV, EFFECTS = "hits.parquet", "hits.csv", "effects.h5ad"
 LEDGER = "ledger"
+MOST_HITS = 50_000_000
+"""Rows of a table of hits that is read; a screen has one for each condition."""
 CAMPAIGN, PLAN, MANIFEST = "campaign.yaml", "plan.json", "manifest.json"
 _LIBRARIES = ("lingshu-screen", "ray", "torch", "numpy", "polars", "anndata")
 
@@ -175,16 +177,40 @@ def read_hits(blobs: Blobs) -> pl.DataFrame:
     Raises
     ------
     ResultsError
-        If there is none.
+        If there is none, or what is there is another table or none at all.
     """
+    where = f"{blobs.url}/{HITS}"
     try:
-        return pl.read_parquet(io.BytesIO(read_published(blobs, HITS)))
+        table = _parse_hits(read_published(blobs, HITS), where)
     except BlobNotFound as error:
         raise ResultsError(
             f"{blobs.url}: no {HITS} here; run the campaign, or give the `output:` of a campaign that ran"
         ) from error
-    except pl.exceptions.ComputeError as error:
-        raise ResultsError(f"{blobs.url}/{HITS}: not a readable Parquet file ({error}); publish again") from error
+    if reason := foreign(table):
+        raise ResultsError(
+            f"{where}: not a ranked table of a screen: {reason}; give the `output:` of a campaign that ran"
+        )
+    return table
+
+
+def _parse_hits(data: bytes, where: str) -> pl.DataFrame:
+    """Read Parquet with Arrow: what is damaged in the wrong place ends polars' reader together with the process."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        file = pq.ParquetFile(io.BytesIO(data))
+        rows = file.metadata.num_rows
+        if rows > MOST_HITS:  # a small file can hold any number of equal rows
+            raise ResultsError(f"{where}: has {rows:,} rows, and at most {MOST_HITS:,} are read; give another folder")
+        table = file.read()
+        table.validate(full=True)
+        # Made anew from names and columns: polars takes other metadata of a file on trust.
+        plain = pa.table(list(table.columns), names=list(table.schema.names))
+        return pl.DataFrame(pl.from_arrow(plain))
+    except (pa.ArrowException, pl.exceptions.PolarsError, OSError, ValueError, TypeError, KeyError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ResultsError(f"{where}: not a readable Parquet file ({reason}); publish again") from error
 
 
 def filter_hits(hits: pl.DataFrame, contexts: Sequence[str], top: int | None) -> pl.DataFrame:

@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from actors.blobs import Blobs, open_blobs
+from actors.blobs import Blobs, absolute_url, open_blobs
+from actors.errors import UnsupportedURL
 from actors.history import History
 from actors.ledger import COMMITS, DATA, Ledger
-from actors.manifest import Manifest
+from actors.manifest import Manifest, manifest_key
 from actors.orphans import (
     Orphan,
     delete_from_history,
@@ -21,6 +22,7 @@ from actors.orphans import (
     orphans_of_history,
     orphans_of_ledger,
 )
+from actors.redaction import redacted
 from actors.verification import (
     OnObject,
     Verification,
@@ -83,9 +85,8 @@ def verify(url: str, on_object: OnObject | None = None) -> Verification:
     if store.history is not None:
         for manifest in verify_history(store.history, found, on_object):
             listed = listed_results(store.history, manifest, found)
-            if manifest.ledger != LEDGER:
-                _verify_elsewhere(manifest, listed, found, on_object)
-            compare_results(manifest, listed, found)
+            if manifest.ledger == LEDGER or _verify_elsewhere(store.history, manifest, listed, found, on_object):
+                compare_results(manifest, listed, found)
     return found
 
 
@@ -138,9 +139,33 @@ def _holds(blobs: Blobs, folder: str) -> bool:
     return next(iter(blobs.list(folder)), None) is not None
 
 
+def _leads_away(results: str, cache: str) -> str:
+    """Say why a manifest may not send us to a cache; empty if it may.
+
+    Whoever can write to a bucket must not make us read files of this machine.
+    """
+    try:
+        same_kind = absolute_url(cache).partition("://")[0] == absolute_url(results).partition("://")[0]
+    except UnsupportedURL as error:
+        return f"names a cache that can't be opened ({error}). Run the campaign again to publish it anew"
+    if same_kind and "://" in cache:
+        return ""
+    where = redacted(cache)
+    return f"names the cache {where}, another kind of store than {results}: run `lingshu verify {where}` by itself"
+
+
 def _verify_elsewhere(
-    manifest: Manifest, listed: dict[str, str], found: Verification, on_object: OnObject | None
-) -> None:
-    """Hash blocks in the cache that a version was made of, each once."""
-    ledger = Ledger(open_blobs(manifest.ledger), patience_seconds=0)
+    history: History, manifest: Manifest, listed: dict[str, str], found: Verification, on_object: OnObject | None
+) -> bool:
+    """Hash blocks in the cache that a version was made of, each once; False if the cache was not looked at."""
+    refusal = _leads_away(history.blobs.url, manifest.ledger)
+    if not refusal:
+        try:
+            ledger = Ledger(open_results(manifest.ledger), patience_seconds=0)
+        except ResultsError:
+            refusal = f"names the cache {manifest.ledger}, which is gone. Run the campaign again"
+    if refusal:
+        found.note(manifest_key(manifest.number), refusal)
+        return False
     verify_ledger(ledger, found, [task for task in listed if task not in found.results], on_object)
+    return True

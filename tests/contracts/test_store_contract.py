@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from actors.blobs import Blobs, open_blobs, probe_conditional_writes
-from actors.errors import BlobChanged, BlobExists, BlobNotFound, UnsafeKey
+from actors.errors import BlobChanged, BlobExists, BlobNotFound, BlobTooLarge, UnsafeKey
 from actors.ledger import Ledger
 
 CREATORS = 16
@@ -36,6 +36,14 @@ class StoreContract:
         data = bytes(range(256)) * 2**15  # 8 MiB, more than one part of a multipart upload
         blobs.put("large", data)
         assert hashlib.sha256(blobs.get("large")).digest() == hashlib.sha256(data).digest()
+
+    def test_of_what_is_too_large_nothing_is_read(self, blobs: Blobs) -> None:
+        blobs.put("folder/name", b"12345")
+        assert blobs.get("folder/name", most=5) == b"12345"
+        assert blobs.load("folder/name", most=5).data == b"12345"
+        for read in (blobs.get, blobs.load):
+            with pytest.raises(BlobTooLarge, match=r"'folder/name' in .* has 5 bytes, and at most 4 are read"):
+                read("folder/name", most=4)
 
     def test_put_overwrites(self, blobs: Blobs) -> None:
         blobs.put("name", b"first")

@@ -9,6 +9,7 @@ import pytest
 
 from actors.blobs import absolute_url, open_blobs, probe_conditional_writes, store_environment
 from actors.errors import BlobNotFound, ConditionalWritesUnsupported, StoreRefused, StoreUnavailable, UnsupportedURL
+from actors.size_limits import LARGEST_OBJECT
 
 
 class ForgetfulBlobs:
@@ -19,7 +20,7 @@ class ForgetfulBlobs:
     def __init__(self) -> None:
         self.held: dict[str, bytes] = {}
 
-    def get(self, key: str) -> bytes:
+    def get(self, key: str, most: int = LARGEST_OBJECT) -> bytes:
         return self.held[key]
 
     def put(self, key: str, data: bytes) -> None:
@@ -74,6 +75,22 @@ def test_other_urls_are_refused(url: str) -> None:
     with pytest.raises(UnsupportedURL) as refusal:
         open_blobs(url)
     assert "secret" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("s3://key:hush/hush@bucket/x", r"s3://\*\*\*@bucket/x: a store URL reads"),
+        ("s3://bucket/x?X-Amz-Signature=hush", r"s3://bucket/x\?\*\*\*: a store URL reads"),
+        ("https://me:hush@host/x?token=hush", r"https://\*\*\*@host/x\?\*\*\*: https:// is no store"),
+        ("s3://b/../c", r"s3://b/\.\./c: a store URL reads"),
+        ("file://me:hush@host/x", r"file://\*\*\*@host/x names a host"),
+    ],
+)
+def test_a_refused_url_is_named_without_what_opens_a_door(url: str, told: str) -> None:
+    with pytest.raises(UnsupportedURL, match=told) as refusal:
+        open_blobs(url)
+    assert "hush" not in str(refusal.value)
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:

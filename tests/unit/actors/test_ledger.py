@@ -4,6 +4,7 @@ import itertools
 import json
 import uuid
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -12,14 +13,16 @@ from hypothesis import strategies as st
 from actors.blobs import Blobs, open_blobs
 from actors.errors import (
     BlobNotFound,
+    BlobTooLarge,
     CommitUnknown,
     CorruptBlob,
     StoreRefused,
     UnsafeTaskId,
 )
 from actors.faulty_blobs import FAULTS, Fault, FaultyBlobs, SeededFaults
-from actors.ledger import Ledger
+from actors.ledger import Ledger, commit_key
 from actors.orphans import delete_from_ledger
+from actors.size_limits import LARGEST_RECORD
 
 WRITES = ("put", "create", "delete")
 TASK = hashlib.sha256(b"a task").hexdigest()
@@ -231,3 +234,58 @@ def test_what_is_committed_does_not_depend_on_the_order(order: list[int]) -> Non
     digest = hashlib.sha256(b"".join(Ledger(blobs).read(name) for name in sorted(Ledger(blobs).committed())))
     expected = sorted(hashlib.sha256(str(number).encode()).hexdigest() for number in range(8))
     assert digest.digest() == hashlib.sha256(b"".join(map(content, expected))).digest()
+
+
+def rewritten(blobs: Blobs, **changes: object) -> None:
+    """Change a commit record, as somebody could who may write to the store."""
+    record = json.loads(blobs.get(commit_key(TASK)))
+    blobs.put(commit_key(TASK), json.dumps(record | changes).encode())
+
+
+@pytest.mark.parametrize(
+    "name", ["../../../etc/passwd", "/etc/passwd", "file:///etc/passwd", "other/attempt", "..", "", "a\\b", "a\nb"]
+)
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_record_cannot_lead_out_of_its_data(blobs: Blobs, name: str, whole: bool) -> None:
+    Ledger(blobs).commit(TASK, b"result", replica="r")
+    rewritten(blobs, attempt=name, data=name if whole else f"data/{TASK}/{name}")
+    with pytest.raises(CorruptBlob, match=r"names data of another task or attempt .*Delete commits/"):
+        Ledger(blobs).read(TASK)
+
+
+@pytest.mark.parametrize(("size", "most"), [(5, 5), (-1, 0), (10**18, 2**32)])
+def test_no_more_is_read_than_a_record_promises(blobs: Blobs, size: int, most: int) -> None:
+    Ledger(blobs).commit(TASK, b"result", replica="r")
+    rewritten(blobs, size=size)
+    asked: list[int] = []
+
+    class Watched:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(blobs, name)
+
+        def get(self, key: str, most: int) -> bytes:
+            asked.append(most)
+            return blobs.get(key, most)
+
+    with pytest.raises(CorruptBlob, match=r"Delete commits/.* to have the task computed again"):
+        Ledger(Watched()).read(TASK)  # type: ignore[arg-type]
+    assert max(asked[1:]) <= most
+
+
+def test_a_record_that_is_too_large_is_told_with_its_cure(blobs: Blobs) -> None:
+    blobs.put(commit_key(TASK), bytes(LARGEST_RECORD + 1))
+    with pytest.raises(CorruptBlob, match=r"has 65,537 bytes, and at most 65,536 are read: .* Delete commits/"):
+        Ledger(blobs).record(TASK)
+
+
+def test_a_record_that_is_nested_too_deep_is_damage(blobs: Blobs) -> None:
+    blobs.put(commit_key(TASK), b"[" * LARGEST_RECORD)
+    with pytest.raises(CorruptBlob, match="is not JSON"):
+        Ledger(blobs).record(TASK)
+
+
+def test_a_result_that_nobody_would_read_is_not_committed(blobs: Blobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("actors.ledger.LARGEST_OBJECT", 5)
+    with pytest.raises(BlobTooLarge, match="has 6 bytes, and at most 5 can be stored"):
+        Ledger(blobs).commit(TASK, b"result", replica="r")
+    assert dict(blobs.list()) == {}

@@ -24,6 +24,7 @@ from actors.ledger import CommitRecord, Ledger
 from actors.manifest import Manifest, commit_lines, manifest_key, read_commit_lines
 from actors.orphans import delete_from_history, delete_from_ledger
 from actors.patience import READINGS
+from actors.size_limits import LARGEST_OBJECT
 from actors.verification import Verification, verify_history, verify_ledger
 
 TASKS = [hashlib.sha256(str(number).encode()).hexdigest() for number in range(3)]
@@ -94,10 +95,10 @@ class WatchedBlobs:
         self.seconds = 1e9
         self.held: dict[str, tuple[bytes, str, float]] = {}
 
-    def get(self, key: str) -> bytes:
+    def get(self, key: str, most: int = LARGEST_OBJECT) -> bytes:
         return self.load(key).data
 
-    def load(self, key: str) -> Versioned:
+    def load(self, key: str, most: int = LARGEST_OBJECT) -> Versioned:
         if key not in self.held:
             raise BlobNotFound(key)
         return Versioned(*self.held[key][:2])

@@ -45,6 +45,14 @@ def test_a_manifest_survives_its_json() -> None:
         (b'"format":1', b'"format":9', "of another format than 1"),
         (b'"sha256":"ab"', b'"sha":"ab"', "has to have the fields number, sha256"),
         (b'"files":{', b'"files":{"more":1,', "and has int"),
+        (b'"key":"runs/ab/1-x/hits"', b'"key":"../../etc/passwd"', "the files of a version are in runs/"),
+        (b'"key":"runs/ab/1-x/hits"', b'"key":"runs/../../x"', "the files of a version are in runs/"),
+        (b'"key":"runs/ab/1-x/hits"', b'"key":"ledger/HEAD"', "the files of a version are in runs/"),
+        (b'"key":"runs/ab/1-x/commits.txt"', b'"key":"/etc/passwd"', "the files of a version are in runs/"),
+        (b'"files":{"hits"', b'"files":{"../hits"', "names the copy '../hits'"),
+        (b'"files":{"hits"', b'"files":{"/hits"', "names the copy '/hits'"),
+        (b'"files":{"hits"', b'"files":{"ledger/HEAD"', "names the copy 'ledger/HEAD'"),
+        (b'"files":{"hits"', b'"files":{"runs"', "names the copy 'runs'"),
     ],
 )
 def test_what_is_no_manifest_is_named(old: bytes, new: bytes, problem: str) -> None:

@@ -1,5 +1,7 @@
 """What a server says, word for word, and what becomes of it; no network beyond loopback."""
 
+import contextlib
+import gzip
 import socket
 import threading
 import time
@@ -9,7 +11,7 @@ import pytest
 
 import actors.blobs
 from actors.blobs import Blobs, open_blobs
-from actors.errors import BlobChanged, BlobExists, BlobNotFound, StoreRefused, StoreUnavailable
+from actors.errors import BlobChanged, BlobExists, BlobNotFound, StoreError, StoreRefused, StoreUnavailable
 
 Answer = bytes | Callable[[socket.socket], None]
 OK = (
@@ -167,3 +169,58 @@ def test_a_store_without_versions_cannot_swap(blobs: Blobs, server: Server) -> N
     server.answers = [OK.replace(b'etag: "x"\r\n', b"")]
     with pytest.raises(StoreUnavailable, match=r"ETag|Header"):
         blobs.load("key")
+
+
+ANSWER = b'HTTP/1.1 200 OK\r\nlast-modified: Sat, 21 Nov 2026 10:00:00 GMT\r\netag: "x"\r\n'
+GIGABYTE = ANSWER + b"content-length: 1000000000\r\n\r\n"
+ENDLESS = ANSWER + b"transfer-encoding: chunked\r\n\r\n"
+
+
+def flood(head: bytes, sent: list[int]) -> Callable[[socket.socket], None]:
+    """Answer with as much as the client takes, up to a gigabyte, in chunks of a mebibyte."""
+
+    def answer(connection: socket.socket) -> None:
+        with contextlib.suppress(OSError):  # the client has left
+            connection.sendall(head)
+            for _ in range(1000):
+                connection.sendall(b"100000\r\n" + bytes(2**20) + b"\r\n")
+                sent.append(2**20)
+
+    return answer
+
+
+@pytest.mark.parametrize(("head", "said"), [(GIGABYTE, "1,000,000,000 bytes"), (ENDLESS, "Content-Length Header")])
+def test_a_gigabyte_in_place_of_a_record_costs_neither_memory_nor_time(
+    server: Server, blobs: Blobs, head: bytes, said: str
+) -> None:
+    sent: list[int] = []
+    server.answers = [flood(head, sent)]
+    started = time.monotonic()
+    with pytest.raises(StoreError, match=said):
+        blobs.get("commits/ab.json", most=2**16)
+    assert time.monotonic() - started < 5
+    assert sum(sent) < 100 * 2**20  # what lies in the buffers of the connection
+
+
+def test_packed_bodies_are_not_unpacked(server: Server, blobs: Blobs) -> None:
+    packed = gzip.compress(bytes(10**7))
+    head = f"content-encoding: gzip\r\ncontent-length: {len(packed)}\r\nconnection: close\r\n\r\n".encode()
+    server.answers = [ANSWER + head + packed]
+    assert len(blobs.get("commits/ab.json", most=2**16)) == len(packed)
+
+
+def test_a_listing_may_not_name_what_lies_elsewhere(server: Server, blobs: Blobs) -> None:
+    entry = "<Contents><Key>{}</Key><LastModified>2026-11-21T10:00:00.000Z</LastModified><Size>4</Size></Contents>"
+    named = "".join(entry.format(key) for key in ("data/a/1", "elsewhere/precious", "database/x"))
+    body = f"<ListBucketResult><IsTruncated>false</IsTruncated>{named}</ListBucketResult>"
+    server.answers = [f"HTTP/1.1 200 OK\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n{body}".encode()]
+    assert [key for key, _ in blobs.list("data")] == ["data/a/1"]
+
+
+def test_the_user_of_an_endpoint_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://root:hush-hush@127.0.0.1:9")
+    monkeypatch.setenv("AWS_SKIP_SIGNATURE", "true")
+    monkeypatch.setitem(actors.blobs.RETRIES, "max_retries", 0)
+    with pytest.raises(StoreUnavailable) as refusal:
+        open_blobs("s3://bucket").get("key")
+    assert "hush-hush" not in str(refusal.value)

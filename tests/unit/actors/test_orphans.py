@@ -193,3 +193,28 @@ def test_a_running_screen_is_not_disturbed(tmp_path: Path) -> None:
     commit: Callable[..., object] = Ledger(blobs).commit
     commit(TASK, b"x", replica="r", attempt="young")
     assert Ledger(blobs).read(TASK) == b"x"
+
+
+def test_gc_never_deletes_what_a_link_leads_to(tmp_path: Path) -> None:
+    """The folder behind the link looks just like a ledger with orphans."""
+    precious = tmp_path / "elsewhere" / TASK / "attempt"
+    precious.parent.mkdir(parents=True)
+    precious.write_bytes(b"mine")
+    blobs = open_blobs(str(tmp_path / "store"))
+    blobs.put(f"data/{OTHER}/attempt", b"an orphan")
+    (tmp_path / "store" / "data" / TASK).symlink_to(precious.parent)
+    (tmp_path / "store" / "probe").symlink_to(precious.parent.parent)
+    (tmp_path / "store" / "runs").symlink_to(tmp_path)
+    gone = [*delete_from_ledger(Ledger(blobs), soon()), *delete_from_history(History(blobs), soon())]
+    assert [orphan.key for orphan in gone] == [f"data/{OTHER}/attempt"]
+    assert precious.read_bytes() == b"mine"
+
+
+def test_gc_of_a_linked_data_folder_deletes_nothing(tmp_path: Path) -> None:
+    precious = tmp_path / "elsewhere" / TASK / "attempt"
+    precious.parent.mkdir(parents=True)
+    precious.write_bytes(b"mine")
+    blobs = open_blobs(str(tmp_path / "store"))
+    (tmp_path / "store" / "data").symlink_to(tmp_path / "elsewhere")
+    assert list(delete_from_ledger(Ledger(blobs), soon())) == []
+    assert precious.read_bytes() == b"mine"

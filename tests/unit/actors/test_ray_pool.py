@@ -153,6 +153,7 @@ class NotYet:
 class FakeActor:
     def __init__(self, ray: FakeRay, options: Mapping[str, Any]) -> None:
         self.name, self.alive, self.dead, self.node = options["name"], True, False, ""
+        self.options = options
         strategy = options.get("scheduling_strategy")
         self.avoids = tuple(strategy.soft[0].operator.values) if strategy else ()
         self.opened: Any = ""
@@ -333,3 +334,20 @@ def test_starting_is_tried_again_while_others_work(make_pool: MakePool) -> None:
         replica.since = ray.now
     settle(pool, 20.0)
     assert len(pool._running) == 2
+
+
+def test_what_the_dashboard_shows_of_a_replica_holds_no_secret(
+    make_pool: Callable[..., RayPool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secrets = {
+        "AWS_SECRET_ACCESS_KEY": "planted-key",
+        "AWS_SESSION_TOKEN": "planted-token",
+        "RAY_AUTH_TOKEN": "planted",
+    }
+    for name, value in secrets.items():
+        monkeypatch.setenv(name, value)
+    ray = FakeRay(a=1)
+    make_pool(ray, 1)
+    assert ray.actors
+    assert "planted" not in str(ray.actors[0].options)
+    assert set(ray.actors[0].options["runtime_env"]) == {"env_vars"}

@@ -172,6 +172,16 @@ def test_damaged_weights_are_not_fetched(save: Save, tmp_path: Path) -> None:
     assert not (tmp_path / "copy" / MANIFEST).exists()
 
 
+@pytest.mark.parametrize(("name", "most"), [("vocabulary.json", 2**28), ("controls.safetensors", 2**35)])
+def test_a_manifest_cannot_ask_for_any_amount_of_memory(save: Save, tmp_path: Path, name: str, most: int) -> None:
+    save(str(tmp_path))
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    manifest["files"][name]["size"] = 10**15
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(CheckpointError, match=f"{name}: .* 1,000,000,000,000,000 bytes, and at most {most:,} are read"):
+        load_header(str(tmp_path))
+
+
 def test_the_manifest_is_written_last(save: Save, memory_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     filesystem = type(fsspec.filesystem("memory"))
     written: list[str] = []

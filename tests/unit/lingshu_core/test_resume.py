@@ -179,6 +179,16 @@ def test_a_damaged_state_is_refused_with_a_cure(new_trainer: NewTrainer, tmp_pat
         load_state(str(tmp_path), "this", new_trainer())
 
 
+@pytest.mark.parametrize("name", ["../elsewhere.safetensors", "/etc/passwd", "training_state-1.safetensors/../x"])
+def test_a_state_names_tensors_of_its_own_folder_only(new_trainer: NewTrainer, tmp_path: Path, name: str) -> None:
+    trainer = new_trainer()
+    save_state(str(tmp_path), "mine", trainer)
+    content = json.loads((tmp_path / "training_state.json").read_text())
+    (tmp_path / "training_state.json").write_text(json.dumps(content | {"tensors": name}))
+    with pytest.raises(TrainingError, match="is no name of its tensors"):
+        load_state(str(tmp_path), "mine", trainer)
+
+
 def test_a_kill_between_the_two_files_leaves_the_state_before(new_trainer: NewTrainer, tmp_path: Path) -> None:
     _interrupted_after(new_trainer(), 1, str(tmp_path))
     # The tensors of epoch 2 are being written when the process dies: the JSON still names those of epoch 1.

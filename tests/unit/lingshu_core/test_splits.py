@@ -193,3 +193,10 @@ def test_the_counts_digest_knows_no_order(cells: Cells) -> None:
     other = cells.select(np.random.default_rng(1).permutation(len(cells)))
     assert counts_digest(other) == counts_digest(cells)
     assert counts_digest(recounted(cells)) != counts_digest(cells)
+
+
+def test_no_more_is_read_than_a_split_may_have(cells: Cells, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lingshu_core.splits.LARGEST_SPLIT", 10)
+    (tmp_path / "split.json").write_text("[" * 11)
+    with pytest.raises(SplitError, match=r"split.json: not a readable split \(it has more than 10 bytes"):
+        load_split(str(tmp_path / "split.json"), cells)

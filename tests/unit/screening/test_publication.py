@@ -1,6 +1,9 @@
+import contextlib
 import hashlib
 import io
 import json
+import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +13,14 @@ import pandas as pd
 import polars as pl
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from actors.blobs import Blobs, open_blobs
 from actors.epoch import Epoch
 from actors.errors import CorruptBlob, Fenced, UnsupportedURL
 from actors.history import History
+from actors.size_limits import LARGEST_OBJECT
 from screening.errors import ResultsError
 from screening.hits import COLUMNS, hit_table
 from screening.publication import (
@@ -46,6 +52,12 @@ def hits() -> pl.DataFrame:
             "score": score,
             "cell_type": kind,
             "donor": donor,
+            "score_se": 0.1,
+            "support": "in_vocabulary",
+            "training_cells": 16,
+            "training_cells_all": 32,
+            "top_up": "",
+            "top_down": "",
         }
         for label, kind, donor, score in [
             ("A", "T", "D1", 0.9),
@@ -122,14 +134,60 @@ def test_a_version_that_was_collected_while_it_was_looked_up(blobs: Blobs, hits:
         def __getattr__(self, name: str) -> Any:
             return getattr(blobs, name)
 
-        def get(self, key: str) -> bytes:
+        def get(self, key: str, most: int = LARGEST_OBJECT) -> bytes:
             manifest = next(History(blobs).chain())
             if key == manifest.files["hits.parquet"].key and manifest.number == 1:
                 publish(Epoch.begin(History(blobs)), publication(hits.head(1)))
                 blobs.delete(key)
-            return blobs.get(key)
+            return blobs.get(key, most)
 
     assert read_hits(Slow()).height == 1  # type: ignore[arg-type]
+
+
+FOREIGN: dict[str, tuple[Callable[[pl.DataFrame], pl.DataFrame], str]] = {
+    "another table": (lambda _: pl.DataFrame({"x": [1]}), "it has no column status, perturbation, context and 9 more"),
+    "a column less": (lambda hits: hits.drop("score_se"), "it has no column score_se;"),
+    "text for numbers": (
+        lambda hits: hits.cast({"score": pl.String}),
+        "its column score is String and has to be Float64",
+    ),
+    "numbers for text": (
+        lambda hits: hits.with_columns(gate=pl.lit(1)),
+        "its column gate is Int32 and has to be String",
+    ),
+    "no context": (lambda hits: hits.with_columns(context=pl.lit(None, pl.String)), "context has empty fields"),
+    "done without a score": (lambda hits: hits.with_columns(score=pl.lit(None, pl.Float64)), "score has empty fields"),
+    "too many rows": (lambda hits: pl.concat([hits] * 3), "has 12 rows, and at most 10 are read"),
+}
+
+
+@pytest.mark.parametrize(("spoil", "said"), FOREIGN.values(), ids=FOREIGN)
+def test_another_table_is_told_in_one_line(
+    blobs: Blobs,
+    hits: pl.DataFrame,
+    monkeypatch: pytest.MonkeyPatch,
+    spoil: Callable[[pl.DataFrame], pl.DataFrame],
+    said: str,
+) -> None:
+    monkeypatch.setattr("screening.publication.MOST_HITS", 10)
+    buffer = io.BytesIO()
+    spoil(hits).write_parquet(buffer)
+    blobs.put("hits.parquet", buffer.getvalue())
+    with pytest.raises(ResultsError, match=f"hits.parquet: .*{said}") as refusal:
+        read_hits(blobs)
+    assert "\n" not in str(refusal.value)
+
+
+@given(st.data())
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_table_with_changed_bytes_is_read_or_refused(hits: pl.DataFrame, data: st.DataObject) -> None:
+    blobs = open_blobs(f"memory://{uuid.uuid4().hex}")
+    spoilt = bytearray(hits_to_parquet(hits))
+    for place in data.draw(st.lists(st.integers(0, len(spoilt) - 1), min_size=1, max_size=4)):
+        spoilt[place] = data.draw(st.integers(0, 255))
+    blobs.put("hits.parquet", bytes(spoilt))
+    with contextlib.suppress(ResultsError):
+        read_hits(blobs)
 
 
 def test_a_copy_of_the_files_alone_is_read(blobs: Blobs, hits: pl.DataFrame) -> None:

@@ -1,5 +1,6 @@
 import os
 import time
+import uuid
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 
 from actors.blobs import open_blobs
+from actors.epoch import Epoch
 from actors.history import History
 from actors.ledger import Ledger
 from screening.errors import ResultsError
@@ -46,6 +48,34 @@ def test_results_are_sound_after_a_run(screen: Path) -> None:
     assert found.flaws == []
     assert (len(found.results), found.versions) == (4, 1)
     assert found.files == 6 + 1 + 6  # the version's, the list of its blocks, and the plain copies
+
+
+@pytest.mark.parametrize(
+    ("cache", "said"),
+    [
+        ("file:///etc", "another kind of store than memory://"),
+        ("/etc", "another kind of store than memory://"),
+        ("../../etc", "another kind of store than memory://"),
+        ("gopher://me:hush@host/x", "names a cache that can't be opened"),
+        ("s3://bucket/x", "another kind of store than memory://"),
+    ],
+)
+def test_a_manifest_in_a_bucket_cannot_send_us_to_a_folder(cache: str, said: str) -> None:
+    """`memory://` stands for the bucket."""
+    blobs = open_blobs(f"memory://{uuid.uuid4().hex}")
+    Epoch.begin(History(blobs)).publish("ab" * 32, {"hits": b"x"}, {"cd" * 32: "ef" * 32}, ledger=cache)
+    (flaw,) = verify(blobs.url).flaws
+    assert flaw.key == "ledger/manifests/00000001.json"
+    assert said in flaw.text
+    assert "hush" not in flaw.text
+
+
+def test_a_cache_that_is_gone_is_told_and_not_made(tmp_path: Path) -> None:
+    blobs, gone = open_blobs(str(tmp_path / "results")), tmp_path / "gone"
+    Epoch.begin(History(blobs)).publish("ab" * 32, {"hits": b"x"}, {"cd" * 32: "ef" * 32}, ledger=gone.as_uri())
+    (flaw,) = verify(blobs.url).flaws
+    assert "which is gone. Run the campaign again" in flaw.text
+    assert not gone.exists()
 
 
 def test_of_a_cache_the_blocks_of_the_results_are_verified(
