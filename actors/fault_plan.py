@@ -75,7 +75,7 @@ class FaultPlan:
         at_most = None if self.strikes is None else self.strikes - self._refusals
         for fault in self._drawn(f"work/{task}", self._rates(self.worker), at_most):
             yield fault
-            if fault == "slow":  # this attempt ends well
+            if fault == "slow" and self.strikes is not None:  # this attempt ends well
                 return
 
     def store_faults(self, operation: str, key: str, *, of_replica: bool) -> Iterator[Fault]:

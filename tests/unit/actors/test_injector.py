@@ -66,7 +66,7 @@ def test_what_is_struck_always_is_set_aside() -> None:
 
 
 def test_deadly_faults_are_refused_in_this_process() -> None:
-    with pytest.raises(BadFaultPlan, match="kill would end the run itself.*`backend: ray`"):
+    with pytest.raises(BadFaultPlan, match=r"kill would end the run itself.*`backend: ray`"):
         InProcessPool(SPEC, f"memory://{uuid.uuid4().hex}", injector(worker={"kill": 0.1}))
 
 
