@@ -11,7 +11,7 @@ from campaigns.spec import CampaignName, Seed, Spec, refuse
 
 WorkerFaultName = Literal["exit", "kill", "hang", "slow", "nan", "out_of_memory", "raise"]
 StoreFaultName = Literal["403", "409", "412", "429", "500", "503", "lost_answer", "truncated_body", "slow_body"]
-REFUSAL = "403"
+REFUSAL: StoreFaultName = "403"
 
 
 def _whole(shares: dict[Any, float]) -> dict[Any, float]:

@@ -79,6 +79,14 @@ def test_a_wrong_file_is_told_in_one_line(
     assert said in err
 
 
+def test_validate_and_doctor_know_the_file(chaos: Path, lingshu: Callable[..., tuple[int, str, str]]) -> None:
+    code, out, _ = lingshu("validate", chaos)
+    assert (code, out) == (0, f"{chaos}: a valid `kind: chaos` file, named 'rehearsed'\n")
+    code, out, _ = lingshu("doctor", chaos)
+    assert code == 0
+    assert "rehearsed, kind: chaos" in out
+
+
 def test_the_file_becomes_the_plan_of_the_engine() -> None:
     content = {
         "kind": "chaos",
