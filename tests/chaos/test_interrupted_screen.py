@@ -8,6 +8,7 @@ from subprocess import Popen
 import anndata
 import numpy as np
 import polars as pl
+import pytest
 
 from actors.blobs import open_blobs
 from actors.ledger import Ledger
@@ -21,6 +22,7 @@ main()
 """
 # Some hundred blocks of some ten milliseconds: time enough to be killed in between.
 STALLED_SECONDS = 240.0
+pytestmark = pytest.mark.timeout(1200)
 SLOW = {"shards": 64, "depth_strata": 24, "steps": 4}
 
 

@@ -40,7 +40,7 @@ def run(tasks: list[Task], blobs: Blobs, seen: Blobs, injector: Injector | None)
 
 
 def test_no_fault_of_the_store_loses_or_doubles_a_result(tmp_path: Path, full: bool, struck: Any) -> None:
-    tasks = [rehearsed(f"task {number}") for number in range(800 if full else 60)]
+    tasks = [rehearsed(f"task {number}") for number in range(320 if full else 60)]
     blobs = open_blobs(str(tmp_path / "struck"))
     plan = FaultPlan(3, IN_PROCESS, STORE, slow_seconds=0.01)  # type: ignore[arg-type]
     injector = Injector(plan, str(tmp_path / "strikes"))
