@@ -14,6 +14,9 @@ from actors.blobs import open_blobs
 from actors.ledger import Ledger
 from screening.publication import ledger_url
 
+pytestmark = pytest.mark.timeout(1200)
+STALLED_SECONDS = 240.0
+
 RUN = """
 import sys
 sys.argv = ["lingshu", "run", *sys.argv[1:]]
@@ -21,8 +24,6 @@ from screening.cli import main
 main()
 """
 # Some hundred blocks of some ten milliseconds: time enough to be killed in between.
-STALLED_SECONDS = 240.0
-pytestmark = pytest.mark.timeout(1200)
 SLOW = {"shards": 64, "depth_strata": 24, "steps": 4}
 
 
