@@ -8,7 +8,7 @@ export LINGSHU_DATA
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test fuzz lint types imports s3 bench docs clean
+.PHONY: help install demo test fuzz chaos lint types imports s3 bench docs clean
 
 help:  ## List what there is
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -30,6 +30,9 @@ test: install  ## Run all tests
 
 fuzz: install  ## Read 100,000 campaign files as nobody would write them: a spec or problems, never a trace
 	FUZZ_INPUTS=100000 FUZZ_MINUTES=60 $(BIN)/pytest -q --timeout 0 tests/fuzz
+
+chaos: install  ## Strike the engine with more than 1,000 faults, kill raylets and whole clusters: nothing lost or doubled
+	CHAOS=full $(BIN)/pytest -q --timeout 0 tests/chaos
 
 lint: install  ## Check style and formatting
 	$(BIN)/ruff check .

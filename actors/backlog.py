@@ -66,7 +66,8 @@ class Backlog:
         return self._failures[task.id]
 
     def retry(self, task: Task) -> None:
-        """Queue a task that has failed, to run alone later."""
+        """Queue a task that has failed, or was in a lease with one that did, to run alone later."""
+        self._failures.setdefault(task.id, 0)
         self._again.append((self._leases + COOL_OFF_LEASES, task))
 
     def forget_failures(self, task_id: str) -> None:

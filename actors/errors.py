@@ -18,6 +18,7 @@ ActorsError
 │   ├── UnsafeTaskId                 a task id that is no plain hex digest
 │   ├── DuplicateTask                the same task id twice in one run
 │   └── UnknownWorker                a worker target that cannot be found or options that are not plain
+├── BadFaultPlan                     faults that cannot be injected as described
 └── PoolError                        replicas that cannot do the work
     ├── ClusterUnavailable           no Ray cluster could be started or joined
     ├── NotEnoughResources           the cluster is too small for the replicas asked for
@@ -96,6 +97,10 @@ class DuplicateTask(TaskError):
 
 class UnknownWorker(TaskError):
     """A worker target cannot be imported, or its options are not plain JSON."""
+
+
+class BadFaultPlan(ActorsError):
+    """Faults that were asked for cannot be injected as described."""
 
 
 class PoolError(ActorsError):

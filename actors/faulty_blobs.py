@@ -58,8 +58,8 @@ class SeededFaults:
         self._random = random.Random(seed)
         self._lock = threading.Lock()
 
-    def __call__(self, operation: str) -> Fault | None:
-        """Return the fault that strikes this operation, if any."""
+    def __call__(self, operation: str, key: str = "") -> Fault | None:
+        """Return the fault that strikes this operation, whatever it is on, if any does."""
         with self._lock:
             point = self._random.random()
             for fault, rate in self._rates.items():
@@ -81,7 +81,8 @@ class FaultyBlobs:
     Parameters
     ----------
     next_fault
-        Name of the operation → the fault that strikes it, or None; `SeededFaults` is one.
+        Name of the operation, key → the fault that strikes it, or None; `SeededFaults` is one, and
+        `actors.injector.Injector` makes others.
     slow_seconds
         How late a slow body comes.
     timeout_seconds
@@ -93,7 +94,7 @@ class FaultyBlobs:
     def __init__(
         self,
         blobs: Blobs,
-        next_fault: Callable[[str], Fault | None],
+        next_fault: Callable[[str, str], Fault | None],
         *,
         slow_seconds: float = 0.05,
         timeout_seconds: float = 60.0,
@@ -114,43 +115,43 @@ class FaultyBlobs:
 
     def get(self, key: str, most: int = LARGEST_OBJECT) -> bytes:
         """Return the object's bytes, or the first part of them."""
-        fault = self._next_fault("get")
+        fault = self._next_fault("get", key)
         data = self._struck(fault, "get", key, lambda: self._blobs.get(key, most))
         return data[: len(data) // 2] if fault == "truncated body" else data
 
     def load(self, key: str, most: int = LARGEST_OBJECT) -> Versioned:
         """Return the object's bytes, or the first part of them, with its version."""
-        fault = self._next_fault("load")
+        fault = self._next_fault("load", key)
         data, version = self._struck(fault, "load", key, lambda: self._blobs.load(key, most))
         return Versioned(data[: len(data) // 2] if fault == "truncated body" else data, version)
 
     def put(self, key: str, data: bytes) -> None:
         """Store the bytes, or don't."""
-        self._struck(self._next_fault("put"), "put", key, lambda: self._blobs.put(key, data))
+        self._struck(self._next_fault("put", key), "put", key, lambda: self._blobs.put(key, data))
 
     def create(self, key: str, data: bytes) -> None:
         """Store the bytes where nothing is stored yet, or don't."""
-        self._struck(self._next_fault("create"), "create", key, lambda: self._blobs.create(key, data))
+        self._struck(self._next_fault("create", key), "create", key, lambda: self._blobs.create(key, data))
 
     def swap(self, key: str, data: bytes, version: str | None) -> str:
         """Store the bytes where still this version is stored, or don't."""
-        return self._struck(self._next_fault("swap"), "swap", key, lambda: self._blobs.swap(key, data, version))
+        return self._struck(self._next_fault("swap", key), "swap", key, lambda: self._blobs.swap(key, data, version))
 
     def copy(self, source: str, target: str) -> None:
         """Copy, or don't."""
-        self._struck(self._next_fault("copy"), "copy", source, lambda: self._blobs.copy(source, target))
+        self._struck(self._next_fault("copy", target), "copy", source, lambda: self._blobs.copy(source, target))
 
     def exists(self, key: str) -> bool:
         """Tell whether the object is there."""
-        return self._struck(self._next_fault("exists"), "exists", key, lambda: self._blobs.exists(key))
+        return self._struck(self._next_fault("exists", key), "exists", key, lambda: self._blobs.exists(key))
 
     def delete(self, key: str) -> None:
         """Remove the object, or don't."""
-        self._struck(self._next_fault("delete"), "delete", key, lambda: self._blobs.delete(key))
+        self._struck(self._next_fault("delete", key), "delete", key, lambda: self._blobs.delete(key))
 
     def scan(self, prefix: str = "") -> Iterator[BlobInfo]:
         """Yield the objects; a fault comes in the middle."""
-        fault = self._next_fault("list")
+        fault = self._next_fault("list", prefix)
         found = list(self._blobs.scan(prefix))
         yield from found[: len(found) // 2]
         self._struck("503" if fault == "truncated body" else fault, "list", prefix, lambda: None)

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from actors.errors import PoolError, ReplicaStartFailed
+from actors.injector import Injector
 from actors.pool import LEASES_PER_REPLICA
 from actors.replica import Replica, describe
 from actors.tasks import Lease, LeaseReport
@@ -25,16 +26,23 @@ class InProcessPool:
         The worker; it opens at once.
     store_url
         Where results are committed; `memory://` works here.
+    injector
+        Strikes the replica with faults, in a rehearsal.
 
     Raises
     ------
+    BadFaultPlan
+        The faults would end this process.
     ReplicaStartFailed
         The worker does not open.
     """
 
-    def __init__(self, spec: WorkerSpec, store_url: str) -> None:
+    def __init__(self, spec: WorkerSpec, store_url: str, injector: Injector | None = None) -> None:
+        if injector is not None:
+            injector.refuse_in_process()
         self._spec = spec
         self._store_url = store_url
+        self._injector = injector
         self._opened = 0
         self._queue: deque[Lease] = deque()
         self._returned: list[LeaseReport] = []
@@ -99,6 +107,6 @@ class InProcessPool:
         name = f"replica-{self._opened}"
         self._opened += 1
         try:
-            return Replica.open(name, self._spec, self._store_url)
+            return Replica.open(name, self._spec, self._store_url, self._injector)
         except Exception as error:
             raise ReplicaStartFailed(f"worker {self._spec.target} does not open: {describe(error)}") from error

@@ -216,15 +216,23 @@ class _Run:
             self._pace.saw(outcome.seconds)
 
     def _settle_lost(self, tasks: list[Task], report: LeaseReport) -> None:
-        """Count an attempt for every task that the lost replica had not committed yet."""
+        """Count an attempt for every task that the lost replica had begun and not committed.
+
+        Tasks run one after the other: what comes before a commit was begun, and so was the next one. Those behind it
+        cost no attempt, but they run alone from now on: one of them may be what took the replica down.
+        """
         self._tally.lost_leases += 1
         self._breaker.saw_failure(report.replica, report.lease.id, report.lease.attempt == 1)
-        for task in tasks:
-            if self._ledger.is_committed(task.id):
+        committed = [self._ledger.is_committed(task.id) for task in tasks]
+        begun = max((place for place, done in enumerate(committed) if done), default=-1) + 1
+        for place, (task, done) in enumerate(zip(tasks, committed, strict=True)):
+            if done:
                 self._count_success(task, ours=True)
                 self._breaker.saw_success(report.replica)
-            else:
+            elif place <= begun:
                 self._try_again(task, report.reason)
+            else:
+                self._run_alone(task)
 
     def _count_success(self, task: Task, ours: bool) -> None:
         if self._in_flight.close(task.id):
@@ -249,6 +257,11 @@ class _Run:
                 f"{self._settings.failures_in_a_row} tasks failed in a row, the last one with: {reason}. "
                 "What is committed is safe; mend the cause and run again to go on."
             )
+
+    def _run_alone(self, task: Task) -> None:
+        if not self._in_flight.is_held(task.id):
+            self._in_flight.close(task.id)
+            self._backlog.retry(task)
 
     def _retry_or_set_aside(self, task: Task, failures: int, reason: str) -> None:
         if failures < self._settings.attempts:

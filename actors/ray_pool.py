@@ -22,6 +22,7 @@ from typing import Any, Self
 
 from actors.blobs import absolute_url, store_environment
 from actors.errors import ClusterUnavailable, NotEnoughResources, PoolError, ReplicaStartFailed, UnsupportedURL
+from actors.injector import Injector
 from actors.nodes import Nodes, draining_nodes, placed_elsewhere
 from actors.pool import LEASES_PER_REPLICA
 from actors.replica import LONGEST_REASON, Replica, describe
@@ -71,10 +72,10 @@ class ReplicaActor:
         os.environ.update(environment)
         self._replica: Replica | None = None
 
-    def open(self, name: str, spec: WorkerSpec, store_url: str) -> str:
+    def open(self, name: str, spec: WorkerSpec, store_url: str, injector: Injector | None) -> str:
         """Open the worker; return an empty string, or why it does not open."""
         try:
-            self._replica = Replica.open(name, spec, store_url)
+            self._replica = Replica.open(name, spec, store_url, injector)
         except Exception as error:  # becomes data: the pool decides whether to try again
             return describe(error)
         return ""
@@ -141,6 +142,8 @@ class RayPool:
         tried again every minute.
     elastic
         Accept a cluster that is too small now: replicas that find no place wait for nodes to join.
+    injector
+        Strikes the replicas with faults, in a rehearsal.
 
     Attributes
     ----------
@@ -166,10 +169,12 @@ class RayPool:
         *,
         starts: int = 3,
         elastic: bool = False,
+        injector: Injector | None = None,
     ) -> None:
         self._ray = _initialised_ray()
         self._store_url = _shared_url(store_url)
         self._spec = spec
+        self._injector = injector
         self._shape = shape or ReplicaShape()
         self._wanted, self._elastic = replicas, elastic
         if not elastic:
@@ -263,7 +268,7 @@ class RayPool:
         name = f"replica-{next(self._numbers)}"
         actor = self._actor_class(name).remote(store_environment(os.environ))
         placing = actor.place.remote()
-        opening = actor.open.remote(name, self._spec, self._store_url)
+        opening = actor.open.remote(name, self._spec, self._store_url, self._injector)
         self._running[name] = _Running(name, actor, placing, opening, time.monotonic())
 
     def _actor_class(self, name: str) -> Any:

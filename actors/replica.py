@@ -6,6 +6,7 @@ from pathlib import Path
 
 from actors.blobs import open_blobs
 from actors.errors import StoreError
+from actors.injector import Injector
 from actors.ledger import Ledger
 from actors.redaction import without_secrets
 from actors.tasks import Lease, LeaseReport, Outcome, Task
@@ -27,9 +28,15 @@ class Replica:
         self._ledger = ledger
 
     @classmethod
-    def open(cls, name: str, spec: WorkerSpec, store_url: str) -> "Replica":
-        """Open the store and the worker; whatever the worker raises while it loads is raised here."""
-        return cls(name, spec.open(), Ledger(open_blobs(store_url)))
+    def open(cls, name: str, spec: WorkerSpec, store_url: str, injector: Injector | None = None) -> "Replica":
+        """Open the store and the worker, in a rehearsal with faults around both.
+
+        Whatever the worker raises while it loads is raised here.
+        """
+        blobs = open_blobs(store_url)
+        if injector is not None:
+            spec, blobs = injector.worker(spec), injector.blobs(blobs, of_replica=True)
+        return cls(name, spec.open(), Ledger(blobs))
 
     def run(self, lease: Lease) -> LeaseReport:
         """Run a lease to its end, or to the task that poisons the replica."""

@@ -10,6 +10,7 @@ A file goes through four steps, each with its own kind of error::
 Nothing here imports torch, ray or numpy: only the standard library, pydantic and PyYAML.
 """
 
+from campaigns.chaos_spec import ChaosSpec
 from campaigns.conditions import CONTROL, Condition, Context, Perturbation, PerturbationPart, split_combination
 from campaigns.digests import canonical_json, digest
 from campaigns.errors import (
@@ -39,6 +40,7 @@ from campaigns.source import (
     Loaded,
     dump_spec,
     load_any,
+    load_chaos,
     load_evaluation,
     load_generation,
     load_screen,
@@ -53,6 +55,7 @@ __all__ = [
     "Block",
     "BudgetError",
     "CampaignError",
+    "ChaosSpec",
     "Condition",
     "Context",
     "EmptyGridError",
@@ -89,6 +92,7 @@ __all__ = [
     "dump_spec",
     "find_gene_set",
     "load_any",
+    "load_chaos",
     "load_evaluation",
     "load_generation",
     "load_screen",

@@ -22,7 +22,7 @@ def schema(kind: str) -> dict[str, Any]:
     Parameters
     ----------
     kind : str
-        ``train``, ``screen``, ``generate`` or ``evaluate``.
+        ``train``, ``screen``, ``generate``, ``evaluate`` or ``chaos``.
 
     Returns
     -------

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from campaigns.chaos_spec import ChaosSpec
 from campaigns.errors import SpecError
 from campaigns.evaluation_spec import EvaluateSpec
 from campaigns.generation_spec import GenerateSpec
@@ -19,14 +20,15 @@ from campaigns.yaml_source import Source, dump_yaml, read_yaml
 
 SpecT = TypeVar("SpecT", bound=Spec, covariant=True)
 
-KINDS: Mapping[str, type[TrainSpec] | type[ScreenSpec] | type[GenerateSpec] | type[EvaluateSpec]] = {
+KINDS: Mapping[str, type[TrainSpec | ScreenSpec | GenerateSpec | EvaluateSpec | ChaosSpec]] = {
     "train": TrainSpec,
     "screen": ScreenSpec,
     "generate": GenerateSpec,
     "evaluate": EvaluateSpec,
+    "chaos": ChaosSpec,
 }
 
-_COMMANDS = {"train": "train", "screen": "run", "generate": "generate", "evaluate": "evaluate"}
+_COMMANDS = {"train": "train", "screen": "run", "generate": "generate", "evaluate": "evaluate", "chaos": "run --chaos"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +75,16 @@ def load_evaluation(path: str | os.PathLike[str], environment: Mapping[str, str]
     return Loaded(validate(EvaluateSpec, source), source)
 
 
+def load_chaos(path: str | os.PathLike[str], environment: Mapping[str, str] | None = None) -> Loaded[ChaosSpec]:
+    """Read a ``kind: chaos`` file; parameters and errors as in `load_any`."""
+    source = read_yaml(path, environment)
+    _check_kind(source, ["chaos"])
+    return Loaded(validate(ChaosSpec, source), source)
+
+
 def load_any(
     path: str | os.PathLike[str], environment: Mapping[str, str] | None = None
-) -> Loaded[TrainSpec] | Loaded[ScreenSpec] | Loaded[GenerateSpec] | Loaded[EvaluateSpec]:
+) -> Loaded[TrainSpec] | Loaded[ScreenSpec] | Loaded[GenerateSpec] | Loaded[EvaluateSpec] | Loaded[ChaosSpec]:
     """Read a campaign file of the kind that it says it is.
 
     Parameters
@@ -88,7 +97,7 @@ def load_any(
     Returns
     -------
     Loaded
-        With a `TrainSpec`, a `ScreenSpec`, a `GenerateSpec` or an `EvaluateSpec`.
+        With a `TrainSpec`, a `ScreenSpec`, a `GenerateSpec`, an `EvaluateSpec` or a `ChaosSpec`.
 
     Raises
     ------
@@ -105,6 +114,8 @@ def load_any(
         return Loaded(validate(GenerateSpec, source), source)
     if source.data["kind"] == "evaluate":
         return Loaded(validate(EvaluateSpec, source), source)
+    if source.data["kind"] == "chaos":
+        return Loaded(validate(ChaosSpec, source), source)
     return Loaded(validate(ScreenSpec, source), source)
 
 

@@ -165,6 +165,9 @@ def run(
     replicas: Annotated[int | None, typer.Option(min=1, help="Replicas instead of the file's.")] = None,
     backend: Annotated[Backend | None, typer.Option(help="Where replicas run.")] = None,
     top: Annotated[int, typer.Option(min=1, help="Hits to show at the end.")] = 10,
+    chaos: Annotated[
+        Path | None, typer.Option(help="A rehearsal: the faults of this `kind: chaos` file strike on the way.")
+    ] = None,
 ) -> None:
     """Run a campaign to a ranked hit list; run again, it goes on where it was."""
     from screening.console import RunDisplay, console, describe_run
@@ -172,7 +175,7 @@ def run(
 
     with RunDisplay() as display:
         overrides = {"output": output, "cache": cache, "replicas": replicas}
-        result = run_campaign(campaign, display, overrides | {"backend": backend.value if backend else None})
+        result = run_campaign(campaign, display, overrides | {"backend": backend.value if backend else None}, chaos)
     console.print(describe_run(result, top))
     if not result.complete:
         _end(EXIT_PARTIAL, "some conditions failed; `status` and `reason` of the table say which and why")

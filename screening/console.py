@@ -335,9 +335,11 @@ def describe_run(result: RunResult, top: int) -> str:
     print_hits(pl.concat([result.hits.filter(pl.col("status") == "done").head(top), failed]))
     gates = f"{result.gates}\n" if result.gates else ""
     cache = f" (cache {result.cache})" if result.cache else ""
+    struck = ", ".join(f"{fault} {times}" for fault, times in result.struck.items())
+    rehearsal = f"a rehearsal: {sum(result.struck.values())} faults have struck ({struck})\n" if struck else ""
     return (
         "trained on: cells of this condition; elsewhere: only in other contexts; parts: only its parts;"
-        f" features: a part never seen\n{gates}"
+        f" features: a part never seen\n{gates}{rehearsal}"
         f"{result.computed} blocks computed, {result.reused} reused{cache}, {result.failed} conditions failed\n"
         f"results in {result.output}: {', '.join(result.files)}"
     )

@@ -15,6 +15,7 @@ import numpy as np
 
 from actors.blobs import open_blobs, probe_conditional_writes
 from actors.errors import ActorsError
+from campaigns.chaos_spec import ChaosSpec
 from campaigns.data_spec import DataSpec
 from campaigns.errors import CampaignError
 from campaigns.evaluation_spec import CheckpointEntry, EvaluateSpec
@@ -77,7 +78,7 @@ def _machine() -> Iterator[Check]:
 
 
 def _campaign(path: Path) -> Iterator[Check]:
-    loaded: list[TrainSpec | ScreenSpec | GenerateSpec | EvaluateSpec] = []
+    loaded: list[TrainSpec | ScreenSpec | GenerateSpec | EvaluateSpec | ChaosSpec] = []
     yield _attempt("campaign", lambda: _load(path, loaded))
     for spec in loaded:
         if isinstance(spec, ScreenSpec):
@@ -93,7 +94,7 @@ def _campaign(path: Path) -> Iterator[Check]:
             yield _attempt("model", lambda spec=spec: _model(spec.model))  # type: ignore[misc]
         elif isinstance(spec, EvaluateSpec):
             yield from _evaluation(spec)
-        else:
+        elif isinstance(spec, TrainSpec):
             yield _attempt("data", lambda spec=spec: _data(spec))  # type: ignore[misc]
             yield from _confounding(spec.data)
 
@@ -166,7 +167,7 @@ def _attempt(name: str, look: Callable[[], str]) -> Check:
         return Check(name, "bad", str(error))
 
 
-def _load(path: Path, loaded: list[TrainSpec | ScreenSpec | GenerateSpec | EvaluateSpec]) -> str:
+def _load(path: Path, loaded: list[TrainSpec | ScreenSpec | GenerateSpec | EvaluateSpec | ChaosSpec]) -> str:
     spec = load_any(path).spec
     loaded.append(spec)
     return f"{spec.name}, kind: {spec.kind}"

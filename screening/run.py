@@ -12,7 +12,7 @@ import time
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -24,6 +24,7 @@ from actors.epoch import Epoch
 from actors.errors import StoreUnavailable
 from actors.history import History
 from actors.in_process_pool import InProcessPool
+from actors.injector import Injector
 from actors.lazy_tasks import LazyTasks
 from actors.ledger import Ledger
 from actors.planner import Planner, PlannerSettings
@@ -41,6 +42,7 @@ from screening.cells_export import CELLS, export_cells
 from screening.effect_matrix import EffectMatrix
 from screening.hits import Scored, extra_columns, hit_table, score_folded
 from screening.publication import LEDGER, Publication, ledger_url, location, publish
+from screening.rehearsal import Rehearsal, open_rehearsal
 
 FENCE_SECONDS = 30.0
 """How often a run looks whether another one has taken over."""
@@ -74,6 +76,8 @@ class RunResult:
     """What the model card says of the contexts."""
     cache: str | None = None
     """Where blocks are shared with other campaigns, if they are."""
+    struck: Mapping[str, int] = field(default_factory=dict)
+    """How often each fault of a rehearsal has struck."""
 
     @property
     def complete(self) -> bool:
@@ -82,29 +86,37 @@ class RunResult:
 
 
 def run_campaign(
-    path: str | os.PathLike[str], listener: RunListener, overrides: Mapping[str, Any] | None = None
+    path: str | os.PathLike[str],
+    listener: RunListener,
+    overrides: Mapping[str, Any] | None = None,
+    chaos: str | os.PathLike[str] | None = None,
 ) -> RunResult:
     """Run a campaign from its YAML to published results; run again, it goes on where it was.
+
+    With a ``chaos`` file it is a rehearsal: its faults strike replicas and stores, and the results are the same.
 
     Raises
     ------
     CampaignError, LingshuCoreError, ActorsError, ScreeningError
         When the campaign can't be run as it is asked. What was committed stays committed.
     """
-    listener.stage("load", str(path))
+    listener.stage("load", str(path) if chaos is None else f"{path}; a rehearsal: the faults of {chaos} strike")
     campaign = load_campaign(path, overrides)
+    rehearsal = None if chaos is None else open_rehearsal(chaos, campaign.spec)
     listener.stage("plan", ", ".join(campaign.spec.models))
     planned = plan_campaign(campaign)
     with ExitStack() as resources:
         listener.stage("open", campaign.spec.output)
         blobs, ledger = open_output(campaign.spec.output, campaign.spec.cache)
+        if rehearsal is not None:
+            blobs, ledger = rehearsal.faulty(blobs), Ledger(rehearsal.faulty(ledger.blobs))
         epoch = begin_epoch(blobs, campaign.spec.name)
         missing = missing_tasks(planned, ledger)
         dashboard = open_cluster(campaign.spec.compute, resources) if missing else ""
         there = len(planned.plan.blocks) - len(missing)
         listener.stage("predict", f"{len(missing)} blocks, {there} are there already{dashboard}")
         progress = until_fenced(epoch, blobs, listener.progress)
-        failures = predict(campaign, ledger, missing, progress, resources) if missing else {}
+        failures = predict(campaign, ledger, missing, progress, resources, rehearsal) if missing else {}
         snapshot = Snapshot(ledger)
         committed = confirm(planned, snapshot)
         listener.stage("commit", f"{len(committed)} of {len(planned.plan.blocks)} blocks are in the store")
@@ -129,6 +141,7 @@ def run_campaign(
         files=manifest["files"],
         gates=planned.gate_notice,
         cache=campaign.spec.cache,
+        struck={} if rehearsal is None else rehearsal.end(),
     )
 
 
@@ -188,14 +201,20 @@ def open_cluster(compute: ReplicasSpec, resources: ExitStack) -> str:
     return f"; Ray dashboard {session.dashboard_url}" if session.dashboard_url else ""
 
 
-def open_pool(worker: WorkerSpec, ledger: str, compute: ReplicasSpec, resources: ExitStack) -> Pool:
+def open_pool(
+    worker: WorkerSpec,
+    ledger: str,
+    compute: ReplicasSpec,
+    resources: ExitStack,
+    injector: Injector | None = None,
+) -> Pool:
     """Open the replicas: Ray actors on the cluster that is open, or this process; ``ledger`` is its URL."""
     if compute.backend == "in_process":
-        pool: Pool = InProcessPool(worker, ledger)
+        pool: Pool = InProcessPool(worker, ledger, injector)
     else:
         shape = ReplicaShape(num_cpus=compute.threads, num_gpus=compute.gpus_per_replica, threads=compute.threads)
         elastic = isinstance(compute, ComputeSpec) and compute.elastic
-        pool = RayPool(compute.replicas, worker, ledger, shape, elastic=elastic)
+        pool = RayPool(compute.replicas, worker, ledger, shape, elastic=elastic, injector=injector)
     resources.callback(pool.close)
     return pool
 
@@ -212,12 +231,20 @@ def worker_spec(campaign: Campaign) -> WorkerSpec:
 
 
 def predict(
-    campaign: Campaign, ledger: Ledger, tasks: Sequence[Task], on_progress: OnProgress, resources: ExitStack
+    campaign: Campaign,
+    ledger: Ledger,
+    tasks: Sequence[Task],
+    on_progress: OnProgress,
+    resources: ExitStack,
+    rehearsal: Rehearsal | None = None,
 ) -> Mapping[str, str]:
     """Compute the tasks; replicas commit each block themselves. Returns the reasons of those set aside."""
     spec = campaign.spec
-    pool = open_pool(worker_spec(campaign), ledger_url(spec.output, spec.cache), spec.compute, resources)
+    place = ledger_url(spec.output, spec.cache)
+    pool = open_pool(worker_spec(campaign), place, spec.compute, resources, rehearsal.injector if rehearsal else None)
     settings = PlannerSettings(lease_seconds=spec.compute.lease_seconds)
+    if rehearsal is not None:  # nobody waits half an hour for a replica that hangs
+        settings = replace(settings, deadline_seconds=rehearsal.deadline_seconds)
     return Planner(pool, ledger, settings, on_progress).run(tasks).failed
 
 

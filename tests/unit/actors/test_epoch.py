@@ -31,7 +31,7 @@ class Striking:
     def __init__(self, operation: str, number: int, fault: Fault | None, meanwhile: object = None) -> None:
         self.left, self.operation, self.fault, self.meanwhile = number, operation, fault, meanwhile
 
-    def __call__(self, operation: str) -> Fault | None:
+    def __call__(self, operation: str, key: str) -> Fault | None:
         self.left -= operation == self.operation
         if self.left == 0 and operation == self.operation:
             self.left = -1
@@ -139,11 +139,11 @@ def test_a_lost_answer_is_settled_although_another_run_has_published_since(blobs
     """The move was done, its answer was lost, and by the time of asking another version stands on top of it."""
 
     class Late(Striking):
-        def __call__(self, operation: str) -> Fault | None:
+        def __call__(self, operation: str, key: str) -> Fault | None:
             if operation == "load" and self.left == -1:
                 self.left = -2
                 publish(blobs, b"2")
-            return super().__call__(operation)
+            return super().__call__(operation, key)
 
     manifest = Epoch.begin(history(blobs, Late("swap", 2, "412"))).publish(RUN, {"hits": b"1"}, {})
     second, first = History(blobs).chain()
@@ -153,7 +153,9 @@ def test_a_lost_answer_is_settled_although_another_run_has_published_since(blobs
 
 def test_a_store_that_stays_silent_leaves_it_unknown(blobs: Blobs) -> None:
     epoch = Epoch.begin(History(blobs))
-    silent = History(FaultyBlobs(blobs, lambda operation: "503" if operation == "swap" else None), patience_seconds=0)
+    silent = History(
+        FaultyBlobs(blobs, lambda operation, _: "503" if operation == "swap" else None), patience_seconds=0
+    )
     with pytest.raises(CommitUnknown, match=r"publishing in .*injected 503"):
         Epoch(silent, epoch.number, epoch.owner).publish(RUN, {"hits": b"1"}, {})
     assert History(blobs).published() is None
@@ -165,7 +167,7 @@ def test_a_refusal_is_told_at_once(blobs: Blobs) -> None:
     def no_waiting(seconds: float) -> None:
         raise AssertionError("waited for an answer that will not change")
 
-    refused = History(FaultyBlobs(blobs, lambda operation: "403" if operation == "put" else None), sleep=no_waiting)
+    refused = History(FaultyBlobs(blobs, lambda operation, _: "403" if operation == "put" else None), sleep=no_waiting)
     with pytest.raises(StoreRefused, match="injected 403"):
         Epoch(refused, epoch.number, epoch.owner).publish(RUN, {"hits": b"1"}, {})
 

@@ -18,7 +18,7 @@ def blobs() -> Blobs:
 
 
 def struck(blobs: Blobs, fault: Fault | None, **options: float) -> FaultyBlobs:
-    return FaultyBlobs(blobs, lambda _: fault, sleep=lambda _: None, **options)  # type: ignore[arg-type]
+    return FaultyBlobs(blobs, lambda *_: fault, sleep=lambda _: None, **options)  # type: ignore[arg-type]
 
 
 def test_without_a_fault_it_is_the_store(blobs: Blobs) -> None:
@@ -88,9 +88,9 @@ def test_a_body_that_is_cut(blobs: Blobs) -> None:
 
 def test_a_slow_body_comes_late_or_too_late(blobs: Blobs) -> None:
     waited: list[float] = []
-    late = FaultyBlobs(blobs, lambda _: "slow body", slow_seconds=3, sleep=waited.append)
+    late = FaultyBlobs(blobs, lambda *_: "slow body", slow_seconds=3, sleep=waited.append)
     assert late.get("there") == b"four"
-    too_late = FaultyBlobs(blobs, lambda _: "slow body", slow_seconds=3, timeout_seconds=2, sleep=waited.append)
+    too_late = FaultyBlobs(blobs, lambda *_: "slow body", slow_seconds=3, timeout_seconds=2, sleep=waited.append)
     with pytest.raises(StoreUnavailable):
         too_late.get("there")
     assert waited == [3, 2]

@@ -31,7 +31,7 @@ WRITE_FAULTS: tuple[Fault | None, ...] = (None, "503", "lost answer", "412")
 
 def struck(blobs: Blobs, faults: list[Fault | None]) -> FaultyBlobs:
     """Writes meet the scheduled faults in turn; when the schedule is over, all is well."""
-    return FaultyBlobs(blobs, lambda operation: faults.pop(0) if faults and operation in WRITES else None)
+    return FaultyBlobs(blobs, lambda operation, _: faults.pop(0) if faults and operation in WRITES else None)
 
 
 @pytest.fixture
@@ -154,14 +154,14 @@ def test_a_body_that_arrives_cut_is_read_again(blobs: Blobs, cut: list[int]) -> 
     """The record is read first, then the data."""
     Ledger(blobs).commit(TASK, b"result", replica="replica-0")
     readings = itertools.count()
-    faulty = FaultyBlobs(blobs, lambda _: "truncated body" if next(readings) in cut else None)
+    faulty = FaultyBlobs(blobs, lambda *_: "truncated body" if next(readings) in cut else None)
     assert Ledger(faulty).read(TASK) == b"result"
 
 
 def test_reads_wait_for_a_store_that_is_silent_for_a_while(blobs: Blobs) -> None:
     Ledger(blobs).commit(TASK, b"result", replica="replica-0")
     faults = iter(["503", "lost answer", "429"] * 4)
-    ledger = Ledger(FaultyBlobs(blobs, lambda _: next(faults, None)), sleep=lambda _: None)  # type: ignore[arg-type]
+    ledger = Ledger(FaultyBlobs(blobs, lambda *_: next(faults, None)), sleep=lambda _: None)  # type: ignore[arg-type]
     assert ledger.committed() == {TASK}
     faults = iter(["503"] * 3)
     assert ledger.read(TASK) == b"result"
@@ -173,7 +173,7 @@ def test_a_replica_that_slept_looks_after_its_data(blobs: Blobs) -> None:
     """It wakes two days after it wrote its data, and an hour after somebody took them for an orphan."""
     seconds = [0.0]
 
-    def sleep_before_the_record(operation: str) -> None:
+    def sleep_before_the_record(operation: str, _: str) -> None:
         if operation == "create" and not seconds[0]:
             seconds[0] = 2 * 86400.0
             assert [orphan.size for orphan in delete_from_ledger(Ledger(blobs), soon())] == [6]

@@ -53,7 +53,7 @@ class Actor:
         self._thread.start()
         self._stands.acquire()
 
-    def next_fault(self, operation: str) -> Fault | None:
+    def next_fault(self, operation: str, key: str) -> Fault | None:
         self._stands.release()
         self._go.acquire()
         if self._crash:

@@ -142,7 +142,7 @@ def test_versions_that_never_stood_go(blobs: Blobs) -> None:
 def _cut_short(blobs: Blobs) -> None:
     """Publish as far as the manifest, and crash before the head moves."""
 
-    def crash_before_the_move(operation: str) -> Fault | None:
+    def crash_before_the_move(operation: str, _: str) -> Fault | None:
         moves.append(operation)
         if moves.count("swap") == 2:
             raise KeyboardInterrupt
@@ -157,7 +157,7 @@ def _cut_short(blobs: Blobs) -> None:
 def test_a_publication_that_slept_while_orphans_were_collected_is_begun_anew(blobs: Blobs) -> None:
     publish(blobs, b"1")
 
-    def sleep_before_the_move(operation: str) -> Fault | None:
+    def sleep_before_the_move(operation: str, _: str) -> Fault | None:
         moves.append(operation)
         if moves.count("swap") == 2 and operation == "swap":
             gone.extend(orphan.key for orphan in delete_from_history(History(blobs), soon()))

@@ -120,10 +120,26 @@ def test_what_a_lost_lease_had_committed_is_not_run_again() -> None:
     pool = ScriptedPool(lose_the_third)
     summary = Planner(pool, ledger, PlannerSettings(lease_seconds=4)).run(tasks_of(10))
     lost = next(lease for lease in pool.leases if len(lease.tasks) == 4)
-    again = [lease for lease in pool.leases if lease.attempt == 2]
+    again = [lease for lease in pool.leases[4:] if set(lease.tasks) & set(lost.tasks)]
     assert summary.complete
     assert summary.lost_leases == 1
     assert [lease.tasks for lease in again] == [(task,) for task in lost.tasks[1:]]  # alone, and not the first
+    assert [lease.attempt for lease in again] == [2, 1, 1]  # only the second had been begun
+
+
+def test_tasks_behind_one_that_kills_its_replica_are_not_set_aside_with_it() -> None:
+    bad = {task.id for task in tasks_of(8)[4:6]}
+
+    def die_of_the_bad(lease: Lease) -> LeaseReport:
+        if bad & {task.id for task in lease.tasks}:
+            return LeaseReport(lease, "replica-0", "lost", reason="killed")
+        return finished(lease)
+
+    settings = PlannerSettings(lease_seconds=10, attempts=1)
+    summary = Planner(ScriptedPool(die_of_the_bad), fresh_ledger(), settings).run(tasks_of(9))
+    assert summary.failed.keys() >= bad
+    assert len(summary.failed) <= 3  # the first of the lost lease had been begun, whether it is to blame or not
+    assert summary.committed + len(summary.failed) == 9
 
 
 def test_a_returned_lease_costs_no_attempt() -> None:

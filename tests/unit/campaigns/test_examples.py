@@ -6,6 +6,7 @@ import pytest
 
 import campaigns
 from campaigns import (
+    ChaosSpec,
     EvaluateSpec,
     GenerateSpec,
     ScreenSpec,
@@ -27,7 +28,7 @@ def test_there_are_four_examples() -> None:
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.rglob("*.yaml")), ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_every_yaml_file_is_a_campaign(path: Path) -> None:
-    assert isinstance(load_any(path, {}).spec, (TrainSpec, ScreenSpec, GenerateSpec, EvaluateSpec))
+    assert isinstance(load_any(path, {}).spec, (TrainSpec, ScreenSpec, GenerateSpec, EvaluateSpec, ChaosSpec))
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)

@@ -33,6 +33,7 @@ def test_short_forms_are_in_the_schema() -> None:
 def test_schemas_are_written_for_every_kind(tmp_path: Path) -> None:
     write_schemas(tmp_path / "schemas")
     assert sorted(path.name for path in (tmp_path / "schemas").iterdir()) == [
+        "chaos.json",
         "evaluate.json",
         "generate.json",
         "screen.json",

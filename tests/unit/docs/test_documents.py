@@ -11,6 +11,7 @@ import pytest
 import typer
 
 import actors.errors
+import campaigns.chaos_spec
 import campaigns.errors
 import campaigns.evaluation_spec
 import campaigns.feature_spec
@@ -18,6 +19,7 @@ import campaigns.generation_spec
 import campaigns.split_spec
 import lingshu_core.errors
 import screening.errors
+from campaigns.chaos_spec import ChaosSpec
 from campaigns.evaluation_spec import EvaluateSpec
 from campaigns.generation_spec import GenerateSpec
 from campaigns.screen_spec import ScreenSpec
@@ -75,7 +77,7 @@ def test_yaml_block_is_a_campaign_or_a_part_of_one(text: str, tmp_path: Path) ->
         text = dump_yaml(parse_yaml(example.read_bytes(), str(example)).data | data)
     file = tmp_path / "campaign.yaml"
     file.write_text(text, encoding="utf-8")
-    assert isinstance(load_any(file).spec, ScreenSpec | TrainSpec | GenerateSpec | EvaluateSpec)
+    assert isinstance(load_any(file).spec, ScreenSpec | TrainSpec | GenerateSpec | EvaluateSpec | ChaosSpec)
 
 
 @pytest.mark.parametrize("line", shell_lines())
@@ -133,6 +135,12 @@ def test_every_field_of_a_training_is_explained() -> None:
     training = TrainSpec.model_fields["training"].annotation
     fields = {*TrainSpec.model_fields, *training.model_fields}  # type: ignore[union-attr]
     assert not {name for name in fields if name not in explained}
+
+
+def test_every_field_and_fault_of_a_rehearsal_is_explained() -> None:
+    explained = (ROOT / "docs" / "rehearsals.md").read_text(encoding="utf-8")
+    faults = {*get_args(campaigns.chaos_spec.WorkerFaultName), *get_args(campaigns.chaos_spec.StoreFaultName)}
+    assert not {name for name in {*ChaosSpec.model_fields, *faults} if f"`{name}`" not in explained}
 
 
 def test_every_field_of_features_is_explained() -> None:
