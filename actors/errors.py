@@ -17,6 +17,10 @@ ActorsError
 │   ├── UnsafeTaskId                 a task id that is no plain hex digest
 │   ├── DuplicateTask                the same task id twice in one run
 │   └── UnknownWorker                a worker target that cannot be found or options that are not plain
+├── JobError                         a job that runs apart from whoever started it
+│   ├── JobLost                      its process died before it told how it ended
+│   └── JobSilent                    it does not answer
+├── Cancelled                        somebody asked for the end
 └── PoolError                        replicas that cannot do the work
     ├── ClusterUnavailable           no Ray cluster could be started or joined
     ├── NotEnoughResources           the cluster is too small for the replicas asked for
@@ -91,6 +95,22 @@ class DuplicateTask(TaskError):
 
 class UnknownWorker(TaskError):
     """A worker target cannot be imported, or its options are not plain JSON."""
+
+
+class JobError(ActorsError):
+    """A job that runs apart from whoever started it cannot be reached."""
+
+
+class JobLost(JobError):
+    """The process of a job died before it told how it ended."""
+
+
+class JobSilent(JobError):
+    """A job does not answer; it may be busy, or its node out of reach."""
+
+
+class Cancelled(ActorsError):
+    """Somebody asked for the end of the work; says who."""
 
 
 class PoolError(ActorsError):

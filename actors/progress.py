@@ -48,6 +48,8 @@ class Summary:
         Leases that went down with their replica or passed their deadline.
     second_leases
         Leases handed out beside others that were late.
+    cancelled
+        Who asked for the end before all was done; then tasks are neither committed nor failed.
     """
 
     committed: int
@@ -56,8 +58,9 @@ class Summary:
     lost_leases: int
     second_leases: int
     elapsed_seconds: float
+    cancelled: str = ""
 
     @property
     def complete(self) -> bool:
         """Whether every task has a committed result."""
-        return not self.failed
+        return not self.failed and not self.cancelled

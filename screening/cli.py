@@ -16,10 +16,17 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from screening.outcome import (
+    EXIT_BAD_INPUT,
+    EXIT_INTERRUPTED,
+    EXIT_PARTIAL,
+    EXIT_WRONG,
+    outcome_of,
+    printable_message,
+)
 from screening.usage import DEBUG, Commands, UsageError, is_debugging, usage_message
 
 MAX_SEED = 2**63 - 1
-EXIT_CRASH, EXIT_WRONG, EXIT_BAD_INPUT, EXIT_PARTIAL, EXIT_INTERRUPTED = 1, 1, 2, 3, 130
 
 app = typer.Typer(
     name="lingshu",
@@ -518,8 +525,6 @@ def _end(code: int, message: str) -> NoReturn:
 
 def main() -> None:
     """Run the command line; every error becomes one message and an exit code."""
-    from screening.errors import is_storage_error
-
     try:
         # Outside its standalone mode typer hands on what is wrong with the options, instead of drawing a box around it.
         code = app(standalone_mode=False)
@@ -532,17 +537,9 @@ def main() -> None:
             sys.exit(0)
         raise
     except UsageError as error:
-        _report(error, usage_message(error))
-    except OSError as error:
-        # A full disk, a folder that can't be written: the machine's own words are the clearest.
-        _report(error, f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error))
+        _report(error, EXIT_BAD_INPUT, printable_message(usage_message(error)))
     except Exception as error:
-        if is_storage_error(error):
-            advice = (
-                "check the address, the credentials (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY) and AWS_ENDPOINT_URL"
-            )
-            _report(error, f"the store can't be used: {error}; {advice}")
-        _report(error, str(error) if isinstance(error, _known_errors()) else None)
+        _report(error, *outcome_of(error))
 
 
 def _reader_left(ended: SystemExit) -> bool:
@@ -558,32 +555,12 @@ def _reader_left(ended: SystemExit) -> bool:
     return closed
 
 
-def _known_errors() -> tuple[type[Exception], ...]:
-    # Not before there is an error: the specs behind `campaigns` take longer to build than the help to print.
-    from actors.errors import ActorsError
-    from campaigns.errors import CampaignError
-    from lingshu_core.errors import LingshuCoreError
-    from screening.errors import ScreeningError
-
-    return ActorsError, CampaignError, LingshuCoreError, ScreeningError
-
-
-def _printable(message: str) -> str:
-    from campaigns.errors import printable
-
-    return "\n".join(map(printable, message.split("\n")))
-
-
-def _report(error: Exception, message: str | None) -> None:
-    """Print one message and leave; without a message the error is none that we expected."""
+def _report(error: Exception, code: int, message: str) -> NoReturn:
+    """Print one message and leave."""
     if is_debugging():
         traceback.print_exception(error)
-    if message is not None:
-        print(f"error: {_printable(message)}", file=sys.stderr)
-    else:
-        summary = _printable(" ".join(str(error).split())[:400])
-        print(f"error: {type(error).__name__}: {summary} (a bug: `lingshu --debug …` shows the trace)", file=sys.stderr)
-    sys.exit(EXIT_CRASH if message is None else EXIT_BAD_INPUT)
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

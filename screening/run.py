@@ -28,7 +28,7 @@ from actors.lazy_tasks import LazyTasks
 from actors.ledger import Ledger
 from actors.planner import Planner, PlannerSettings
 from actors.pool import Pool
-from actors.progress import OnProgress, Progress
+from actors.progress import OnProgress, Progress, Summary
 from actors.ray_pool import RayPool, ReplicaShape
 from actors.snapshot import Snapshot
 from actors.tasks import Task
@@ -36,7 +36,7 @@ from actors.worker import WorkerSpec
 from campaigns.evaluation_spec import EvaluationComputeSpec
 from campaigns.screen_spec import ComputeSpec
 from campaigns.source import dump_spec
-from screening.aggregation import CommittedBlocks, Folded, fold
+from screening.aggregation import NOT_COMPUTED, CommittedBlocks, Folded, fold
 from screening.campaign import Campaign, PlannedCampaign, load_campaign, plan_campaign
 from screening.cells_export import CELLS, export_cells
 from screening.effect_matrix import EffectMatrix
@@ -45,6 +45,7 @@ from screening.publication import LEDGER, Publication, ledger_url, location, pub
 
 FENCE_SECONDS = 30.0
 """How often a run looks whether another one has taken over."""
+NOTHING_DONE = Summary(0, 0, {}, 0, 0, 0.0)
 STAGES = ("load", "plan", "open", "predict", "commit", "aggregate", "score", "publish")
 
 
@@ -75,11 +76,22 @@ class RunResult:
     """What the model card says of the contexts."""
     cache: str | None = None
     """Where blocks are shared with other campaigns, if they are."""
+    cancelled: str = ""
+    """Who cancelled it, if anybody did."""
 
     @property
     def complete(self) -> bool:
         """Whether every condition succeeded."""
         return self.failed == 0
+
+    @property
+    def shortfall(self) -> str:
+        """Why it is not complete, in a line; empty if it is."""
+        if self.complete:
+            return ""
+        if self.cancelled:
+            return f"{self.cancelled}: the table has what was complete by then; run the campaign again to go on"
+        return "some conditions failed; `status` and `reason` of the table say which and why"
 
 
 def run_campaign(
@@ -93,7 +105,14 @@ def run_campaign(
         When the campaign can't be run as it is asked. What was committed stays committed.
     """
     listener.stage("load", str(path))
-    campaign = load_campaign(path, overrides)
+    return run_loaded(load_campaign(path, overrides), listener)
+
+
+def run_loaded(campaign: Campaign, listener: RunListener) -> RunResult:
+    """Run a campaign that is loaded, as `run_campaign`.
+
+    If the listener raises `Cancelled` when it hears of progress, no more is computed, and what is complete is published.
+    """
     listener.stage("plan", ", ".join(campaign.spec.models))
     planned = plan_campaign(campaign)
     with ExitStack() as resources:
@@ -105,12 +124,12 @@ def run_campaign(
         there = len(planned.plan.blocks) - len(missing)
         listener.stage("predict", f"{len(missing)} blocks, {there} are there already{dashboard}")
         progress = until_fenced(epoch, blobs, listener.progress)
-        failures = predict(campaign, ledger, missing, progress, resources) if missing else {}
+        summary = predict(campaign, ledger, missing, progress, resources) if missing else NOTHING_DONE
         snapshot = Snapshot(ledger)
         committed = confirm(planned, snapshot)
         listener.stage("commit", f"{len(committed)} of {len(planned.plan.blocks)} blocks are in the store")
         listener.stage("aggregate", f"{len(planned.plan.conditions)} conditions")
-        folded = fold(planned.plan, snapshot, failures)
+        folded = fold(planned.plan, snapshot, summary.failed, summary.cancelled or NOT_COMPUTED)
         listener.stage("score", next(iter(planned.readouts.values())).question)
         hits, effects = score(planned, folded)
         listener.stage("publish", campaign.spec.output)
@@ -119,17 +138,17 @@ def run_campaign(
             export_cells(planned, snapshot, committed, campaign.spec.output)
         manifest = publish_run(planned, epoch, hits, effects, snapshot.digests)
     failed = hits.filter(pl.col("status") != "done").height
-    reused = len(planned.plan.blocks) - len(missing)
     return RunResult(
         run_id=planned.plan.run_id,
         output=campaign.spec.output,
         hits=hits,
-        computed=len(missing) - len(failures),
-        reused=reused,
+        computed=len(committed) - there,
+        reused=there,
         failed=failed,
         files=manifest["files"],
         gates=planned.gate_notice,
         cache=campaign.spec.cache,
+        cancelled=summary.cancelled,
     )
 
 
@@ -216,12 +235,12 @@ def worker_spec(campaign: Campaign) -> WorkerSpec:
 
 def predict(
     campaign: Campaign, ledger: Ledger, tasks: Sequence[Task], on_progress: OnProgress, resources: ExitStack
-) -> Mapping[str, str]:
-    """Compute the tasks; replicas commit each block themselves. Returns the reasons of those set aside."""
+) -> Summary:
+    """Compute the tasks; replicas commit each block themselves."""
     spec = campaign.spec
     pool = open_pool(worker_spec(campaign), ledger_url(spec.output, spec.cache), spec.compute, resources)
     settings = PlannerSettings(lease_seconds=spec.compute.lease_seconds)
-    return Planner(pool, ledger, settings, on_progress).run(tasks).failed
+    return Planner(pool, ledger, settings, on_progress).run(tasks)
 
 
 def confirm(planned: PlannedCampaign, ledger: CommittedBlocks) -> frozenset[str]:
