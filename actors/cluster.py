@@ -112,7 +112,7 @@ def _check_is_ray(address: str, place: str) -> None:
     in Ray 2.60, Ray's own patience decides.
     """
     try:
-        import grpc
+        import grpc  # type: ignore[import-untyped]
         import ray
         from ray._private.grpc_utils import init_grpc_channel
         from ray.core.generated.gcs_service_pb2 import GetClusterIdRequest
@@ -130,8 +130,8 @@ def _check_is_ray(address: str, place: str) -> None:
     except grpc.RpcError as error:
         if error.code() is grpc.StatusCode.UNAUTHENTICATED:
             raise ClusterUnavailable(
-                f"the Ray cluster at {address} asks for its token, and got none or another one. Set RAY_AUTH_MODE=token "
-                "and RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH as where it was started"
+                f"the Ray cluster at {address} asks for its token, and got none or another one. Set "
+                "RAY_AUTH_MODE=token and RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH as where it was started"
             ) from error
         raise ClusterUnavailable(
             f"what listens at {address} is no Ray cluster, or one that is stuck ({error.code().name}). Check the "

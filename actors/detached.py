@@ -112,9 +112,7 @@ def find_job(name: str) -> RunningJob | None:
         return None
 
 
-def start_job(
-    name: str, spec: JobSpec, about: Mapping[str, Any], *, outlives: bool
-) -> tuple[RunningJob, Look, bool]:
+def start_job(name: str, spec: JobSpec, about: Mapping[str, Any], *, outlives: bool) -> tuple[RunningJob, Look, bool]:
     """Start a job, unless one of this name is running.
 
     Parameters

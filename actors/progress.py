@@ -28,6 +28,12 @@ class Progress:
     elapsed_seconds: float
     seconds_per_task: float
 
+    @property
+    def seconds_left(self) -> float:
+        """How long the rest takes, if all goes on as it went lately; 0 before the first task is done."""
+        left = self.total - self.done - self.failed
+        return left * self.seconds_per_task / max(self.replicas, 1)
+
 
 OnProgress = Callable[[Progress], None]
 

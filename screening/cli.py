@@ -12,10 +12,11 @@ import traceback
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from screening.errors import LeftRunning
 from screening.outcome import (
     EXIT_BAD_INPUT,
     EXIT_INTERRUPTED,
@@ -25,6 +26,9 @@ from screening.outcome import (
     printable_message,
 )
 from screening.usage import DEBUG, Commands, UsageError, is_debugging, usage_message
+
+if TYPE_CHECKING:
+    from screening.detached_run import RunEnd
 
 MAX_SEED = 2**63 - 1
 
@@ -41,6 +45,11 @@ app = typer.Typer(
 CampaignFile = Annotated[Path, typer.Argument(help="A campaign file (YAML).", show_default=False)]
 Output = Annotated[str | None, typer.Option("--output", "-o", help="Results go here instead of the file's `output`.")]
 Cache = Annotated[str | None, typer.Option(help="Blocks are shared here instead of in the file's `cache`.")]
+
+Running = Annotated[
+    str, typer.Argument(metavar="CAMPAIGN", help="A campaign file, or the place of its results.", show_default=False)
+]
+Top = Annotated[int, typer.Option(min=1, help="Hits to show at the end.")]
 
 
 class Backend(StrEnum):
@@ -171,18 +180,54 @@ def run(
     cache: Cache = None,
     replicas: Annotated[int | None, typer.Option(min=1, help="Replicas instead of the file's.")] = None,
     backend: Annotated[Backend | None, typer.Option(help="Where replicas run.")] = None,
-    top: Annotated[int, typer.Option(min=1, help="Hits to show at the end.")] = 10,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Leave it to a planner on the cluster, and come back.")
+    ] = False,
+    top: Top = 10,
 ) -> None:
     """Run a campaign to a ranked hit list; run again, it goes on where it was."""
-    from screening.console import RunDisplay, console, describe_run
-    from screening.run import run_campaign
+    from screening.attachment import run_or_attach
+    from screening.console import RunDisplay, console
 
     with RunDisplay() as display:
         overrides = {"output": output, "cache": cache, "replicas": replicas}
-        result = run_campaign(campaign, display, overrides | {"backend": backend.value if backend else None})
-    console.print(describe_run(result, top))
-    if not result.complete:
-        _end(EXIT_PARTIAL, "some conditions failed; `status` and `reason` of the table say which and why")
+        overrides |= {"backend": backend.value if backend else None}
+        end = run_or_attach(campaign, display, overrides, detach=detach, say=console.print)
+    _conclude(end, top)
+
+
+@app.command(epilog="Example: lingshu attach campaigns/examples/papalexi/screen.yaml")
+def attach(run: Running, output: Output = None, top: Top = 10) -> None:
+    """Watch a run that was detached, to its end; Ctrl-C leaves it running."""
+    from screening.attachment import attach as attach_to
+    from screening.attachment import target_of
+    from screening.console import RunDisplay, console
+
+    with RunDisplay() as display:
+        end = attach_to(target_of(run, output), display, console.print)
+    _conclude(end, top)
+
+
+@app.command(epilog="Example: lingshu cancel campaigns/examples/papalexi/screen.yaml")
+def cancel(run: Running, output: Output = None) -> None:
+    """End a run on a cluster early, and publish what is complete; run the campaign again to go on."""
+    from screening.attachment import cancel as cancel_run
+    from screening.attachment import target_of
+    from screening.console import console
+
+    cancel_run(target_of(run, output), console.print)
+
+
+def _conclude(end: RunEnd, top: int) -> None:
+    """Show how a run ended, and leave with its exit code."""
+    from screening.console import console, describe_run
+
+    if end.result is not None:
+        console.print(describe_run(end.result, top))
+    if end.trace and is_debugging():
+        print(end.trace, file=sys.stderr)
+    if end.code:
+        _end(end.code, end.line)
 
 
 @app.command(epilog="Example: lingshu evaluate campaigns/examples/quickstart/evaluate.yaml")
@@ -206,13 +251,14 @@ def evaluate(
 
 @app.command(epilog="Example: lingshu status campaigns/examples/papalexi/screen.yaml")
 def status(campaign: CampaignFile, output: Output = None, cache: Cache = None) -> None:
-    """Tell how much of a campaign is committed, from the store alone."""
+    """Tell how much of a campaign is committed, from the store; and what its planner is doing, if a cluster has one."""
     from screening.campaign import load_campaign, plan_campaign
-    from screening.console import console, describe_status
+    from screening.console import console, describe_planner, describe_status
     from screening.status import campaign_status
 
     planned = plan_campaign(load_campaign(campaign, {"output": output, "cache": cache}))
     console.print(describe_status(planned, campaign_status(planned)))
+    console.print(describe_planner(planned), end="")
 
 
 @app.command(epilog='Example: lingshu hits s3://bucket/papalexi --top 20 --context "THP-1" --format csv')
@@ -536,6 +582,9 @@ def main() -> None:
         if _reader_left(ended):
             sys.exit(0)
         raise
+    except LeftRunning as left:
+        print(left, file=sys.stderr)
+        sys.exit(EXIT_INTERRUPTED)
     except UsageError as error:
         _report(error, EXIT_BAD_INPUT, printable_message(usage_message(error)))
     except Exception as error:
