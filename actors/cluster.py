@@ -82,7 +82,9 @@ def ray_session(
         _check_answers(address)
     options = {"address": address} if address else _local_options(num_cpus, num_gpus, dashboard)
     context = _connect(ray, options)
-    url = f"http://{context.dashboard_url}" if context.dashboard_url else None
+    # An actor is told the port of a dashboard that may be another cluster's.
+    inside = ray.get_runtime_context().get_actor_id() is not None
+    url = f"http://{context.dashboard_url}" if context.dashboard_url and not inside else None
     try:
         yield RaySession(context.address_info["address"], url, started_here=not (connected or address))
     finally:

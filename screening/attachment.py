@@ -1,7 +1,7 @@
 """Runs whose planner is a process of its own on a cluster: started, found, watched and cancelled.
 
-A run on a cluster that this command joins (`compute.address`, `RAY_ADDRESS`) is a job under a name made from the place of
-its results. So a second command for the same place finds the first instead of competing with it. Where two commands
+A run on a cluster that this command joins (`compute.address`, `RAY_ADDRESS`) is a job under a name made from the place
+of its results. So a second command for the same place finds the first instead of competing with it. Where two commands
 share no cluster, the later takes over by its epoch, as ever.
 """
 
@@ -100,15 +100,15 @@ def run_or_attach(
     listener.stage("plan", ", ".join(campaign.spec.models))
     planned = plan_campaign(campaign)
     about, words = about_screen(planned), words_of(path, overrides)
-    with ray_session(address):
+    with ray_session(address) as session:
+        if session.dashboard_url:
+            say(f"Ray dashboard {session.dashboard_url}")
         job, look, ours = start_job(job_name(campaign.spec.output), screen_job(campaign), about, outlives=detach)
         if not ours:
             _check_same(look, about)
             say(f"this campaign is running already, {describe_owner(look)}; it goes on with the replicas that it has")
-        mine = ours and not detach
-        look = _watched(
-            job, listener, words, mine, _at_work if detach else _ended, () if not ours else ("load", "plan")
-        )
+        known, until = ("load", "plan") if ours else (), _at_work if detach else _ended
+        look = _watched(job, listener, words, ours and not detach, until, known)
         if look.ending is None:
             say(describe_detached(look, words))
             return RunEnd(0)
@@ -254,8 +254,8 @@ def _check_same(look: Look, about: Mapping[str, Any]) -> None:
 def _found(target: Target) -> tuple[RunningJob, Look]:
     job = find_job(job_name(target.place))
     nothing = (
-        f"{target.words}: no run into {target.place} on the cluster at {target.address}; `lingshu status` tells what the"
-        " store has, and `lingshu run` goes on"
+        f"{target.words}: no run into {target.place} on the cluster at {target.address}; `lingshu status` tells what"
+        " the store has, and `lingshu run` goes on"
     )
     if job is None:
         raise NotRunning(nothing)

@@ -348,9 +348,10 @@ def describe_live(look: Look, planned: PlannedCampaign) -> str:
         name, detail = look.stages[-1]
         lines.append(f"  {STAGES.index(name) + 1}/{len(STAGES)} {name}: {detail}")
     if progress is not None and ending is None:
+        left = f", {progress.seconds_left:.0f} s left" if progress.seconds_per_task else ""
         lines.append(
             f"  {progress.done:,}/{progress.total:,} blocks, {progress.failed:,} failed; replicas: {progress.replicas},"
-            f" leases in flight: {progress.leases}, {progress.seconds_left:.0f} s left"
+            f" leases in flight: {progress.leases}{left}"
         )
     if look.cancelled and ending is None:
         lines.append(f"  {look.cancelled}; it is about to end")

@@ -1,8 +1,8 @@
 """A screen as a job: what is sent to the planner's process, what runs there, and what comes back.
 
-The campaign travels as it was understood, with options and variables resolved, and not as a file, which may change or go
-away while it runs. Relative paths mean what they meant where the command was given. The table does not travel back: it
-is in the store.
+The campaign travels as it was understood, with options and variables resolved, and not as a file, which may change or
+go away while it runs. Relative paths mean what they meant where the command was given. The table does not travel back:
+it is in the store.
 """
 
 from __future__ import annotations
@@ -131,6 +131,6 @@ def _enter(folder: str, spec: ScreenSpec) -> None:
     relative = [place for place in places if "://" not in place and not Path(place).is_absolute()]
     if relative:
         raise PlaceError(
-            f"{', '.join(relative)}: relative to {folder}, which this node of the cluster doesn't have; name places that"
-            " all nodes see, such as s3:// URLs"
+            f"{', '.join(relative)}: relative to {folder}, which this node of the cluster doesn't have; name places"
+            " that all nodes see, such as s3:// URLs"
         )

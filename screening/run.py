@@ -111,7 +111,8 @@ def run_campaign(
 def run_loaded(campaign: Campaign, listener: RunListener) -> RunResult:
     """Run a campaign that is loaded, as `run_campaign`.
 
-    If the listener raises `Cancelled` when it hears of progress, no more is computed, and what is complete is published.
+    If the listener raises `Cancelled` when it hears of progress, no more is computed, and what is complete is
+    published.
     """
     listener.stage("plan", ", ".join(campaign.spec.models))
     planned = plan_campaign(campaign)
