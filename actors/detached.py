@@ -19,10 +19,13 @@ from typing import Any
 from actors.blobs import store_environment
 from actors.errors import JobLost, JobSilent
 from actors.job import Job, JobSpec, Look
+from actors.replica import LONGEST_REASON
 
 NAMESPACE = "lingshu"
 ANSWER_SECONDS = 15.0
 """How long an answer is waited for: while it plans a million conditions a job answers late."""
+START_SECONDS = 300.0
+"""How long its process may take to start: on a machine that is busy, minutes."""
 NAME_SECONDS = 15.0
 """How long Ray may take to free the name of a job that has ended."""
 
@@ -99,7 +102,8 @@ class RunningJob:
                 f"{self.name} has not answered for {timeout_seconds:.0f} s: it is busy, or its node is out of reach"
             ) from error
         except ray.exceptions.RayActorError as error:
-            raise JobLost(f"{self.name}: its process is no more ({type(error).__name__})") from error
+            account = " ".join(str(error).split())[:LONGEST_REASON]
+            raise JobLost(f"{self.name}: its process is no more: {account}") from error
 
 
 def find_job(name: str) -> RunningJob | None:
@@ -139,7 +143,7 @@ def start_job(name: str, spec: JobSpec, about: Mapping[str, Any], *, outlives: b
     while True:
         job = find_job(name) or _create(name, spec, told, outlives)
         try:
-            look = job.look(60.0)  # a process has to start, and on a busy machine takes its time
+            look = job.look(START_SECONDS)
         except JobLost:  # one that is just about to go keeps its name for a moment
             if time.monotonic() > deadline:
                 raise
