@@ -290,9 +290,7 @@ def _watched(
             raise
         raise LeftRunning(describe_detached(job.look(), words)) from None
     except JobLost as error:
-        raise JobLost(
-            "the process of the planner is no more; what was committed stays, run the campaign again to go on"
-        ) from error
+        raise JobLost(f"{error}; what was committed stays, run the campaign again to go on") from error
 
 
 def _follow(job: RunningJob, listener: RunListener, until: Callable[[Look], bool], known: Collection[str]) -> Look:

@@ -109,16 +109,22 @@ def test_a_run_outlives_its_command_and_others_find_it(
 def test_a_second_run_watches_the_first_and_another_campaign_is_refused(
     write: Callable[..., Path], lingshu: Lingshu, tmp_path: Path
 ) -> None:
-    path = write(perturbations=ONE)
+    path = write(perturbations=ONE, estimator={**WORK, "shards": 16_000})  # nobody waits for the end of it
     assert lingshu("run", path, "--detach")[0] == 0
     code, _, told = lingshu("run", write("other.yaml", perturbations=TWO))
     assert code == 2
     assert "another campaign, 'tiny' of" in told
     assert "--output" in told
-    code, said, _ = lingshu("run", path)
-    assert code == 0
-    assert "this campaign is running already, since" in said
-    assert "12 blocks computed, 0 reused" in said
+
+    command = [sys.executable, "-u", "-m", "screening.cli", "run", str(path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as second:
+        assert second.stdout is not None
+        said = next(line for line in second.stdout if "this campaign is running already, since" in line)
+        assert "the replicas that it has" in " ".join((said, next(second.stdout)))
+        assert lingshu("cancel", path)[0] == 0
+        _, told = second.communicate(timeout=300)
+    assert second.returncode == 3
+    assert "cancelled by" in told
 
 
 def test_a_cancelled_run_leaves_what_is_complete_and_can_be_run_again(
