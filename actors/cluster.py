@@ -79,11 +79,13 @@ def ray_session(
         _set_environment(auth, joining=bool(address))
     import ray  # after the environment is set, which Ray reads when it is imported
 
-    if address:
+    if address and not connected:
         _check_answers(address)
     options = {"address": address} if address else _local_options(num_cpus, num_gpus, dashboard)
     context = _connect(ray, options)
-    url = f"http://{context.dashboard_url}" if context.dashboard_url else None
+    # An actor is told the port of a dashboard that may be another cluster's.
+    inside = ray.get_runtime_context().get_actor_id() is not None
+    url = f"http://{context.dashboard_url}" if context.dashboard_url and not inside else None
     try:
         yield RaySession(context.address_info["address"], url, started_here=not (connected or address))
     finally:
@@ -102,6 +104,41 @@ def _check_answers(address: str) -> None:
         raise ClusterUnavailable(
             f"no Ray cluster at {address}: {error}. Check the address (`ray status` on the head node names it), or "
             "leave it out to start a cluster here"
+        ) from error
+    _check_is_ray(address, f"{host}:{port}")
+
+
+def _check_is_ray(address: str, place: str) -> None:
+    """Refuse at once what is no Ray cluster, or asks for another token; Ray itself would try for half a minute or two.
+
+    The call is the one with which every connection begins. These are Ray's internals: where they are not as they were
+    in Ray 2.60, Ray's own patience decides.
+    """
+    try:
+        import grpc  # type: ignore[import-untyped]
+        import ray
+        from ray._private.grpc_utils import init_grpc_channel
+        from ray.core.generated.gcs_service_pb2 import GetClusterIdRequest
+        from ray.core.generated.gcs_service_pb2_grpc import NodeInfoGcsServiceStub
+    except ImportError:
+        return
+    try:
+        with init_grpc_channel(place) as channel:
+            NodeInfoGcsServiceStub(channel).GetClusterId(GetClusterIdRequest(), timeout=CONNECT_SECONDS)
+    except ray.exceptions.RayError as error:  # no token is to be found
+        raise ClusterUnavailable(
+            f"no token for the Ray cluster at {address}: RAY_AUTH_MODE is token; set RAY_AUTH_TOKEN or "
+            "RAY_AUTH_TOKEN_PATH as where it was started"
+        ) from error
+    except grpc.RpcError as error:
+        if error.code() is grpc.StatusCode.UNAUTHENTICATED:
+            raise ClusterUnavailable(
+                f"the Ray cluster at {address} asks for its token, and got none or another one. Set "
+                "RAY_AUTH_MODE=token and RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH as where it was started"
+            ) from error
+        raise ClusterUnavailable(
+            f"what listens at {address} is no Ray cluster, or one that is stuck ({error.code().name}). Check the "
+            "address (`ray status` on the head node names it; it is not that of the dashboard)"
         ) from error
 
 

@@ -19,6 +19,10 @@ ActorsError
 │   ├── DuplicateTask                the same task id twice in one run
 │   └── UnknownWorker                a worker target that cannot be found or options that are not plain
 ├── BadFaultPlan                     faults that cannot be injected as described
+├── JobError                         a job that runs apart from whoever started it
+│   ├── JobLost                      its process died before it told how it ended
+│   └── JobSilent                    it does not answer
+├── Cancelled                        somebody asked for the end
 └── PoolError                        replicas that cannot do the work
     ├── ClusterUnavailable           no Ray cluster could be started or joined
     ├── NotEnoughResources           the cluster is too small for the replicas asked for
@@ -101,6 +105,22 @@ class UnknownWorker(TaskError):
 
 class BadFaultPlan(ActorsError):
     """Faults that were asked for cannot be injected as described."""
+
+
+class JobError(ActorsError):
+    """A job that runs apart from whoever started it cannot be reached."""
+
+
+class JobLost(JobError):
+    """The process of a job died before it told how it ended."""
+
+
+class JobSilent(JobError):
+    """A job does not answer; it may be busy, or its node out of reach."""
+
+
+class Cancelled(ActorsError):
+    """Somebody asked for the end of the work; says who."""
 
 
 class PoolError(ActorsError):

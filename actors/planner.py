@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from actors.backlog import Backlog
 from actors.breaker import Breaker
-from actors.errors import TooManyFailures
+from actors.errors import Cancelled, TooManyFailures
 from actors.in_flight import InFlight
 from actors.ledger import Ledger
 from actors.pace import Pace
@@ -71,11 +71,12 @@ class Planner:
     Parameters
     ----------
     pool
-        Where leases run. It stays open after a run that ended, and is closed by one that raised.
+        Where leases run. It stays open after a run that ended, and is closed by one that raised or was cancelled.
     ledger
         Consulted about leases that were lost, which may have committed before they were.
     on_progress
-        Called after every step, at least about once a second while leases run elsewhere.
+        Called after every step, at least about once a second while leases run elsewhere. If it raises `Cancelled`,
+        the run is over: no lease is handed out any more, and the replicas are killed.
     """
 
     def __init__(
@@ -111,6 +112,9 @@ class Planner:
         try:
             while run.unfinished:
                 run.step()
+        except Cancelled as cancelled:
+            self._pool.close()
+            return run.summary(str(cancelled))
         except BaseException:
             # KeyboardInterrupt included: no replica may go on computing for a run that is over.
             self._pool.close()
@@ -151,7 +155,7 @@ class _Run:
             self._settle(report)
         self._tell()
 
-    def summary(self) -> Summary:
+    def summary(self, cancelled: str = "") -> Summary:
         tally = self._tally
         return Summary(
             tally.committed,
@@ -160,6 +164,7 @@ class _Run:
             tally.lost_leases,
             tally.second_leases,
             time.monotonic() - self._started,
+            cancelled,
         )
 
     def _hand_out(self) -> None:

@@ -28,6 +28,12 @@ class Progress:
     elapsed_seconds: float
     seconds_per_task: float
 
+    @property
+    def seconds_left(self) -> float:
+        """How long the rest takes, if all goes on as it went lately; 0 before the first task is done."""
+        left = self.total - self.done - self.failed
+        return left * self.seconds_per_task / max(self.replicas, 1)
+
 
 OnProgress = Callable[[Progress], None]
 
@@ -48,6 +54,8 @@ class Summary:
         Leases that went down with their replica or passed their deadline.
     second_leases
         Leases handed out beside others that were late.
+    cancelled
+        Who asked for the end before all was done; then tasks are neither committed nor failed.
     """
 
     committed: int
@@ -56,8 +64,9 @@ class Summary:
     lost_leases: int
     second_leases: int
     elapsed_seconds: float
+    cancelled: str = ""
 
     @property
     def complete(self) -> bool:
         """Whether every task has a committed result."""
-        return not self.failed
+        return not self.failed and not self.cancelled

@@ -43,13 +43,7 @@ class WorkerSpec:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        module, _, name = self.target.partition(":")
-        if not module or not name:
-            raise UnknownWorker(f"worker target {self.target!r}: write package.module:callable")
-        try:
-            json.dumps(dict(self.options))
-        except (TypeError, ValueError) as error:
-            raise UnknownWorker(f"options of worker {self.target} have to be plain JSON: {error}") from error
+        check_target(self.target, self.options)
 
     def open(self) -> Worker:
         """Import the target and call it with the options; this is where weights are loaded.
@@ -59,16 +53,41 @@ class WorkerSpec:
         UnknownWorker
             The target cannot be imported here, or what it returns cannot run.
         """
-        worker = self._factory()(**self.options)
+        worker = load_target(self.target)(**self.options)
         if not isinstance(worker, Worker):
             raise UnknownWorker(f"worker {self.target} opened a {type(worker).__name__}, which has no run(payload)")
         return worker
 
-    def _factory(self) -> Any:
-        module, _, name = self.target.partition(":")
-        try:
-            return getattr(importlib.import_module(module), name)
-        except (ImportError, AttributeError) as error:
-            raise UnknownWorker(
-                f"worker {self.target} cannot be imported ({error}): is the package installed where the replica runs?"
-            ) from error
+
+def check_target(target: str, options: Mapping[str, Any]) -> None:
+    """Refuse what can't be opened by name in another process.
+
+    Raises
+    ------
+    UnknownWorker
+        The target is not `package.module:callable`, or the options are no JSON.
+    """
+    module, _, name = target.partition(":")
+    if not module or not name:
+        raise UnknownWorker(f"worker target {target!r}: write package.module:callable")
+    try:
+        json.dumps(dict(options))
+    except (TypeError, ValueError) as error:
+        raise UnknownWorker(f"options of worker {target} have to be plain JSON: {error}") from error
+
+
+def load_target(target: str) -> Any:
+    """Import what a target names.
+
+    Raises
+    ------
+    UnknownWorker
+        It can't be imported here.
+    """
+    module, _, name = target.partition(":")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise UnknownWorker(
+            f"worker {target} cannot be imported ({error}): is the package installed where the replica runs?"
+        ) from error

@@ -43,7 +43,12 @@ class Folded:
     members: tuple[tuple[Moments, Moments], ...] = ()
 
 
-def fold(plan: Plan, ledger: CommittedBlocks, failures: Mapping[str, str]) -> Iterator[Folded]:
+NOT_COMPUTED = "not computed yet"
+
+
+def fold(
+    plan: Plan, ledger: CommittedBlocks, failures: Mapping[str, str], missing: str = NOT_COMPUTED
+) -> Iterator[Folded]:
     """Yield every condition of the plan but the controls, context by context.
 
     Parameters
@@ -54,6 +59,8 @@ def fold(plan: Plan, ledger: CommittedBlocks, failures: Mapping[str, str]) -> It
         What is committed.
     failures
         Reasons of blocks that were set aside.
+    missing
+        Why all others are not committed that are not.
 
     Yields
     ------
@@ -65,7 +72,7 @@ def fold(plan: Plan, ledger: CommittedBlocks, failures: Mapping[str, str]) -> It
     controls: dict[Context, _Models] = {}
     for planned in plan.conditions:
         context = planned.condition.context
-        found = _models(plan, [blocks[key] for key in planned.keys], ledger, committed, failures)
+        found = _models(plan, [blocks[key] for key in planned.keys], ledger, committed, failures, missing)
         if planned.role == "control":
             controls = {context: found}
         else:
@@ -109,6 +116,7 @@ def _models(
     ledger: CommittedBlocks,
     committed: frozenset[str],
     failures: Mapping[str, str],
+    why: str,
 ) -> _Models:
     """Read one condition with every model; ``blocks`` has a list for each."""
     names = [f"member {member.name}: " for member in plan.members] or [""]
@@ -116,6 +124,6 @@ def _models(
     missing = [(name, block) for name, block in missing if block not in committed]
     if missing:
         reasons = [f"{name}{failures[block]}" for name, block in missing if block in failures]
-        return _Models(reason=reasons[0] if reasons else f"{missing[0][0]}not computed yet")
+        return _Models(reason=reasons[0] if reasons else f"{missing[0][0]}{why}")
     each = tuple(merge_blocks(read_blocks(own, ledger)) for own in blocks)
     return _Models(each, pool_members(each))

@@ -12,14 +12,25 @@ import traceback
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from screening.errors import LeftRunning
+from screening.outcome import (
+    EXIT_BAD_INPUT,
+    EXIT_INTERRUPTED,
+    EXIT_PARTIAL,
+    EXIT_WRONG,
+    outcome_of,
+    presentable,
+)
 from screening.usage import DEBUG, Commands, UsageError, is_debugging, usage_message
 
+if TYPE_CHECKING:
+    from screening.detached_run import RunEnd
+
 MAX_SEED = 2**63 - 1
-EXIT_CRASH, EXIT_WRONG, EXIT_BAD_INPUT, EXIT_PARTIAL, EXIT_INTERRUPTED = 1, 1, 2, 3, 130
 
 app = typer.Typer(
     name="lingshu",
@@ -34,6 +45,11 @@ app = typer.Typer(
 CampaignFile = Annotated[Path, typer.Argument(help="A campaign file (YAML).", show_default=False)]
 Output = Annotated[str | None, typer.Option("--output", "-o", help="Results go here instead of the file's `output`.")]
 Cache = Annotated[str | None, typer.Option(help="Blocks are shared here instead of in the file's `cache`.")]
+
+Running = Annotated[
+    str, typer.Argument(metavar="CAMPAIGN", help="A campaign file, or the place of its results.", show_default=False)
+]
+Top = Annotated[int, typer.Option(min=1, help="Hits to show at the end.")]
 
 
 class Backend(StrEnum):
@@ -164,21 +180,64 @@ def run(
     cache: Cache = None,
     replicas: Annotated[int | None, typer.Option(min=1, help="Replicas instead of the file's.")] = None,
     backend: Annotated[Backend | None, typer.Option(help="Where replicas run.")] = None,
-    top: Annotated[int, typer.Option(min=1, help="Hits to show at the end.")] = 10,
     chaos: Annotated[
         Path | None, typer.Option(help="A rehearsal: the faults of this `kind: chaos` file strike on the way.")
     ] = None,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Leave it to a planner on the cluster, and come back.")
+    ] = False,
+    top: Top = 10,
 ) -> None:
     """Run a campaign to a ranked hit list; run again, it goes on where it was."""
-    from screening.console import RunDisplay, console, describe_run
+    from screening.attachment import run_or_attach
+    from screening.console import RunDisplay, console
+    from screening.detached_run import RunEnd
     from screening.run import run_campaign
 
+    if detach and chaos is not None:
+        raise typer.BadParameter("--chaos is a rehearsal, which is watched: leave --detach out")
     with RunDisplay() as display:
         overrides = {"output": output, "cache": cache, "replicas": replicas}
-        result = run_campaign(campaign, display, overrides | {"backend": backend.value if backend else None}, chaos)
-    console.print(describe_run(result, top))
-    if not result.complete:
-        _end(EXIT_PARTIAL, "some conditions failed; `status` and `reason` of the table say which and why")
+        overrides |= {"backend": backend.value if backend else None}
+        if chaos is None:
+            end = run_or_attach(campaign, display, overrides, detach=detach, say=console.print)
+        else:
+            end = RunEnd.of(run_campaign(campaign, display, overrides, chaos))
+    _conclude(end, top)
+
+
+@app.command(epilog="Example: lingshu attach campaigns/examples/papalexi/screen.yaml")
+def attach(run: Running, output: Output = None, top: Top = 10) -> None:
+    """Watch a run that was detached, to its end; Ctrl-C leaves it running."""
+    from screening.attachment import attach as attach_to
+    from screening.attachment import target_of
+    from screening.console import RunDisplay, console
+
+    with RunDisplay() as display:
+        end = attach_to(target_of(run, output), display, console.print)
+    _conclude(end, top)
+
+
+@app.command(epilog="Example: lingshu cancel campaigns/examples/papalexi/screen.yaml")
+def cancel(run: Running, output: Output = None) -> None:
+    """End a run on a cluster early, and publish what is complete; run the campaign again to go on."""
+    from screening.attachment import cancel as cancel_run
+    from screening.attachment import target_of
+    from screening.console import console
+
+    cancel_run(target_of(run, output), console.print)
+
+
+def _conclude(end: RunEnd, top: int) -> None:
+    """Show how a run ended, and leave with its exit code."""
+    from screening.console import console, describe_run
+
+    if end.result is not None:
+        console.print(describe_run(end.result, top))
+    if end.trace and is_debugging():
+        print(presentable(end.trace), file=sys.stderr)
+    if end.code:
+        _end(end.code, end.line)
 
 
 @app.command(epilog="Example: lingshu evaluate campaigns/examples/quickstart/evaluate.yaml")
@@ -202,13 +261,14 @@ def evaluate(
 
 @app.command(epilog="Example: lingshu status campaigns/examples/papalexi/screen.yaml")
 def status(campaign: CampaignFile, output: Output = None, cache: Cache = None) -> None:
-    """Tell how much of a campaign is committed, from the store alone."""
+    """Tell how much of a campaign is committed, from the store; and what its planner is doing, if a cluster has one."""
     from screening.campaign import load_campaign, plan_campaign
-    from screening.console import console, describe_status
+    from screening.console import console, describe_planner, describe_status
     from screening.status import campaign_status
 
     planned = plan_campaign(load_campaign(campaign, {"output": output, "cache": cache}))
     console.print(describe_status(planned, campaign_status(planned)))
+    console.print(describe_planner(planned), end="")
 
 
 @app.command(epilog='Example: lingshu hits s3://bucket/papalexi --top 20 --context "THP-1" --format csv')
@@ -521,8 +581,6 @@ def _end(code: int, message: str) -> NoReturn:
 
 def main() -> None:
     """Run the command line; every error becomes one message and an exit code."""
-    from screening.errors import is_storage_error
-
     try:
         # Outside its standalone mode typer hands on what is wrong with the options, instead of drawing a box around it.
         code = app(standalone_mode=False)
@@ -534,18 +592,13 @@ def main() -> None:
         if _reader_left(ended):
             sys.exit(0)
         raise
+    except LeftRunning as left:
+        print(left, file=sys.stderr)
+        sys.exit(EXIT_INTERRUPTED)
     except UsageError as error:
-        _report(error, usage_message(error))
-    except OSError as error:
-        # A full disk, a folder that can't be written: the machine's own words are the clearest.
-        _report(error, f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error))
+        _report(error, EXIT_BAD_INPUT, presentable(usage_message(error)))
     except Exception as error:
-        if is_storage_error(error):
-            advice = (
-                "check the address, the credentials (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY) and AWS_ENDPOINT_URL"
-            )
-            _report(error, f"the store can't be used: {error}; {advice}")
-        _report(error, str(error) if isinstance(error, _known_errors()) else None)
+        _report(error, *outcome_of(error))
 
 
 def _reader_left(ended: SystemExit) -> bool:
@@ -561,34 +614,12 @@ def _reader_left(ended: SystemExit) -> bool:
     return closed
 
 
-def _known_errors() -> tuple[type[Exception], ...]:
-    # Not before there is an error: the specs behind `campaigns` take longer to build than the help to print.
-    from actors.errors import ActorsError
-    from campaigns.errors import CampaignError
-    from lingshu_core.errors import LingshuCoreError
-    from screening.errors import ScreeningError
-
-    return ActorsError, CampaignError, LingshuCoreError, ScreeningError
-
-
-def _printable(message: str) -> str:
-    from campaigns.errors import printable
-
-    return "\n".join(map(printable, message.split("\n")))
-
-
-def _report(error: Exception, message: str | None) -> None:
-    """Print one message and leave; without a message the error is none that we expected."""
-    from actors.redaction import without_secrets
-
+def _report(error: Exception, code: int, message: str) -> NoReturn:
+    """Print one message and leave."""
     if is_debugging():
-        print(without_secrets("".join(traceback.format_exception(error))), end="", file=sys.stderr)
-    if message is not None:
-        print(f"error: {_printable(without_secrets(message))}", file=sys.stderr)
-    else:
-        summary = _printable(without_secrets(" ".join(str(error).split()))[:400])
-        print(f"error: {type(error).__name__}: {summary} (a bug: `lingshu --debug …` shows the trace)", file=sys.stderr)
-    sys.exit(EXIT_CRASH if message is None else EXIT_BAD_INPUT)
+        print(presentable("".join(traceback.format_exception(error))), end="", file=sys.stderr)
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

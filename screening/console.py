@@ -14,6 +14,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 from rich.text import Text
 
+from actors.errors import ClusterUnavailable, JobSilent
+from actors.job import Look
 from actors.orphans import Orphan
 from actors.progress import Progress as RunProgress
 from actors.verification import Verification
@@ -21,6 +23,7 @@ from campaigns.conditions import FEATURES_ONLY
 from lingshu_core.simulator import Simulation, SimulationFiles
 from lingshu_core.training import TrainingProgress
 from screening.adapt import AdaptationResult
+from screening.attachment import cluster_address, describe_owner, live_look
 from screening.baseline_training import BaselineResult
 from screening.campaign import PlannedCampaign
 from screening.doctor import Check
@@ -132,8 +135,9 @@ class RunDisplay:
         self._bar.update(self._task, completed=progress.done, description=text)
         if not console.is_terminal and time.monotonic() >= self._line_due:
             self._line_due = time.monotonic() + _LINE_SECONDS
-            left = (progress.total - progress.done) * progress.seconds_per_task / max(progress.replicas, 1)
-            console.print(f"  {progress.done}/{progress.total} {self._what}  {text}  {left:.0f} s left")
+            console.print(
+                f"  {progress.done}/{progress.total} {self._what}  {text}  {progress.seconds_left:.0f} s left"
+            )
 
 
 class CellDisplay:
@@ -317,6 +321,43 @@ def describe_status(planned: PlannedCampaign, status: CampaignStatus) -> str:
         f" {status.complete_conditions:,} of {status.conditions:,} conditions complete;"
         f" {state}\n{describe_support(planned.plan)}"
     )
+
+
+def describe_planner(planned: PlannedCampaign) -> str:
+    """Say what a campaign's planner is doing, where a cluster is named; in whole lines, none without a cluster."""
+    compute = planned.campaign.spec.compute
+    address = cluster_address(compute)
+    if address is None:
+        return ""
+    try:
+        look = live_look(planned.campaign.spec.output, address)
+    except (ClusterUnavailable, JobSilent) as error:  # what the store says stands
+        return f"planner: not known; {error}\n"
+    if look is None:
+        return f"planner: none on the cluster at {address}\n"
+    return f"{describe_live(look, planned)}\n"
+
+
+def describe_live(look: Look, planned: PlannedCampaign) -> str:
+    """Say what the planner of a run tells of it."""
+    about, ending, progress = look.about, look.ending, look.progress
+    lines = [f"planner: {describe_owner(look)}"]
+    if about["run_id"] != planned.plan.run_id:
+        lines.append(f"  it runs another campaign: {about['name']} of {about['file']} (run {about['run_id'][:16]})")
+    if look.stages and ending is None:
+        name, detail = look.stages[-1]
+        lines.append(f"  {STAGES.index(name) + 1}/{len(STAGES)} {name}: {detail}")
+    if progress is not None and ending is None:
+        left = f", {progress.seconds_left:.0f} s left" if progress.seconds_per_task else ""
+        lines.append(
+            f"  {progress.done:,}/{progress.total:,} blocks, {progress.failed:,} failed; replicas: {progress.replicas},"
+            f" leases in flight: {progress.leases}{left}"
+        )
+    if look.cancelled and ending is None:
+        lines.append(f"  {look.cancelled}; it is about to end")
+    if ending is not None:
+        lines.append(f"  it has ended with exit code {ending.code}{': ' if ending.line else ''}{ending.line}")
+    return "\n".join(lines)
 
 
 def print_hits(hits: pl.DataFrame, most_failures: int = 5) -> None:

@@ -9,6 +9,11 @@
     ├── CardError                a model card that is damaged, was changed, or is of another model
     ├── LeakError                something of what is asked was there to learn from
     ├── EvaluatorError           a package of the extra `evaluate` is missing, of another version, or refuses the cells
+    ├── PlaceError               a place that the node of a planner doesn't have
+    ├── PlaceTaken               another campaign is running into the same place
+    ├── NotDetachable            a run that would end with the command, although it should not
+    ├── NotRunning               nothing is running that could be watched or cancelled
+    ├── LeftRunning              a command was interrupted, and the run goes on without it
     ├── TrainingLost             workers of a training were lost more often than they may be started again
     ├── NonFiniteResult          the model gave NaN or infinity; the replica is not used again
     └── DeviceFailure            the GPU gave an error; the replica is not used again
@@ -45,6 +50,26 @@ class LeakError(ScreeningError):
 
 class EvaluatorError(ScreeningError):
     """A package of the extra ``evaluate`` is missing, of another version, or refuses the cells."""
+
+
+class PlaceError(ScreeningError):
+    """The node on which a planner runs doesn't have a place that the campaign names."""
+
+
+class PlaceTaken(ScreeningError):
+    """Another campaign is running into the same place."""
+
+
+class NotDetachable(ScreeningError):
+    """A run should outlive its command, and can't."""
+
+
+class NotRunning(ScreeningError):
+    """Nothing is running that could be watched or cancelled."""
+
+
+class LeftRunning(ScreeningError):
+    """A command was interrupted while it watched a run, which goes on."""
 
 
 class TrainingLost(ScreeningError):

@@ -29,14 +29,14 @@ from actors.lazy_tasks import LazyTasks
 from actors.ledger import Ledger
 from actors.planner import Planner, PlannerSettings
 from actors.pool import Pool
-from actors.progress import OnProgress, Progress
+from actors.progress import OnProgress, Progress, Summary
 from actors.ray_pool import RayPool, ReplicaShape
 from actors.snapshot import Snapshot
 from actors.tasks import Task
 from actors.worker import WorkerSpec
 from campaigns.compute_spec import ComputeSpec, ReplicasSpec
 from campaigns.source import dump_spec
-from screening.aggregation import CommittedBlocks, Folded, fold
+from screening.aggregation import NOT_COMPUTED, CommittedBlocks, Folded, fold
 from screening.campaign import Campaign, PlannedCampaign, load_campaign, plan_campaign
 from screening.cells_export import CELLS, export_cells
 from screening.effect_matrix import EffectMatrix
@@ -46,6 +46,7 @@ from screening.rehearsal import Rehearsal, open_rehearsal
 
 FENCE_SECONDS = 30.0
 """How often a run looks whether another one has taken over."""
+NOTHING_DONE = Summary(0, 0, {}, 0, 0, 0.0)
 STAGES = ("load", "plan", "open", "predict", "commit", "aggregate", "score", "publish")
 
 
@@ -78,11 +79,22 @@ class RunResult:
     """Where blocks are shared with other campaigns, if they are."""
     struck: Mapping[str, int] = field(default_factory=dict)
     """How often each fault of a rehearsal has struck."""
+    cancelled: str = ""
+    """Who cancelled it, if anybody did."""
 
     @property
     def complete(self) -> bool:
         """Whether every condition succeeded."""
         return self.failed == 0
+
+    @property
+    def shortfall(self) -> str:
+        """Why it is not complete, in a line; empty if it is."""
+        if self.complete:
+            return ""
+        if self.cancelled:
+            return f"{self.cancelled}: the table has what was complete by then; run the campaign again to go on"
+        return "some conditions failed; `status` and `reason` of the table say which and why"
 
 
 def run_campaign(
@@ -102,7 +114,15 @@ def run_campaign(
     """
     listener.stage("load", str(path) if chaos is None else f"{path}; a rehearsal: the faults of {chaos} strike")
     campaign = load_campaign(path, overrides)
-    rehearsal = None if chaos is None else open_rehearsal(chaos, campaign.spec)
+    return run_loaded(campaign, listener, None if chaos is None else open_rehearsal(chaos, campaign.spec))
+
+
+def run_loaded(campaign: Campaign, listener: RunListener, rehearsal: Rehearsal | None = None) -> RunResult:
+    """Run a campaign that is loaded, as `run_campaign`.
+
+    If the listener raises `Cancelled` when it hears of progress, no more is computed, and what is complete is
+    published.
+    """
     listener.stage("plan", ", ".join(campaign.spec.models))
     planned = plan_campaign(campaign)
     with ExitStack() as resources:
@@ -116,12 +136,12 @@ def run_campaign(
         there = len(planned.plan.blocks) - len(missing)
         listener.stage("predict", f"{len(missing)} blocks, {there} are there already{dashboard}")
         progress = until_fenced(epoch, blobs, listener.progress)
-        failures = predict(campaign, ledger, missing, progress, resources, rehearsal) if missing else {}
+        summary = predict(campaign, ledger, missing, progress, resources, rehearsal) if missing else NOTHING_DONE
         snapshot = Snapshot(ledger)
         committed = confirm(planned, snapshot)
         listener.stage("commit", f"{len(committed)} of {len(planned.plan.blocks)} blocks are in the store")
         listener.stage("aggregate", f"{len(planned.plan.conditions)} conditions")
-        folded = fold(planned.plan, snapshot, failures)
+        folded = fold(planned.plan, snapshot, summary.failed, summary.cancelled or NOT_COMPUTED)
         listener.stage("score", next(iter(planned.readouts.values())).question)
         hits, effects = score(planned, folded)
         listener.stage("publish", campaign.spec.output)
@@ -130,18 +150,18 @@ def run_campaign(
             export_cells(planned, snapshot, committed, campaign.spec.output)
         manifest = publish_run(planned, epoch, hits, effects, snapshot.digests)
     failed = hits.filter(pl.col("status") != "done").height
-    reused = len(planned.plan.blocks) - len(missing)
     return RunResult(
         run_id=planned.plan.run_id,
         output=campaign.spec.output,
         hits=hits,
-        computed=len(missing) - len(failures),
-        reused=reused,
+        computed=len(committed) - there,
+        reused=there,
         failed=failed,
         files=manifest["files"],
         gates=planned.gate_notice,
         cache=campaign.spec.cache,
         struck={} if rehearsal is None else rehearsal.end(),
+        cancelled=summary.cancelled,
     )
 
 
@@ -237,15 +257,15 @@ def predict(
     on_progress: OnProgress,
     resources: ExitStack,
     rehearsal: Rehearsal | None = None,
-) -> Mapping[str, str]:
-    """Compute the tasks; replicas commit each block themselves. Returns the reasons of those set aside."""
+) -> Summary:
+    """Compute the tasks; replicas commit each block themselves."""
     spec = campaign.spec
     place = ledger_url(spec.output, spec.cache)
     pool = open_pool(worker_spec(campaign), place, spec.compute, resources, rehearsal.injector if rehearsal else None)
     settings = PlannerSettings(lease_seconds=spec.compute.lease_seconds)
     if rehearsal is not None:  # nobody waits half an hour for a replica that hangs
         settings = replace(settings, deadline_seconds=rehearsal.deadline_seconds)
-    return Planner(pool, ledger, settings, on_progress).run(tasks).failed
+    return Planner(pool, ledger, settings, on_progress).run(tasks)
 
 
 def confirm(planned: PlannedCampaign, ledger: CommittedBlocks) -> frozenset[str]:

@@ -1,4 +1,5 @@
 import os
+import socket
 import sys
 
 import pytest
@@ -57,3 +58,12 @@ def test_a_mode_that_came_too_late_is_refused(clean: None, monkeypatch: pytest.M
 def test_nobody_at_the_address_is_found_out_at_once() -> None:
     with pytest.raises(ClusterUnavailable, match=r"no Ray cluster at 127.0.0.1:9"):
         _check_answers("127.0.0.1:9")
+
+
+def test_what_listens_and_is_no_cluster_is_found_out_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    monkeypatch.setattr("actors.cluster.CONNECT_SECONDS", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        with pytest.raises(ClusterUnavailable, match=f"{address} is no Ray cluster, or one that is stuck"):
+            _check_answers(address)

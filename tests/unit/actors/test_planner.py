@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.blobs import open_blobs
-from actors.errors import TooManyFailures
+from actors.errors import Cancelled, TooManyFailures
 from actors.ledger import Ledger
 from actors.planner import Planner, PlannerSettings, _parts
 from actors.progress import Progress
@@ -188,6 +188,20 @@ def test_an_interrupt_closes_the_pool() -> None:
     with pytest.raises(KeyboardInterrupt):
         Planner(pool, fresh_ledger()).run(tasks_of(3))
     assert pool.closed
+
+
+def test_a_cancelled_run_hands_out_no_more_and_says_what_was_done() -> None:
+    pool = ScriptedPool(finished)
+
+    def heard(progress: Progress) -> None:
+        if progress.done >= 3:
+            raise Cancelled("cancelled by her")
+
+    summary = Planner(pool, fresh_ledger(), PlannerSettings(lease_seconds=0.01), heard).run(tasks_of(50))
+    assert (summary.cancelled, summary.committed, summary.failed) == ("cancelled by her", 3, {})
+    assert not summary.complete
+    assert pool.closed
+    assert len(pool.leases) <= 5
 
 
 class CrawlingPool(ScriptedPool):
