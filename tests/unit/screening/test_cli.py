@@ -243,7 +243,7 @@ def test_an_interrupt_says_how_to_go_on(
     def interrupted(*arguments: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("screening.run.run_campaign", interrupted)
+    monkeypatch.setattr("screening.attachment.run_loaded", interrupted)
     code, _, err = lingshu("run", write_screen())
     assert code == 130
     assert "run the same command again" in err
