@@ -93,7 +93,7 @@ def draw_pseudo_perturbations(cells: Cells, groups: int, seed: int) -> PseudoPer
     drawn = np.full(len(cells), -1, dtype=np.int64)
     short = 0
     for number, rows in enumerate(_contexts(cells)):
-        sizes, cut = _sizes(cells.obs["perturbation"].iloc[rows], cells.control, groups)
+        sizes, cut = _sizes(cells.obs["perturbation"].iloc[rows].value_counts(), cells.control, groups)
         short += cut
         controls = rows[cells.is_control[rows]]
         order = np.random.default_rng([seed, _SALT, number]).permutation(controls)[: sizes.sum()]
@@ -125,10 +125,12 @@ def _contexts(cells: Cells) -> list[npt.NDArray[np.int64]]:
     return [np.sort(rows) for _, rows in sorted(cells.obs.groupby(roles, sort=True, observed=True).indices.items())]
 
 
-def _sizes(labels: pd.Series, control: str, groups: int) -> tuple[npt.NDArray[np.int64], bool]:
-    """Return the sizes of the groups in one context, (groups,), and whether they had to be made smaller."""
-    counts = labels.astype(str).value_counts()
-    perturbed = counts[counts.index != control].to_numpy()
+def _sizes(counts: pd.Series, control: str, groups: int) -> tuple[npt.NDArray[np.int64], bool]:
+    """Return the sizes of the groups in one context, (groups,), and whether they had to be made smaller.
+
+    ``counts`` are the cells of each label there.
+    """
+    perturbed = counts[(counts.index != control) & (counts > 0)].to_numpy()
     if not len(perturbed):
         return np.zeros(groups, dtype=np.int64), False
     wanted = np.quantile(perturbed, (np.arange(groups) + 0.5) / groups).round().astype(np.int64)

@@ -51,7 +51,7 @@ class ContextNull:
         """How many there are."""
         return len(self._blocks)
 
-    def columns(self, left_out: Indices, score: float, *, judged: bool) -> dict[str, Any]:
+    def columns(self, left_out: Indices, score: float, *, parts: int = 1, judged: bool = True) -> dict[str, Any]:
         """Return what a row of the ranked table says of its null.
 
         Parameters
@@ -60,12 +60,15 @@ class ContextNull:
             Genes that its score leaves out, as indices of the model's genes.
         score
             Of the condition.
+        parts
+            Of the combination; 1 where it is none.
         judged
             Whether the null speaks of such a condition at all; if not, there is no p-value.
         """
-        null = self.without(left_out)
-        if null is None:
+        single = self.without(left_out)
+        if single is None:
             return {"null_blocks": self.blocks}
+        null = single.of_combination(parts)
         return {
             "null_blocks": null.blocks,
             "null_centre": null.centre,

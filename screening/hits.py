@@ -85,7 +85,10 @@ COLUMNS: Mapping[str, tuple[Any, str]] = {
     "low_90": (pl.Float64, "lower end of the 90 % interval"),
     "high_90": (pl.Float64, "upper end of the 90 % interval"),
     "null_blocks": (pl.Int64, "pseudo-perturbations that the null of this context is made of; empty without a null"),
-    "null_centre": (pl.Float64, "mean score of the pseudo-perturbations, on the same genes"),
+    "null_centre": (
+        pl.Float64,
+        "mean score of the pseudo-perturbations, on the same genes; of a combination as often as it has parts",
+    ),
     "null_sd": (
         pl.Float64,
         "their spread: the larger of standard deviation and scaled median absolute deviation",
@@ -213,7 +216,8 @@ def score_folded(
         return Scored(row | {"status": "failed", "reason": str(error)}, folded, None, None)
     row |= _numbers(score, effect, targets, folded, readout, vocabulary)
     if null is not None:
-        row |= null.columns(left_out, score.score, judged=is_judged(row))
+        parts = len(condition.perturbation.parts)
+        row |= null.columns(left_out, score.score, parts=parts, judged=is_judged(row))
     return Scored(row, folded, effect, score)
 
 
