@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from campaigns.conditions import Perturbation
+from lingshu_core.vocabulary import Vocabulary, split_label
 from screening.aggregation import Folded
 from screening.effects import Moments
 from screening.null_distribution import NullDistribution
@@ -28,14 +32,18 @@ class ContextNull:
         Of the context.
     genes
         The model's genes.
+    trained
+        Training cells of every part, pseudo-perturbations among them (:func:`trained_cells`).
     """
 
-    def __init__(self, readout: Readout, genes: tuple[str, ...]) -> None:
+    def __init__(self, readout: Readout, genes: tuple[str, ...], trained: Mapping[str, int]) -> None:
         self._used = np.flatnonzero(readout.used)
         self._place = {int(gene): place for place, gene in enumerate(self._used)}
         self._readout = replace(readout, weights=readout.weights[self._used])
         self._genes = tuple(genes[gene] for gene in self._used)
+        self._trained = trained
         self._blocks: list[tuple[tuple[Moments, Moments], ...]] = []
+        self._cells: list[float] = []
         self._known: dict[tuple[int, ...], NullDistribution | None] = {}
 
     def add(self, folded: Folded) -> None:
@@ -44,37 +52,22 @@ class ContextNull:
             return
         members = folded.members or ((folded.moments, folded.control),)
         self._blocks.append(tuple((self._cut(found), self._cut(control)) for found, control in members))
+        self._cells += self._cells_of(folded.planned.condition.perturbation)
         self._known.clear()
 
-    @property
-    def blocks(self) -> int:
-        """How many there are."""
-        return len(self._blocks)
-
-    def columns(self, left_out: Indices, score: float, *, parts: int = 1, judged: bool = True) -> dict[str, Any]:
+    def columns(self, perturbation: Perturbation, left_out: Indices) -> dict[str, Any]:
         """Return what a row of the ranked table says of its null.
 
-        Parameters
-        ----------
-        left_out
-            Genes that its score leaves out, as indices of the model's genes.
-        score
-            Of the condition.
-        parts
-            Of the combination; 1 where it is none.
-        judged
-            Whether the null speaks of such a condition at all; if not, there is no p-value.
+        ``left_out`` are the genes that its score leaves out, as indices of the model's genes.
         """
-        single = self.without(left_out)
-        if single is None:
-            return {"null_blocks": self.blocks}
-        null = single.of_combination(parts)
+        null, cells = self.without(left_out), self._cells_of(perturbation)
+        if null is None:
+            return {"null_blocks": len(self._blocks)}
         return {
             "null_blocks": null.blocks,
-            "null_centre": null.centre,
-            "null_sd": null.spread,
-            "minimum_effect": null.minimum_effect,
-            "p_null": null.p_value(score) if judged else None,
+            "null_centre": null.centre_of(len(cells)),
+            "null_sd": null.sd_of(cells),
+            "minimum_effect": null.minimum_effect(cells),
         }
 
     def without(self, left_out: Indices) -> NullDistribution | None:
@@ -86,7 +79,10 @@ class ContextNull:
 
     def _scored(self, left_out: Indices) -> NullDistribution | None:
         scores = [score_members(members, self._readout, left_out, self._genes).score for members in self._blocks]
-        return NullDistribution.of(np.array(scores, dtype=np.float64))
+        return NullDistribution.of(np.array(scores, dtype=np.float64), np.array(self._cells, dtype=np.float64))
+
+    def _cells_of(self, perturbation: Perturbation) -> Sequence[float]:
+        return [float(self._trained.get(part.name, 0)) for part in perturbation.parts]
 
     def _cut(self, moments: Moments) -> Moments:
         return Moments(
@@ -96,3 +92,14 @@ class ContextNull:
             counts_square=moments.counts_square[self._used],
             cells=moments.cells,
         )
+
+
+def trained_cells(vocabulary: Vocabulary) -> Counter[str]:
+    """Return the cells that every part was learned from, alone or in combinations, and every pseudo-perturbation."""
+    cells: Counter[str] = Counter()
+    for label, seen in vocabulary.perturbations.items():
+        for part in split_label(label):
+            cells[part] += seen.cells
+    for context in vocabulary.contexts:
+        cells.update(context.pseudo_cells)
+    return cells

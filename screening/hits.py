@@ -22,7 +22,6 @@ from lingshu_core.prior_genes import PriorInjection
 from lingshu_core.vocabulary import SeenContext, Vocabulary
 from screening.aggregation import Folded
 from screening.context_null import ContextNull
-from screening.decisions import is_judged
 from screening.effects import Effect, member_spread, paired_effect
 from screening.errors import ObjectiveError
 from screening.gates import NOT_MEASURED
@@ -91,13 +90,17 @@ COLUMNS: Mapping[str, tuple[Any, str]] = {
     ),
     "null_sd": (
         pl.Float64,
-        "their spread: the larger of standard deviation and scaled median absolute deviation",
+        "standard deviation around it of a score without an effect that was learned from as many cells",
     ),
     "minimum_effect": (
         pl.Float64,
         "how far above null_centre only 5 % of conditions without an effect are; a hit is no less",
     ),
-    "p_null": (pl.Float64, "chance of such a score without an effect, from the null (one-sided Student t)"),
+    "p_null": (
+        pl.Float64,
+        "chance of such a score or a higher one without an effect, from the null (Student t, or ranks where tails are"
+        " heavy)",
+    ),
     "q_value": (
         pl.Float64,
         "FDR under the model: Benjamini-Hochberg over all rows with a p_null; no statement about cells in a dish",
@@ -216,8 +219,7 @@ def score_folded(
         return Scored(row | {"status": "failed", "reason": str(error)}, folded, None, None)
     row |= _numbers(score, effect, targets, folded, readout, vocabulary)
     if null is not None:
-        parts = len(condition.perturbation.parts)
-        row |= null.columns(left_out, score.score, parts=parts, judged=is_judged(row))
+        row |= null.columns(condition.perturbation, left_out)
     return Scored(row, folded, effect, score)
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from screening.hits import COLUMNS
-from screening.null_distribution import NullDistribution
+from screening.null_distribution import Array, NullDistribution
 
 NULL_COLUMNS = (
     *("perturbation", "context", "status", "reason", "gate"),
@@ -30,7 +31,27 @@ def null_summary(table: pl.DataFrame) -> list[dict[str, Any]]:
     """Return the null of every context, on all genes of the objective, for the manifest."""
     found = []
     for (context,), rows in table.group_by("context", maintain_order=True):
-        null = NullDistribution.of(rows["score"].drop_nulls().to_numpy())
-        numbers = {} if null is None else {**vars(null), "minimum_effect": null.minimum_effect}
-        found.append({"context": context, "blocks": rows["score"].drop_nulls().len(), **numbers})
+        scores, cells = _scores_and_cells(rows)
+        null, typical = NullDistribution.of(scores, cells), float(np.median(cells)) if len(cells) else 0.0
+        numbers: dict[str, Any] = {"context": context, "blocks": len(scores)}
+        if null is not None:
+            numbers |= {"centre": null.centre, "sd": null.sd, "robust_sd": null.robust_sd, "typical_cells": typical}
+            numbers |= {"minimum_effect": null.minimum_effect([typical]), "variance_by_cells": null.slope}
+        found.append(numbers)
     return found
+
+
+def standardised_blocks(table: pl.DataFrame) -> Array:
+    """Return all pseudo-perturbations of all contexts in standard deviations of their own null, (blocks,)."""
+    found = [np.empty(0)]
+    for _, rows in table.group_by("context", maintain_order=True):
+        scores, cells = _scores_and_cells(rows)
+        null = NullDistribution.of(scores, cells)
+        if null is not None:
+            found.append(null.standardised(scores, cells))
+    return np.concatenate(found)
+
+
+def _scores_and_cells(rows: pl.DataFrame) -> tuple[Array, Array]:
+    done = rows.filter(pl.col("status") == "done")
+    return done["score"].to_numpy().astype(float), done["training_cells_all"].to_numpy().astype(float)

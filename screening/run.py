@@ -40,11 +40,11 @@ from campaigns.source import dump_spec
 from screening.aggregation import NOT_COMPUTED, CommittedBlocks, Folded, fold
 from screening.campaign import Campaign, PlannedCampaign, load_campaign, plan_campaign
 from screening.cells_export import CELLS, export_cells
-from screening.context_null import ContextNull
+from screening.context_null import ContextNull, trained_cells
 from screening.decisions import decide
 from screening.effect_matrix import EffectMatrix
 from screening.hits import Scored, extra_columns, hit_table, score_folded
-from screening.null_table import null_summary, null_table
+from screening.null_table import null_summary, null_table, standardised_blocks
 from screening.publication import LEDGER, Publication, ledger_url, location, publish
 from screening.rehearsal import Rehearsal, open_rehearsal
 
@@ -288,6 +288,7 @@ def score(planned: PlannedCampaign, folded: Iterator[Folded]) -> tuple[pl.DataFr
     vocabulary, spec = planned.campaign.model.vocabulary, planned.campaign.spec
     effects = EffectMatrix(vocabulary.genes)
     pseudo: list[dict[str, Any]] = []
+    trained = trained_cells(vocabulary)
 
     def rows() -> Iterator[dict[str, Any]]:
         nulls: dict[Context, ContextNull] = {}  # of the context that is being folded; its null comes first
@@ -295,7 +296,7 @@ def score(planned: PlannedCampaign, folded: Iterator[Folded]) -> tuple[pl.DataFr
             context = condition.planned.condition.context
             if condition.planned.role == "null":
                 if context not in nulls:
-                    nulls = {context: ContextNull(planned.readouts[context], vocabulary.genes)}
+                    nulls = {context: ContextNull(planned.readouts[context], vocabulary.genes, trained)}
                 nulls[context].add(condition)
                 pseudo.append(_scored(planned, condition).row)
             else:
@@ -305,8 +306,10 @@ def score(planned: PlannedCampaign, folded: Iterator[Folded]) -> tuple[pl.DataFr
 
     readout = next(iter(planned.readouts.values()))
     extra = extra_columns(vocabulary.factors, readout.marker_genes)
-    table = decide(hit_table(rows(), extra), spec.hits, spec.seed)
-    return table, null_table(pseudo, vocabulary.factors) if pseudo else None, effects
+    table = hit_table(rows(), extra)
+    null = null_table(pseudo, vocabulary.factors) if pseudo else None
+    blocks = None if null is None else standardised_blocks(null)
+    return decide(table, spec.hits, spec.seed, blocks), null, effects
 
 
 def _scored(planned: PlannedCampaign, folded: Folded, null: ContextNull | None = None) -> Scored:

@@ -90,7 +90,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_null(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder like `tiny`, with controls enough for a null: `ensemble/` has two members and 20 pseudo-perturbations."""
+    """A folder like `tiny`, with controls enough for a null: `ensemble/` has 2 members and 20 pseudo-perturbations."""
     from lingshu_core.simulation_config import SimulationConfig
     from lingshu_core.simulator import simulate
     from screening.ensemble_training import train_file

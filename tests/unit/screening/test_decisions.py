@@ -7,16 +7,19 @@ from scipy import stats
 
 from campaigns.screen_spec import HitsSpec
 from screening import score_posterior
-from screening.decisions import FAILED, HIT, NO_NULL, NOT, REFUSED, UNDECIDED, decide, is_judged
+from screening.decisions import FAILED, HIT, NO_NULL, NOT, REFUSED, UNDECIDED, decide, has_heavy_tails, is_judged
 from screening.hits import hit_table
 from screening.null_distribution import NullDistribution
 
 ASKED = HitsSpec()
 
 
-def rows_of(scores: np.ndarray, null: np.ndarray, context: str = "T", **changes: Any) -> list[dict[str, Any]]:
-    """Rows of conditions with these scores beside a null with those."""
-    found = NullDistribution.of(null)
+def rows_of(
+    scores: np.ndarray, null: np.ndarray, context: str = "T", cells: tuple[Any, Any] = (30, 30), **changes: Any
+) -> list[dict[str, Any]]:
+    """Rows of conditions with these scores beside a null with those; `cells` are what they were learned from."""
+    own = np.broadcast_to(np.asarray(cells[0], dtype=float), scores.shape)
+    found = NullDistribution.of(null, np.broadcast_to(np.asarray(cells[1], dtype=float), null.shape))
     return [
         {
             **{
@@ -28,11 +31,11 @@ def rows_of(scores: np.ndarray, null: np.ndarray, context: str = "T", **changes:
             },
             **{"support": "in_vocabulary", "training_cells_all": 9, "score_se": 0.01, "score_sd": 0.1},
             **({} if found is None else {"null_blocks": found.blocks, "null_centre": found.centre}),
-            **({} if found is None else {"null_sd": found.spread, "minimum_effect": found.minimum_effect}),
-            "p_null": None if found is None else found.p_value(float(score)),
+            **({} if found is None else {"null_sd": found.sd_of([size])}),
+            **({} if found is None else {"minimum_effect": found.minimum_effect([size])}),
             **changes,
         }
-        for i, score in enumerate(scores)
+        for i, (score, size) in enumerate(zip(scores, own, strict=True))
     ]
 
 
@@ -58,8 +61,10 @@ def test_where_nothing_is_there_hits_are_as_rare_as_promised() -> None:
         random, rows = np.random.default_rng([run, 17]), []
         for context in "AB":
             block, spread = random.normal(0, 2), random.uniform(0.5, 2)  # what all cells of a context share
-            draws = random.normal(block, spread, 80)
-            rows += rows_of(draws[20:], draws[:20], context)
+            cells = np.exp(random.uniform(np.log(5), np.log(100), 100))  # few cells say more that isn't so
+            sizes = np.quantile(cells, (np.arange(20) + 0.5) / 20)
+            scores = random.normal(block, spread * np.sqrt(20 / cells))
+            rows += rows_of(scores, random.normal(block, spread * np.sqrt(20 / sizes)), context, (cells, sizes))
         any_hit += HIT in decided(rows)["decision"].to_list()
     assert any_hit <= stats.binom.ppf(0.99, runs, ASKED.fdr)
 
@@ -80,10 +85,10 @@ def test_false_hits_among_hits_are_within_the_promise() -> None:
 
 
 def test_decisions_and_their_reasons() -> None:
-    found = NullDistribution.of(null())
+    found = NullDistribution.of(null(), np.full(20, 30.0))
     assert found is not None
     steps = np.array([9.0, 1.6, 0.0, -2.0])
-    table = decided(rows_of(found.centre + steps * found.spread, null()))
+    table = decided(rows_of(found.centre + steps * found.sd_of([30]), null()))
     assert table["decision"].to_list() == [HIT, UNDECIDED, NOT, NOT]
     first, second, third, _ = table["decision_reason"]
     assert "is within 0.1" in first
@@ -145,9 +150,9 @@ def test_pseudo_perturbations_that_all_failed_are_told() -> None:
     [
         ({"status": "failed", "score": None, "reason": "it broke", "null_sd": None}, FAILED, "it broke"),
         ({"gate": "fail"}, REFUSED, "gate: fail"),
-        ({"support": "features_only", "p_null": None}, UNDECIDED, "known by features alone"),
-        ({"training_cells_all": 0, "p_null": None}, UNDECIDED, "parts that were seen apart"),
-        ({"null_sd": 0.0, "p_null": None}, UNDECIDED, "all pseudo-perturbations score the same"),
+        ({"support": "features_only"}, UNDECIDED, "known by features alone"),
+        ({"training_cells_all": 0}, UNDECIDED, "parts that were seen apart"),
+        ({"null_sd": 0.0}, UNDECIDED, "all pseudo-perturbations score the same"),
     ],
 )
 def test_what_is_not_judged(changes: dict[str, Any], decision: str, reason: str) -> None:
@@ -160,6 +165,38 @@ def test_the_null_speaks_of_trained_labels() -> None:
     assert is_judged({"support": "in_vocabulary", "training_cells_all": 1})
     assert not is_judged({"support": "in_vocabulary", "training_cells_all": 0})
     assert not is_judged({"support": "features_only", "training_cells_all": 1})
+
+
+@pytest.mark.usefixtures("few_draws")
+def test_heavy_tails_leave_ranks_and_no_more_hits_than_promised() -> None:
+    runs, any_hit, told = 60, 0, 0
+    for run in range(runs):
+        random, rows, blocks = np.random.default_rng([run, 29]), [], []
+        for context in "ABCDEFGH":
+            scores, null_scores = random.standard_t(3, 40), random.standard_t(3, 40)
+            found = NullDistribution.of(null_scores, np.full(40, 30.0))
+            assert found is not None
+            blocks.append(found.standardised(null_scores, np.full(40, 30.0)))
+            rows += rows_of(scores, null_scores, context)
+        table = decide(hit_table(rows, {}), ASKED, 0, np.concatenate(blocks))
+        any_hit += HIT in table["decision"].to_list()
+        told += "rank among its 320 blocks" in table["decision_reason"][0]
+    assert told >= 0.9 * runs
+    assert any_hit <= stats.binom.ppf(0.99, runs, ASKED.fdr)
+
+
+def test_normal_blocks_are_not_taken_for_heavy_ones() -> None:
+    random = np.random.default_rng(1)
+    assert sum(has_heavy_tails(random.normal(size=100)) for _ in range(200)) <= 8
+    assert not has_heavy_tails(np.full(5, 3.0))
+
+
+def test_a_condition_of_few_cells_needs_a_higher_score() -> None:
+    sizes = np.geomspace(5, 200, 40)
+    found = rows_of(np.full(2, 5.0), np.random.default_rng(3).normal(0, np.sqrt(20 / sizes)), "T", ([6, 150], sizes))
+    table = decided(found).sort("perturbation")
+    assert table["p_null"][0] > 3 * table["p_null"][1]
+    assert table["null_sd"][0] > 2 * table["null_sd"][1]
 
 
 def test_intervals_are_as_wide_as_the_wider_of_null_and_model() -> None:
