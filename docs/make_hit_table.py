@@ -17,7 +17,8 @@ LOG, STATED, TRAINED = "log1p counts per 10k", "as `score_unit` says", "as in tr
 SCALED = f"{LOG}; a share for objectives of a difference"
 UNITS = {
     "dose": TRAINED,
-    "rank_low": "–",
+    "p_null": "probability",
+    "q_value": "share of the hits",
     "score": STATED,
     "posterior_mean": STATED,
     "low_50": STATED,
