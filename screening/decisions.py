@@ -86,7 +86,7 @@ def _with_p_values(table: pl.DataFrame, blocks: Array | None) -> pl.DataFrame:
 
 def _rank_p_values(z: Array, blocks: Array) -> Array:
     at_least = len(blocks) - np.searchsorted(np.sort(blocks), z, side="left")
-    return (1.0 + at_least) / (1.0 + len(blocks))
+    return np.asarray((1.0 + at_least) / (1.0 + len(blocks)), dtype=np.float64)
 
 
 def _is_tested(row: Mapping[str, Any]) -> bool:

@@ -92,7 +92,8 @@ def prior_scales(scores: Array, noise: Array) -> Array:
     """Return the standard deviations of the mixture's components: doubling, up to what holds the largest score."""
     narrowest = NARROWEST * float(noise.min())
     widest = max(2.0 * float(np.abs(scores).max()), 2.0 * float(noise.max()))
-    return narrowest * 2.0 ** np.arange(int(np.ceil(np.log2(widest / narrowest))) + 1)
+    doublings = int(np.ceil(np.log2(widest / narrowest)))
+    return np.asarray(narrowest * np.exp2(np.arange(doublings + 1)), dtype=np.float64)
 
 
 def _draw(scores: Array, noise: Array, random: np.random.Generator) -> npt.NDArray[np.float32]:
