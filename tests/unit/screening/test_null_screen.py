@@ -8,11 +8,13 @@ from typing import Any
 import anndata
 import polars as pl
 import pytest
+import yaml
 
 from lingshu_core.checkpoint import load_header
 from screening.campaign import load_campaign, plan_campaign
 from screening.null_distribution import NullDistribution
 from screening.run import RunResult, run_campaign
+from screening.training_run import train_model
 
 WriteScreen = Callable[..., Path]
 
@@ -115,3 +117,15 @@ def test_a_model_without_a_null_decides_nothing(write_screen: WriteScreen, liste
     assert found.hits["decision"].to_list() == ["undecided"]
     assert "train with `pseudo_perturbations`" in found.hits["decision_reason"][0]
     assert not (tmp_path / "screen" / "null.parquet").exists()
+
+
+def test_cells_on_disk_have_the_same_groups(tiny_null: Path, tmp_path: Path) -> None:
+    content = yaml.safe_load((tiny_null / "train.yaml").read_text())
+    content["data"]["in_memory"] = False
+    content["training"] |= {"seeds": None, "epochs": 1}
+    content["output"] = str(tmp_path / "model")
+    (tmp_path / "train.yaml").write_text(yaml.safe_dump(content))
+    trained = train_model(tmp_path / "train.yaml")
+    assert "240 of 480 control cells" in trained.notices[0]
+    expected = load_header(str(tiny_null / "ensemble" / "member-0")).vocabulary
+    assert load_header(trained.output).vocabulary == expected
