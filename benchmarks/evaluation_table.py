@@ -19,6 +19,7 @@ import polars as pl
 from benchmarks.evaluation_sets import Set
 from benchmarks.report import table
 from campaigns.evaluation_spec import REPLICATE, TrainedEntry
+from campaigns.training_spec import TRAINED_BASELINES
 from lingshu_core.denoiser import configuration
 from lingshu_core.metric_catalogue import METRICS, SCALED
 from lingshu_core.score_summary import FEWEST_FOR_INTERVAL, compare, has_scale
@@ -138,6 +139,9 @@ def _rows(
         done = [run for run in runs if run.contender.name == contender.name]
         mine = scores.filter(pl.col("model") == contender.name)
         yield [_name(contender), *_settings(planned, contender, done), *_figures(mine, shown)]
+    for name in TRAINED_BASELINES:  # they need a package of their own, and hours
+        if name not in {contender.name for contender in planned.asked}:
+            yield [name, NOTHING, NOTHING, NOTHING, NOT_RUN, *(NOTHING for _ in shown)]
 
 
 def merged(rows: Iterable[Sequence[str]]) -> list[list[str]]:

@@ -26,7 +26,7 @@ CHEAP = dict.fromkeys(("slow", "raise", "out of memory"), 0.06)
 def test_no_fault_of_a_replica_loses_or_doubles_a_result(
     ray_cluster: RaySession, tmp_path: Path, full: bool, struck: Any
 ) -> None:
-    tasks = [rehearsed(f"task {number}", seconds=0.02) for number in range(120 if full else 40)]
+    tasks = [rehearsed(f"task {number}", seconds=0.02) for number in range(240 if full else 40)]
     plan = FaultPlan(11, COSTLY | CHEAP, STORE, slow_seconds=0.2)  # type: ignore[arg-type]
     injector = Injector(plan, str(tmp_path / "strikes"))
     blobs = open_blobs(str(tmp_path / "store"))

@@ -25,8 +25,8 @@ LINES: dict[str, tuple[str, str]] = {
         "lingshu: no such option: --verbose; `lingshu --help` shows what there is",
     ),
     "an unknown option": (
-        "run screen.yaml --fast",
-        "lingshu run: no such option: --fast; `lingshu run --help` shows what there is",
+        "run screen.yaml --quick",
+        "lingshu run: no such option: --quick; `lingshu run --help` shows what there is",
     ),
     "a misspelt option": (
         "run screen.yaml --replica 2",

@@ -176,7 +176,8 @@ TEXTS: dict[str, tuple[str | bytes, str]] = {
     ),
     "no kind": (
         "name: tiny\n",
-        "x.yaml:1: missing field 'kind'; write `kind: train` or `kind: screen` or `kind: generate` or `kind: evaluate`",
+        "x.yaml:1: missing field 'kind'; write `kind: train` or `kind: screen` or `kind: generate` or `kind: evaluate` "
+        "or `kind: chaos`",
     ),
     "an unknown kind": ("kind: screeen\n", "x.yaml:1: kind: unknown kind 'screeen'; nearest: screen"),
     "a kind that is no text": ("kind: [screen]\n", "x.yaml:1: kind: unknown kind \"['screen']\"; nearest: screen"),

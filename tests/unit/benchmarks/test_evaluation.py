@@ -56,6 +56,7 @@ def test_the_runner_goes_on_where_it_was(call: Call) -> None:
     out, err = call("--models", "baselines")
     assert err.count("CPU s") == 6  # two folds of both baselines and the real cells, once for all seeds
     assert [row(out, name)[4] for name in ("**tilted**", "additive", "no_change")] == ["*not run*", "–", "–"]
+    assert row(out, "scvi")[4] == "*not run*"  # nobody asked for it, and that is told
     assert "*not run*" in out.split("The model beside the baselines")[1]
     assert call("--models", "baselines") == (out, "")
     out, err = call("--seeds", "1")
