@@ -12,6 +12,8 @@ from typing import Any, Literal
 
 CONTROL_LABEL = "control"
 CONTROL_TYPE = "none"
+NULL_TYPE = "pseudo"
+"""Type of a pseudo-perturbation, a group of control cells under a label of its own."""
 METHODS = ("knockout", "CRISPRi", "CRISPRa")
 
 Support = Literal["in_vocabulary", "features_only"]
@@ -110,7 +112,8 @@ class Perturbation:
     parts : tuple of PerturbationPart
         Sorted by name, each name once; empty for the control.
     type : str
-        ``genetic``, ``cytokine``, ``drug`` or ``environment``; ``none`` for the control.
+        ``genetic``, ``cytokine``, ``drug`` or ``environment``; ``none`` for the control, ``pseudo`` for a
+        pseudo-perturbation.
     """
 
     parts: tuple[PerturbationPart, ...]
@@ -141,6 +144,11 @@ class Perturbation:
     def is_control(self) -> bool:
         """Whether nothing is done to the cells."""
         return not self.parts
+
+    @property
+    def is_null(self) -> bool:
+        """Whether nothing was done to the cells that it was learned from, though they have a label."""
+        return self.type == NULL_TYPE
 
     @property
     def label(self) -> str:

@@ -16,6 +16,18 @@ RESERVED_FACTORS = (
     # Columns of the hit table. This room can't import them; a test compares.
     *("rank", "rank_in_context", "status", "reason", "perturbation", "perturbation_type", "dose", "context", "support"),
     "gate",
+    *(
+        "rank_low",
+        "rank_high",
+        "decision",
+        "decision_reason",
+        "posterior_mean",
+        "low_50",
+        "high_50",
+        "low_90",
+        "high_90",
+    ),
+    *("null_blocks", "null_centre", "null_sd", "minimum_effect", "p_null", "q_value"),
     *("score", "score_se", "score_low", "score_high", "members", "score_sd", "score_unit"),
     *("effect", "effect_se", "genes_used"),
     *("targets_left_out", "on_target_effect", "depth_ratio", "training_cells", "training_cells_all"),

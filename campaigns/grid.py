@@ -6,7 +6,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
 
-from campaigns.conditions import CONTROL, FEATURES_ONLY, IN_VOCABULARY, Condition, Context, Perturbation, Support
+from campaigns.conditions import (
+    CONTROL,
+    FEATURES_ONLY,
+    IN_VOCABULARY,
+    NULL_TYPE,
+    Condition,
+    Context,
+    Perturbation,
+    Support,
+)
 from campaigns.errors import EmptyGridError, VocabularyError, Where
 from campaigns.findings import Findings, some
 from campaigns.listing import read_table
@@ -35,6 +44,8 @@ class Grid:
         Those of which a part was never seen in training and is known by its features alone.
     adapted : frozenset of Context
         Those that were learned after the training, from their control cells alone.
+    null : tuple of Perturbation
+        The model's pseudo-perturbations; in every context, too.
     """
 
     contexts: tuple[Context, ...]
@@ -42,6 +53,7 @@ class Grid:
     notices: tuple[str, ...] = ()
     features_only: frozenset[Perturbation] = frozenset()
     adapted: frozenset[Context] = frozenset()
+    null: tuple[Perturbation, ...] = ()
 
     def support(self, condition: Condition) -> Support:
         """Tell what the prediction of a condition rests on."""
@@ -49,13 +61,13 @@ class Grid:
         return FEATURES_ONLY if unseen else IN_VOCABULARY
 
     def __len__(self) -> int:
-        return len(self.contexts) * (len(self.perturbations) + 1)
+        return len(self.contexts) * (len(self.perturbations) + len(self.null) + 1)
 
     def conditions(self) -> Iterator[Condition]:
-        """Give the conditions, context by context, the control first."""
+        """Give the conditions, context by context: the control, then the null, which the others need."""
         for context in self.contexts:
             yield Condition(context, CONTROL)
-            for perturbation in self.perturbations:
+            for perturbation in (*self.null, *self.perturbations):
                 yield Condition(context, perturbation)
 
 
@@ -118,6 +130,7 @@ def collect_grid(
         tuple(findings.notices),
         frozenset(each for each in perturbations if vocabulary.support(each) == FEATURES_ONLY),
         frozenset(each for each in contexts if vocabulary.is_adapted(each)),
+        tuple(Perturbation.of((name,), NULL_TYPE) for name in vocabulary.pseudo),
     )
 
 

@@ -214,6 +214,9 @@ class PerturbationChoice:
         spellings = self.vocabulary.spellings(written)
         if written == self.vocabulary.control:
             self.findings.problem(where, f"{written!r} is the control, which is added by itself; leave it out")
+        elif written in self.vocabulary.pseudo:
+            text = f"{written!r} is a pseudo-perturbation, a group of control cells for the null of every screen, which"
+            self.findings.problem(where, f"{text} is added by itself; leave it out")
         elif not spellings:
             advice = self.reach.advice(written, type)
             self.findings.unknown(where, "perturbation", written, self.reach.alike(written, type), f"; {advice}")

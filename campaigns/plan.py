@@ -83,7 +83,9 @@ class PlannedCondition:
 
     @property
     def role(self) -> str:
-        """``control`` or ``perturbation``."""
+        """``control``, ``null`` (a pseudo-perturbation) or ``perturbation``."""
+        if self.condition.perturbation.is_null:
+            return "null"
         return "control" if self.condition.perturbation.is_control else "perturbation"
 
     @property
@@ -193,7 +195,7 @@ class Plan:
         The objective as plain data, with the genes it resolved to under ``resolved`` (None where it is made of
         real cells).
     conditions : tuple of PlannedCondition
-        Context by context, the control first, sorted by label.
+        Context by context, the control first, then the null, then all others sorted by label.
     blocks : tuple of Block
         In the order of the conditions; member by member, so that a replica seldom changes its model.
     notices : tuple of str
@@ -582,7 +584,8 @@ def _identity(objective: Mapping[str, Any]) -> dict[str, Any]:
 def _check_budget(spec: ScreenSpec, grid: Grid, source: Source, models: int) -> None:
     cells = len(grid) * models * spec.estimator.shards * spec.estimator.depth_strata
     times = f" x {models} members" if models > 1 else ""
-    sizes = f"{len(grid.contexts):,} contexts x ({len(grid.perturbations):,} perturbations + control)"
+    null = f" + {len(grid.null):,} pseudo-perturbations" if grid.null else ""
+    sizes = f"{len(grid.contexts):,} contexts x ({len(grid.perturbations):,} perturbations{null} + control)"
     problems = [
         problem
         for problem in (

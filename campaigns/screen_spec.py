@@ -451,6 +451,23 @@ class BudgetSpec(Spec):
     )
 
 
+class HitsSpec(Spec):
+    """What makes a condition a hit; needs a model that was trained with ``pseudo_perturbations``."""
+
+    fdr: float = Field(
+        default=0.1,
+        gt=0,
+        lt=1,
+        description="False discovery rate under the model: of the hits, the share without an effect.",
+    )
+    minimum_effect: float = Field(
+        default=0.0,
+        ge=0,
+        description="What a score has to be above the null, in the unit of the score; never less than the null's own"
+        " minimum effect.",
+    )
+
+
 class ScreenSpec(Spec):
     """A screen, ``kind: screen``."""
 
@@ -465,6 +482,7 @@ class ScreenSpec(Spec):
     perturbations: PerturbationsSpec = Field(description="What to try.")
     objective: ObjectiveSpec = Field(description="What you want the cells to do.")
     estimator: EstimatorSpec = Field(default=EstimatorSpec(), description="How effects are estimated.")
+    hits: HitsSpec = Field(default=HitsSpec(), description="What makes a condition a hit.")
     seed: Seed = Field(default=0, description="Root seed of every random number of the screen.")
     budget: BudgetSpec = Field(default=BudgetSpec(), description="Limits above which the plan is refused.")
     output: Location = Field(description="Folder of the results: local path or s3:// URL.")

@@ -223,6 +223,20 @@ class TrainingSpec(Spec):
         return self
 
 
+class PseudoPerturbationsSpec(Spec):
+    """Groups of control cells that are trained under labels of their own: the null of a screen's hits."""
+
+    groups: int = Field(
+        default=20,
+        ge=2,
+        le=10_000,
+        description="How many groups; hits need at least 20 of them for q-values.",
+    )
+    seed: Seed = Field(
+        default=0, description="Seed of the draw of their cells; the same in all members of an ensemble."
+    )
+
+
 class TrainSpec(Spec):
     """A training, ``kind: train``."""
 
@@ -241,6 +255,11 @@ class TrainSpec(Spec):
         default=None,
         description="What describes perturbations, so that ones without a cell can be screened; null for nothing.",
     )
+    pseudo_perturbations: PseudoPerturbationsSpec | None = Field(
+        default=None,
+        description="Train groups of control cells under labels of their own, so that screens have a measured null;"
+        " null for none.",
+    )
     training: TrainingSpec = Field(default=TrainingSpec(), description="How long and how to train.")
     output: Location = Field(description="Folder of the checkpoint: local path or s3:// URL.")
     licence: str = Field(default="not stated", description="Licence of the data; goes into the checkpoint.")
@@ -254,9 +273,15 @@ class TrainSpec(Spec):
         if self.model.is_baseline:
             findings += training_findings(self.model, self.training)
             findings += feature_findings(self.model, self.features)
+            if self.pseudo_perturbations is not None:
+                text = f"{self.model.kind} is a baseline and learns no labels of control cells; leave this out"
+                findings.append((("pseudo_perturbations",), text))
             if self.data.columns.perturbation is None and self.model.kind != "no_change":
                 text = f"{self.model.kind} learns from perturbed cells; name the column, or use no_change"
                 findings.append((("data", "columns", "perturbation"), text))
+        if self.pseudo_perturbations is not None and self.data.columns.perturbation is None:
+            text = "an atlas has no perturbations whose null this could be; leave this out, or name the column"
+            findings.append((("pseudo_perturbations",), text))
         used = {key for match in self.hold_out for key in match}
         findings += [(("data", *path), text) for path, text in self.data.unused_columns(used)]
         if findings:

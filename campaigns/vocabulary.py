@@ -100,6 +100,9 @@ class Vocabulary:
         Single perturbation that the model has features of, seen or not → its type.
     structures : bool
         Whether the model can read the SMILES of a drug.
+    pseudo : tuple of str
+        Pseudo-perturbations: groups of control cells under labels of their own, the null of a screen. Nobody can ask
+        for them by name.
     """
 
     genes: tuple[str, ...]
@@ -110,6 +113,7 @@ class Vocabulary:
     methods: Mapping[str, str] = field(default_factory=dict)
     described: Mapping[str, str] = field(default_factory=dict)
     structures: bool = False
+    pseudo: tuple[str, ...] = ()
 
     @cached_property
     def by_parts(self) -> dict[tuple[str, ...], SeenPerturbation]:
@@ -251,6 +255,7 @@ class Vocabulary:
             methods=dict(data.get("methods", {})),
             described={name: type for type, names in data.get("described", {}).items() for name in names},
             structures=data.get("structures", False),
+            pseudo=tuple(data.get("pseudo_perturbations", ())),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -280,7 +285,12 @@ class Vocabulary:
         described: dict[str, list[str]] = {}
         for name, type in self.described.items():
             described.setdefault(type, []).append(name)
-        parts = {"methods": dict(self.methods), "described": described, "structures": self.structures}
+        parts = {
+            "methods": dict(self.methods),
+            "described": described,
+            "structures": self.structures,
+            "pseudo_perturbations": list(self.pseudo),
+        }
         return {key: value for key, value in parts.items() if value}
 
 
@@ -308,6 +318,7 @@ class _Shape:
             yield self.problem(f'perturbations["{control}"]', "the control isn't listed among the perturbations")
         yield from self.methods(data.get("methods", {}))
         yield from self.described(data.get("described", {}))
+        yield from self.names(data.get("pseudo_perturbations", []), "pseudo_perturbations")
         if not isinstance(data.get("structures", False), bool):
             yield self.problem("structures", "must be true or false")
 

@@ -17,7 +17,18 @@ LOG, STATED, TRAINED = "log1p counts per 10k", "as `score_unit` says", "as in tr
 SCALED = f"{LOG}; a share for objectives of a difference"
 UNITS = {
     "dose": TRAINED,
+    "p_null": "probability",
+    "q_value": "share of the hits",
     "score": STATED,
+    "posterior_mean": STATED,
+    "low_50": STATED,
+    "high_50": STATED,
+    "low_90": STATED,
+    "high_90": STATED,
+    "null_blocks": "pseudo-perturbations",
+    "null_centre": STATED,
+    "null_sd": STATED,
+    "minimum_effect": STATED,
     "score_se": STATED,
     "score_low": STATED,
     "score_high": STATED,

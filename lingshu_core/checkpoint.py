@@ -299,7 +299,7 @@ def _rebuild(folder: str, config: DenoiserConfig, words: Vocabulary, state: dict
         statistics = _shapes(state, len(words.genes))
         factors = tuple(len(values) for values in words.factors.values())
         bank = stored_bank({name.removeprefix("neighbours."): value for name, value in state.items()})
-        denoiser = Denoiser(config, factors, len(words.parts), statistics, bank=bank)
+        denoiser = Denoiser(config, factors, len(words.identities), statistics, bank=bank)
         denoiser.load_state_dict(state)
     except (KeyError, RuntimeError, ValueError, IndexError, TypeError) as error:
         reason = " ".join(str(error).split())[:200]

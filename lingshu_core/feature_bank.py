@@ -65,7 +65,7 @@ def build_bank(features: PerturbationFeatures | None, vocabulary: Vocabulary) ->
         vectors=torch.from_numpy(features.matrix[chosen]),
         sources=torch.repeat_interleave(torch.arange(len(widths)), torch.tensor(widths)),
         types=torch.tensor(kinds),
-        part_rows=torch.tensor([vocabulary.feature_row(part) - 1 for part in vocabulary.parts]),
+        part_rows=torch.tensor([vocabulary.feature_row(part) - 1 for part in vocabulary.identities]),
     )
 
 

@@ -20,6 +20,7 @@ from lingshu_core.errors import UnusableCells
 from lingshu_core.feature_bank import described_names
 from lingshu_core.methods import part_methods
 from lingshu_core.perturbation_features import PerturbationFeatures
+from lingshu_core.pseudo_perturbations import NO_PSEUDO, PseudoPerturbations
 from lingshu_core.token_histogram import TokenHistogram
 from lingshu_core.tokens import N_TOKENS, REPRESENTATIVE_COUNTS, encode, last_tokens, support_sizes
 from lingshu_core.vocabulary import SeenContext, SeenPerturbation, Vocabulary, part_types, split_label
@@ -63,8 +64,13 @@ class TrainingSet:
             yield torch.from_numpy(self.tokens[rows].toarray()).long()
 
 
-def build_vocabulary(cells: Cells, features: PerturbationFeatures | None = None) -> Vocabulary:
-    """List what occurs in the cells: genes, context factors, contexts, perturbations; and what features describe."""
+def build_vocabulary(
+    cells: Cells, features: PerturbationFeatures | None = None, pseudo: PseudoPerturbations = NO_PSEUDO
+) -> Vocabulary:
+    """List what occurs in the cells: genes, context factors, contexts, perturbations; and what features describe.
+
+    The cells of ``pseudo``-perturbations are control cells as all others; only their labels are listed.
+    """
     # Sorted: a checkpoint is written with sorted keys, and the embeddings of a factor are found by its place.
     roles = sorted(cells.context_roles)
     contexts = [
@@ -73,6 +79,7 @@ def build_vocabulary(cells: Cells, features: PerturbationFeatures | None = None)
             cells=len(rows),
             control_cells=int((rows["perturbation"] == cells.control).sum()),
             perturbed_cells=_label_counts(rows, cells.control),
+            pseudo_cells=pseudo.counts(rows.index.to_numpy()),
         )
         for values, rows in (cells.obs.groupby(roles, sort=True) if roles else [((), cells.obs)])
     ]
@@ -88,6 +95,7 @@ def build_vocabulary(cells: Cells, features: PerturbationFeatures | None = None)
         described={} if features is None else described_names(features, types, methods),
         structures=features is not None and any(origin.kind == "smiles" for origin in features.origins),
         methods=methods,
+        pseudo=pseudo.names,
     )
 
 
@@ -177,7 +185,7 @@ def _strictly_increasing(knots: npt.NDArray[np.float64]) -> npt.NDArray[np.float
 
 def _typical_doses(vocabulary: Vocabulary) -> Tensor:
     """Return the geometric mean of the doses of each perturbation: where its Hill curve starts at one half."""
-    doses: dict[str, set[float]] = {part: set() for part in vocabulary.parts}
+    doses: dict[str, set[float]] = {part: set() for part in vocabulary.identities}
     for label, seen in vocabulary.perturbations.items():
         for part in split_label(label):
             doses[part].update(seen.doses)

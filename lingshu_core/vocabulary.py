@@ -27,6 +27,8 @@ class SeenContext:
     control_cells: int
     perturbed_cells: Mapping[str, int] = field(default_factory=dict)
     """Cells of each perturbation label in this context."""
+    pseudo_cells: Mapping[str, int] = field(default_factory=dict)
+    """Control cells of each pseudo-perturbation in this context; they count among ``control_cells`` too."""
     adapted: bool = False
     """Whether the context was learned later, from control cells alone (``adaptation``)."""
 
@@ -51,6 +53,9 @@ class Vocabulary:
     ``methods`` tells how single genetic perturbations were done, where the data do (see `lingshu_core.methods`);
     ``described`` are the perturbations of which the model has features, seen or not, name → type, in the order of
     its feature bank; ``structures`` tells whether drugs can be described by their SMILES.
+    ``pseudo`` are the pseudo-perturbations, groups of control cells under labels of their own: they have embeddings
+    after those of the parts, and are no perturbations to anybody who asks for some (see
+    `lingshu_core.pseudo_perturbations`).
     """
 
     genes: tuple[str, ...]
@@ -62,12 +67,13 @@ class Vocabulary:
     described: Mapping[str, str] = field(default_factory=dict)
     structures: bool = False
     methods: Mapping[str, str] = field(default_factory=dict)
+    pseudo: tuple[str, ...] = ()
     _index: dict[str, dict[str, int]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Build the look-up tables once."""
         tables = {name: {value: i + 1 for i, value in enumerate(values)} for name, values in self.factors.items()}
-        tables["perturbation"] = {name: i + 1 for i, name in enumerate(self.parts)}
+        tables["perturbation"] = {name: i + 1 for i, name in enumerate(self.identities)}
         tables[_ROWS] = {name: i + 1 for i, name in enumerate(self.described)}
         object.__setattr__(self, "_index", tables)
 
@@ -85,9 +91,14 @@ class Vocabulary:
         return part_types({label: seen.type for label, seen in self.perturbations.items()})
 
     @property
+    def identities(self) -> tuple[str, ...]:
+        """All that has an embedding of its own: the parts, then the pseudo-perturbations."""
+        return (*self.parts, *self.pseudo)
+
+    @property
     def unnamed(self) -> int:
         """The index of a part that was never seen and is known by its features alone."""
-        return len(self.parts) + 1
+        return len(self.identities) + 1
 
     def to_json(self) -> dict[str, Any]:
         """Return the content of ``vocabulary.json``."""
@@ -101,6 +112,7 @@ class Vocabulary:
                     "cells": c.cells,
                     "control_cells": c.control_cells,
                     "perturbed_cells": dict(c.perturbed_cells),
+                    **({"pseudo_cells": dict(c.pseudo_cells)} if c.pseudo_cells else {}),
                     **({"adapted": True} if c.adapted else {}),
                 }
                 for c in self.contexts
@@ -117,6 +129,7 @@ class Vocabulary:
             "parts": list(self.parts),
             "control": self.control,
             **({"methods": dict(self.methods)} if self.methods else {}),
+            **({"pseudo_perturbations": list(self.pseudo)} if self.pseudo else {}),
             **self._described_json(),
         }
 
@@ -156,6 +169,7 @@ class Vocabulary:
                 described=_described(content.get("described", {})),
                 structures=bool(content.get("structures", False)),
                 methods=dict(content.get("methods", {})),
+                pseudo=tuple(content.get("pseudo_perturbations", ())),
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise CheckpointError(f"vocabulary.json is damaged: {error!r}; fetch the checkpoint again") from error

@@ -203,15 +203,17 @@ def describe_adaptation(result: AdaptationResult) -> str:
 def hit_view(hits: pl.DataFrame) -> Table:
     """Show the columns that a person reads first; the file has all of them."""
     table = Table(header_style="bold", box=None, pad_edge=False)
-    told = ["rank", "perturbation", "context", "score", "±", "members ±", "trained on", "gate"]
+    told = ["rank", "perturbation", "context", "score", "±", "members ±", "decision", "q", "trained on", "gate"]
     names = [*told, "rises most", "falls most"]
     shown = names if console.width >= _WIDTH_WITH_GENES else told
     if "score_sd" not in hits.columns or hits["score_sd"].is_null().all():
         shown = [name for name in shown if name != "members ±"]
+    if "null_blocks" not in hits.columns or hits["null_blocks"].is_null().all():
+        shown = [name for name in shown if name not in ("decision", "q")]
     if "gate" not in hits.columns or set(hits["gate"]) <= {None, NOT_MEASURED}:
         shown = [name for name in shown if name != "gate"]
     for name in shown:
-        right = name in ("rank", "score", "±", "members ±", "trained on")
+        right = name in ("rank", "score", "±", "members ±", "q", "trained on")
         table.add_column(name, justify="right" if right else "left", no_wrap=True)
     for row in hits.iter_rows(named=True):
         cells = dict(zip(names, _hit_row(row), strict=True))
@@ -222,14 +224,16 @@ def hit_view(hits: pl.DataFrame) -> Table:
 def _hit_row(row: Mapping[str, Any]) -> tuple[str, ...]:
     context = ", ".join(part.split("=", 1)[-1] for part in row["context"].split(", "))
     if row["status"] != "done":
-        return ("–", row["perturbation"], context, row["status"], "", "", "", row.get("gate") or "", "", "")
+        return ("–", row["perturbation"], context, row["status"], "", "", "", "", "", row.get("gate") or "", "", "")
     seen = row["training_cells"]
     trained = f"{seen} cells" if seen else _without_cells(row)
     rises, falls = row["top_up"].split(", ")[0], row["top_down"].split(", ")[0]
     score, error = f"{row['score']:+.3f}", f"{row['score_se']:.3f}"
     spread = "" if row.get("score_sd") is None else f"{row['score_sd']:.3f}"
-    gate = row.get("gate") or ""
-    return str(row["rank"]), row["perturbation"], context, score, error, spread, trained, gate, rises, falls
+    gate, decision = row.get("gate") or "", row.get("decision") or ""
+    rate = "" if row.get("q_value") is None else f"{row['q_value']:.2g}"
+    place = (str(row["rank"]), row["perturbation"], context)
+    return *place, score, error, spread, decision, rate, trained, gate, rises, falls
 
 
 def _without_cells(row: Mapping[str, Any]) -> str:

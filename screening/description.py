@@ -122,6 +122,7 @@ def _known(header: CheckpointHeader) -> Description:
         "factors": {factor: list(values) for factor, values in words.factors.items()},
         "control": words.control,
         "perturbations": _perturbations(words),
+        "pseudo_perturbations": list(words.pseudo),
         "described": dict(Counter(words.described.values())),
         "features": card.get("features", []),
         "adapted": card.get("adapted", []),
@@ -286,6 +287,10 @@ def _word_lines(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for kind, cells in found["perturbations"].items():
         most_first = [name for name, _ in Counter(cells).most_common()]
         yield kind, f"{len(cells):,} perturbations, {sum(cells.values()):,} cells: {_some(most_first)}"
+    if found["pseudo_perturbations"]:
+        cells = sum(sum(context["pseudo_cells"].values()) for context in found["contexts"])
+        count = len(found["pseudo_perturbations"])
+        yield "null", f"{count:,} pseudo-perturbations, {cells:,} of the control cells"
     if found["described"]:
         yield "features of", ", ".join(f"{count:,} {kind}" for kind, count in found["described"].items())
     for origin in found["features"]:

@@ -19,8 +19,9 @@ from scipy import stats
 
 from campaigns.conditions import Condition, Perturbation
 from lingshu_core.prior_genes import PriorInjection
-from lingshu_core.vocabulary import Vocabulary
+from lingshu_core.vocabulary import SeenContext, Vocabulary
 from screening.aggregation import Folded
+from screening.context_null import ContextNull
 from screening.effects import Effect, member_spread, paired_effect
 from screening.errors import ObjectiveError
 from screening.gates import NOT_MEASURED
@@ -33,8 +34,19 @@ INTERVAL = 0.9
 COLUMNS: Mapping[str, tuple[Any, str]] = {
     "rank": (pl.Int64, "rank by score over all conditions, 1 is best; empty for failed conditions"),
     "rank_in_context": (pl.Int64, "rank by score within the context"),
+    "rank_low": (
+        pl.Int64,
+        "best rank of the 90 % interval: ranks of effects that the scores allow; empty without a null",
+    ),
+    "rank_high": (pl.Int64, "worst rank of that interval"),
     "status": (pl.String, "done or failed"),
     "reason": (pl.String, "why a condition failed"),
+    "decision": (
+        pl.String,
+        "hit, not (too small to matter), undecided, failed, or refused (its gate fails); by q_value, minimum effect and"
+        " high_90",
+    ),
+    "decision_reason": (pl.String, "why it was decided so"),
     "perturbation": (
         pl.String,
         "target, cytokine, drug or change of the environment; combinations as A+B, doses as A@0.1",
@@ -62,6 +74,37 @@ COLUMNS: Mapping[str, tuple[Any, str]] = {
         "spread of the score between members (standard deviation), model uncertainty; empty for one member",
     ),
     "score_unit": (pl.String, "unit of score"),
+    "posterior_mean": (
+        pl.Float64,
+        "effect behind the score as all conditions together suggest it (empirical Bayes), score less null_centre;"
+        " empty without a null",
+    ),
+    "low_50": (pl.Float64, "lower end of the 50 % interval of that effect"),
+    "high_50": (pl.Float64, "upper end of the 50 % interval"),
+    "low_90": (pl.Float64, "lower end of the 90 % interval"),
+    "high_90": (pl.Float64, "upper end of the 90 % interval"),
+    "null_blocks": (pl.Int64, "pseudo-perturbations that the null of this context is made of; empty without a null"),
+    "null_centre": (
+        pl.Float64,
+        "mean score of the pseudo-perturbations, on the same genes; of a combination as often as it has parts",
+    ),
+    "null_sd": (
+        pl.Float64,
+        "standard deviation around it of a score without an effect that was learned from as many cells",
+    ),
+    "minimum_effect": (
+        pl.Float64,
+        "how far above null_centre only 5 % of conditions without an effect are; a hit is no less",
+    ),
+    "p_null": (
+        pl.Float64,
+        "chance of such a score or a higher one without an effect, from the null (Student t, or ranks where tails are"
+        " heavy)",
+    ),
+    "q_value": (
+        pl.Float64,
+        "FDR under the model: Benjamini-Hochberg over all rows with a p_null; no statement about cells in a dish",
+    ),
     "effect": (
         pl.Float64,
         "before standardisation: mean over the genes used in log1p counts per 10k; a share where score is one",
@@ -155,6 +198,7 @@ def score_folded(
     exclude_own_targets: bool,
     injection: PriorInjection | None = None,
     gate: str = NOT_MEASURED,
+    null: ContextNull | None = None,
 ) -> Scored:
     """Score one condition and describe it in a row.
 
@@ -174,6 +218,8 @@ def score_folded(
     except ObjectiveError as error:
         return Scored(row | {"status": "failed", "reason": str(error)}, folded, None, None)
     row |= _numbers(score, effect, targets, folded, readout, vocabulary)
+    if null is not None:
+        row |= null.columns(condition.perturbation, left_out)
     return Scored(row, folded, effect, score)
 
 
@@ -248,10 +294,16 @@ def _identity(condition: Condition, vocabulary: Vocabulary) -> dict[str, Any]:
         "dose": doses.pop() if len(doses) == 1 else None,
         "context": context.label,
         **context.as_dict(),
-        "training_cells": sum(c.perturbed_cells.get(plain_label, 0) for c in here),
-        "training_cells_all": seen.cells if seen else 0,
+        "training_cells": sum(_cells_of(plain_label, c) for c in here),
+        "training_cells_all": seen.cells
+        if seen
+        else sum(c.pseudo_cells.get(plain_label, 0) for c in vocabulary.contexts),
         "depth_ratio": math.exp(seen.depth_log_ratio if seen else sum(ratios)) if known else None,
     }
+
+
+def _cells_of(label: str, context: SeenContext) -> int:
+    return context.perturbed_cells.get(label, 0) + context.pseudo_cells.get(label, 0)
 
 
 def _numbers(

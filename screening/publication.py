@@ -4,6 +4,7 @@
 
     output/
     ├── hits.parquet, hits.csv     the ranked table
+    ├── null.parquet               pseudo-perturbations, only of a model that has some
     ├── effects.h5ad               conditions × genes, layers in two units with standard errors
     ├── cells.zarr/                drawn cells, only with estimator.store_cells
     ├── campaign.yaml, plan.json   as resolved
@@ -39,6 +40,7 @@ from screening.errors import ResultsError
 from screening.hits import COLUMNS, foreign
 
 HITS, HITS_CSV, EFFECTS = "hits.parquet", "hits.csv", "effects.h5ad"
+NULL = "null.parquet"
 LEDGER = "ledger"
 MOST_HITS = 50_000_000
 """Rows of a table of hits that is read; a screen has one for each condition."""
@@ -77,6 +79,8 @@ class Publication:
     """Blocks that it was folded from, with the SHA-256 of their bytes."""
     ledger: str = LEDGER
     """Where these are committed: in the results, or the URL of a cache."""
+    null: pl.DataFrame | None = None
+    """The pseudo-perturbations; None where the model has none."""
 
 
 def publish(epoch: Epoch, publication: Publication) -> dict[str, Any]:
@@ -97,6 +101,8 @@ def publish(epoch: Epoch, publication: Publication) -> dict[str, Any]:
         CAMPAIGN: publication.campaign.encode(),
         PLAN: publication.plan,
     }
+    if publication.null is not None:
+        content[NULL] = hits_to_parquet(publication.null)
     if publication.effects is not None:
         content[EFFECTS] = anndata_to_bytes(publication.effects)
     manifest = {

@@ -35,12 +35,16 @@ from actors.snapshot import Snapshot
 from actors.tasks import Task
 from actors.worker import WorkerSpec
 from campaigns.compute_spec import ComputeSpec, ReplicasSpec
+from campaigns.conditions import Context
 from campaigns.source import dump_spec
 from screening.aggregation import NOT_COMPUTED, CommittedBlocks, Folded, fold
 from screening.campaign import Campaign, PlannedCampaign, load_campaign, plan_campaign
 from screening.cells_export import CELLS, export_cells
+from screening.context_null import ContextNull, trained_cells
+from screening.decisions import decide
 from screening.effect_matrix import EffectMatrix
 from screening.hits import Scored, extra_columns, hit_table, score_folded
+from screening.null_table import null_summary, null_table, standardised_blocks
 from screening.publication import LEDGER, Publication, ledger_url, location, publish
 from screening.rehearsal import Rehearsal, open_rehearsal
 
@@ -143,12 +147,12 @@ def run_loaded(campaign: Campaign, listener: RunListener, rehearsal: Rehearsal |
         listener.stage("aggregate", f"{len(planned.plan.conditions)} conditions")
         folded = fold(planned.plan, snapshot, summary.failed, summary.cancelled or NOT_COMPUTED)
         listener.stage("score", next(iter(planned.readouts.values())).question)
-        hits, effects = score(planned, folded)
+        hits, null, effects = score(planned, folded)
         listener.stage("publish", campaign.spec.output)
         epoch.check()  # before the cells, which have no versions
         if campaign.spec.estimator.store_cells and effects.keys:
             export_cells(planned, snapshot, committed, campaign.spec.output)
-        manifest = publish_run(planned, epoch, hits, effects, snapshot.digests)
+        manifest = publish_run(planned, epoch, hits, effects, snapshot.digests, null)
     failed = hits.filter(pl.col("status") != "done").height
     return RunResult(
         run_id=planned.plan.run_id,
@@ -274,22 +278,41 @@ def confirm(planned: PlannedCampaign, ledger: CommittedBlocks) -> frozenset[str]
     return frozenset(block.id for block in planned.plan.blocks if block.id in committed)
 
 
-def score(planned: PlannedCampaign, folded: Iterator[Folded]) -> tuple[pl.DataFrame, EffectMatrix]:
-    """Score and rank every condition; keep the per-gene effects that are to be exported."""
-    vocabulary = planned.campaign.model.vocabulary
+def score(planned: PlannedCampaign, folded: Iterator[Folded]) -> tuple[pl.DataFrame, pl.DataFrame | None, EffectMatrix]:
+    """Score, rank and decide every condition; keep the per-gene effects that are to be exported.
+
+    Returns
+    -------
+    The ranked table, the pseudo-perturbations (None where the model has none), and the effects.
+    """
+    vocabulary, spec = planned.campaign.model.vocabulary, planned.campaign.spec
     effects = EffectMatrix(vocabulary.genes)
+    pseudo: list[dict[str, Any]] = []
+    trained = trained_cells(vocabulary)
 
     def rows() -> Iterator[dict[str, Any]]:
+        nulls: dict[Context, ContextNull] = {}  # of the context that is being folded; its null comes first
         for condition in folded:
-            scored = _scored(planned, condition)
-            effects.add(scored)
-            yield scored.row
+            context = condition.planned.condition.context
+            if condition.planned.role == "null":
+                if context not in nulls:
+                    nulls = {context: ContextNull(planned.readouts[context], vocabulary.genes, trained)}
+                nulls[context].add(condition)
+                pseudo.append(_scored(planned, condition).row)
+            else:
+                scored = _scored(planned, condition, nulls.get(context))
+                effects.add(scored)
+                yield scored.row
 
     readout = next(iter(planned.readouts.values()))
-    return hit_table(rows(), extra_columns(vocabulary.factors, readout.marker_genes)), effects
+    extra = extra_columns(vocabulary.factors, readout.marker_genes)
+    table = hit_table(rows(), extra)
+    null = null_table(pseudo, vocabulary.factors) if pseudo else None
+    blocks = None if null is None else standardised_blocks(null)
+    return decide(table, spec.hits, spec.seed, blocks), null, effects
 
 
-def _scored(planned: PlannedCampaign, folded: Folded) -> Scored:
+def _scored(planned: PlannedCampaign, folded: Folded, null: ContextNull | None = None) -> Scored:
     return score_folded(
         folded,
         planned.readouts[folded.planned.condition.context],
@@ -298,13 +321,22 @@ def _scored(planned: PlannedCampaign, folded: Folded) -> Scored:
         exclude_own_targets=planned.campaign.spec.objective.exclude_own_targets,
         injection=planned.injection,
         gate=planned.gates.verdict(folded.planned.condition),
+        null=null,
     )
 
 
 def publish_run(
-    planned: PlannedCampaign, epoch: Epoch, hits: pl.DataFrame, effects: EffectMatrix, commits: Mapping[str, str]
+    planned: PlannedCampaign,
+    epoch: Epoch,
+    hits: pl.DataFrame,
+    effects: EffectMatrix,
+    commits: Mapping[str, str],
+    null: pl.DataFrame | None = None,
 ) -> dict[str, Any]:
-    """Publish the results of a run and return its manifest; ``commits`` are the blocks that they were folded from."""
+    """Publish the results of a run and return its manifest.
+
+    ``commits`` are the blocks that they were folded from, ``null`` the table of pseudo-perturbations.
+    """
     used = np.any([readout.used for readout in planned.readouts.values()], axis=0)
     kept = effects.keys
     table = effects.to_anndata(_rows_of(kept, planned, hits), used)
@@ -315,6 +347,7 @@ def publish_run(
             ledger=LEDGER if planned.campaign.spec.cache is None else absolute_url(planned.campaign.spec.cache),
             run_id=planned.plan.run_id,
             hits=hits,
+            null=null,
             effects=table,
             campaign=dump_spec(planned.campaign.spec),
             plan=planned.plan.to_json(),
@@ -326,6 +359,7 @@ def publish_run(
                 **_members(planned),
                 **planned.gates.facts,
                 "paths": planned.campaign.paths,
+                **({} if null is None else {"null": null_summary(null)}),
                 "conditions": hits.height,
                 "failed": hits.filter(pl.col("status") != "done").height,
                 "conditions_in_effects": len(kept),

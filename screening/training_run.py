@@ -29,6 +29,7 @@ from lingshu_core.feature_files import read_feature_file
 from lingshu_core.perturbation_features import PerturbationFeatures
 from lingshu_core.preparation import TrainingSet, build_vocabulary, gene_statistics, training_set
 from lingshu_core.prior_genes import measure_priors
+from lingshu_core.pseudo_perturbations import NO_PSEUDO, PseudoPerturbations, draw_pseudo_perturbations
 from lingshu_core.resume import load_state, remove_state, save_state
 from lingshu_core.streamed_set import StreamedSet, streamed_set
 from lingshu_core.training import (
@@ -66,7 +67,7 @@ class TrainingResult:
     parameters: int
     paths: str
     notices: tuple[str, ...] = ()
-    """What the features describe, and what they don't."""
+    """What the features describe, and what they don't; what the null is made of."""
 
 
 def train_model(
@@ -165,6 +166,7 @@ class Prepared:
     identity: str
     resumed_at: int
     features: PerturbationFeatures | None = None
+    pseudo: PseudoPerturbations = NO_PSEUDO
 
 
 def prepare(spec: TrainSpec, config: TrainingConfig, read: tuple[Cells, int] | None = None) -> Prepared:
@@ -174,11 +176,12 @@ def prepare(spec: TrainSpec, config: TrainingConfig, read: tuple[Cells, int] | N
     """
     cells, held_out = read or training_cells(spec)
     features = build_features(spec, cells.counted()) if spec.features else None
-    vocabulary = build_vocabulary(cells, features)
-    trainer = build_trainer(spec, config, cells, vocabulary, features)
+    pseudo = pseudo_perturbations(spec, cells)
+    vocabulary = build_vocabulary(cells, features, pseudo)
+    trainer = build_trainer(spec, config, cells, vocabulary, features, pseudo)
     identity = training_identity(spec, config, cells, features)
     resumed_at = load_state(spec.output, identity, trainer) if spec.training.resume else 0
-    return Prepared(cells, held_out, vocabulary, trainer, identity, resumed_at, features)
+    return Prepared(cells, held_out, vocabulary, trainer, identity, resumed_at, features, pseudo)
 
 
 def finish(
@@ -204,7 +207,10 @@ def finish(
         resumed_at=prepared.resumed_at,
         parameters=sum(parameter.numel() for parameter in best.parameters()),
         paths=best.config.paths,
-        notices=tuple(feature_notices(prepared.features, prepared.cells)) if prepared.features else (),
+        notices=(
+            *(feature_notices(prepared.features, prepared.cells) if prepared.features else ()),
+            *prepared.pseudo.notices,
+        ),
     )
 
 
@@ -289,24 +295,38 @@ def build_trainer(
     cells: Cells,
     vocabulary: Vocabulary,
     features: PerturbationFeatures | None = None,
+    pseudo: PseudoPerturbations = NO_PSEUDO,
 ) -> Trainer:
     """Build the model in the shape of its data, and the trainer around it."""
     shape = configuration(spec.model.configuration, spec.model.overrides)
     denoiser = Denoiser(
         shape,
         tuple(len(values) for values in vocabulary.factors.values()),
-        len(vocabulary.parts),
+        len(vocabulary.identities),
         gene_statistics(cells, vocabulary, shape),
         seed=config.seed,
         bank=build_bank(features, vocabulary),
     )
+    taught = pseudo.relabelled(cells)
     data: TrainingSet | StreamedSet
-    if isinstance(cells, StoredCells):
-        data = streamed_set(cells, vocabulary, denoiser.gene_order)
+    if isinstance(taught, StoredCells):
+        data = streamed_set(taught, vocabulary, denoiser.gene_order)
     else:
-        data = training_set(cells, vocabulary, denoiser.gene_order)
-    training, validation = split_validation(len(cells), config.validation_share, config.seed, _scarce(cells))
+        data = training_set(taught, vocabulary, denoiser.gene_order)
+    training, validation = split_validation(len(cells), config.validation_share, config.seed, _scarce(taught))
     return Trainer(denoiser, data.select(training), data.select(validation), config)
+
+
+def pseudo_perturbations(spec: TrainSpec, cells: Cells) -> PseudoPerturbations:
+    """Draw the pseudo-perturbations that a training asks for; the same ones in every member of an ensemble.
+
+    Raises
+    ------
+    UnusableCells
+        If the control cells are too few.
+    """
+    asked = spec.pseudo_perturbations
+    return NO_PSEUDO if asked is None else draw_pseudo_perturbations(cells, asked.groups, asked.seed)
 
 
 def training_config(spec: TrainSpec, overrides: Mapping[str, Any]) -> TrainingConfig:
@@ -336,6 +356,8 @@ def training_identity(
     }
     if features is not None:
         content["features"] = features.digest()
+    if spec.pseudo_perturbations is not None:
+        content["pseudo_perturbations"] = spec.pseudo_perturbations.model_dump(mode="json")
     if isinstance(cells, StoredCells):
         content["order"] = "blocks"  # cells on disk are drawn in another order
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -61,7 +61,9 @@ def validate_campaign(path: Path) -> Iterator[str]:
     if plan.members:
         yield f"an ensemble of {len(plan.members)} members; `lingshu plan` checks that their training data are the same"
     controls = sum(planned.role == "control" for planned in plan.conditions)
-    yield f"{len(plan.conditions):,} conditions, {controls:,} of them controls"
+    null = sum(planned.role == "null" for planned in plan.conditions)
+    pseudo = f" and {null:,} of the null" if null else ""
+    yield f"{len(plan.conditions):,} conditions, {controls:,} of them controls{pseudo}"
     yield describe_support(plan)
     yield from plan.notices
 

@@ -89,6 +89,26 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def tiny_null(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder like `tiny`, with controls enough for a null: `ensemble/` has 2 members and 20 pseudo-perturbations."""
+    from lingshu_core.simulation_config import SimulationConfig
+    from lingshu_core.simulator import simulate
+    from screening.ensemble_training import train_file
+
+    folder = tmp_path_factory.mktemp("tiny-null")
+    sizes = {"genes": 40, "regulators": 10, "program_genes": 8, "cell_types": 1, "donors": 1, "truth_draws": 8}
+    conditions = {"knockouts": 4, "knockdowns": 1, "drugs": 0, "combinations": 1}
+    planted = {"planted_knockouts": 2, "planted_knockdowns": 1, "planted_drugs": 0, "planted_combinations": 1}
+    cells = {"control_cells": 480, "cells_per_condition": 12, "truth_replicates": 2, "hit_margin": 0.01}
+    cells["measured_share"] = 1.0
+    simulate(SimulationConfig(**sizes, **conditions, **planted, **cells)).write(folder)
+    content = _training(folder) | {"output": str(folder / "ensemble"), "pseudo_perturbations": {"groups": 20}}
+    content["training"] |= {"seeds": 2, "epochs": 2}
+    train_file(_write_yaml(folder / "train.yaml", content))
+    return folder
+
+
+@pytest.fixture(scope="session")
 def tiny_ensemble(tiny: Path) -> Path:
     """The folder of an ensemble of two, trained on the small simulation for seconds."""
     from screening.ensemble_training import train_file

@@ -2,12 +2,16 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from campaigns import EmptyGridError, Loaded, ScreenSpec, Vocabulary, VocabularyError, build_grid
+from campaigns.errors import BudgetError
+from campaigns.plan import make_plan
+from campaigns.screen_spec import BudgetSpec
 
 Screen = Callable[..., Loaded[ScreenSpec]]
 
@@ -290,3 +294,49 @@ def test_a_model_of_an_atlas_is_no_model_to_screen(screen: Screen, vocabulary_js
     vocabulary = Vocabulary.from_json({**vocabulary_json, "perturbations": {}})
     with pytest.raises(VocabularyError, match="trained on cells without perturbations"):
         build_grid(screen().spec, vocabulary)
+
+
+@pytest.fixture
+def with_null(vocabulary: Vocabulary) -> Vocabulary:
+    return replace(vocabulary, pseudo=("null-1", "null-2"))
+
+
+def test_the_null_is_in_every_context_and_comes_before_the_perturbations(
+    screen: Screen, with_null: Vocabulary, vocabulary: Vocabulary
+) -> None:
+    loaded = screen()
+    grid, plain = (build_grid(loaded.spec, words, loaded.source) for words in (with_null, vocabulary))
+    assert [each.label for each in grid.null] == ["null-1", "null-2"]
+    assert grid.perturbations == plain.perturbations
+    assert len(grid) == len(list(grid.conditions())) == len(plain) + 2 * len(grid.contexts)
+    first = [condition.perturbation.label for condition in grid.conditions()][:4]
+    assert first[:3] == ["control", "null-1", "null-2"]
+    assert all(grid.support(condition) == "in_vocabulary" for condition in grid.conditions())
+
+
+def test_a_pseudo_perturbation_has_no_name_to_ask_for(screen: Screen, with_null: Vocabulary) -> None:
+    loaded = screen(genetic="genetic: [null-1, STAT1+null-2]")
+    with pytest.raises(VocabularyError) as caught:
+        build_grid(loaded.spec, with_null, loaded.source)
+    assert [str(problem).count("is a pseudo-perturbation") for problem in caught.value.problems] == [1, 1]
+
+
+def test_the_null_counts_for_the_budget(screen: Screen, with_null: Vocabulary) -> None:
+    loaded = screen()
+    small = loaded.spec.model_copy(update={"budget": BudgetSpec(conditions=3)})
+    with pytest.raises(BudgetError, match="perturbations \\+ 2 pseudo-perturbations \\+ control"):
+        make_plan(
+            small,
+            with_null,
+            model_digest="",
+            control_set_digest=lambda _: "",
+            panel_digest="",
+            sampler_version="",
+        )
+
+
+def test_a_vocabulary_keeps_its_null(with_null: Vocabulary, vocabulary: Vocabulary) -> None:
+    assert Vocabulary.from_json(with_null.to_json()) == with_null
+    assert "pseudo_perturbations" not in vocabulary.to_json()
+    with pytest.raises(VocabularyError, match="pseudo_perturbations"):
+        Vocabulary.from_json(with_null.to_json() | {"pseudo_perturbations": "null-1"})

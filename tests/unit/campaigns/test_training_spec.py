@@ -152,3 +152,25 @@ def test_a_baseline_learns_nothing_from_an_atlas(write: Callable[..., Path], tra
     atlas = train_text.replace("perturbation: perturbation", "perturbation: null", 1)
     with pytest.raises(SpecError, match=r"data\.columns\.perturbation: additive learns from perturbed cells; name the"):
         load_training(write(atlas + "model: {kind: additive}\n"), {})
+
+
+def test_pseudo_perturbations_are_asked_for(write: Callable[..., Path], train_text: str) -> None:
+    assert load_training(write(train_text), {}).spec.pseudo_perturbations is None
+    asked = load_training(write(train_text + "pseudo_perturbations: {groups: 30}\n"), {}).spec.pseudo_perturbations
+    assert asked is not None
+    assert (asked.groups, asked.seed) == (30, 0)
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ("pseudo_perturbations: {groups: 1}\n", "greater than or equal to 2"),
+        ("model: {kind: additive}\npseudo_perturbations: {}\n", "additive is a baseline and learns no labels"),
+    ],
+)
+def test_pseudo_perturbations_that_mean_nothing(
+    write: Callable[..., Path], train_text: str, more: str, said: str
+) -> None:
+    with pytest.raises(SpecError) as caught:
+        load_training(write(train_text + more), {})
+    assert said in str(caught.value)

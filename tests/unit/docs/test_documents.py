@@ -34,6 +34,7 @@ EXAMPLES = ROOT / "campaigns" / "examples" / "quickstart"
 COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 FENCE = re.compile(r"^(?P<indent> *)```(?P<language>\w*)\n(?P<body>.*?)^(?P=indent)```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
+TRAINING_PARTS = {"data", "hold_out", "training", "pseudo_perturbations"}
 
 
 def fences(page: Path) -> list[tuple[str, str]]:
@@ -73,7 +74,7 @@ def shell_lines() -> list[Any]:
 def test_yaml_block_is_a_campaign_or_a_part_of_one(text: str, tmp_path: Path) -> None:
     data = parse_yaml(text.encode(), "block.yaml").data
     if "kind" not in data:  # a part stands in for the same part of the quickstart
-        example = EXAMPLES / ("train.yaml" if set(data) <= {"data", "hold_out", "training"} else "screen.yaml")
+        example = EXAMPLES / ("train.yaml" if set(data) <= TRAINING_PARTS else "screen.yaml")
         text = dump_yaml(parse_yaml(example.read_bytes(), str(example)).data | data)
     file = tmp_path / "campaign.yaml"
     file.write_text(text, encoding="utf-8")
@@ -117,7 +118,10 @@ def test_every_page_is_in_the_navigation() -> None:
 
 def test_every_field_of_a_campaign_is_explained() -> None:
     explained = (ROOT / "docs" / "campaigns.md").read_text(encoding="utf-8")
-    blocks = [ScreenSpec, *(ScreenSpec.model_fields[name].annotation for name in ("estimator", "budget", "compute"))]
+    blocks = [
+        ScreenSpec,
+        *(ScreenSpec.model_fields[name].annotation for name in ("estimator", "hits", "budget", "compute")),
+    ]
     fields = {name for block in blocks for name in block.model_fields}  # type: ignore[union-attr]
     assert not {name for name in fields if name not in explained}
 
@@ -133,7 +137,8 @@ def test_every_field_of_a_request_for_cells_is_explained() -> None:
 def test_every_field_of_a_training_is_explained() -> None:
     explained = (ROOT / "docs" / "train.md").read_text(encoding="utf-8")
     training = TrainSpec.model_fields["training"].annotation
-    fields = {*TrainSpec.model_fields, *training.model_fields}  # type: ignore[union-attr]
+    pseudo = vars(campaigns.training_spec)["PseudoPerturbationsSpec"]
+    fields = {*TrainSpec.model_fields, *training.model_fields, *pseudo.model_fields}  # type: ignore[union-attr]
     assert not {name for name in fields if name not in explained}
 
 

@@ -79,8 +79,8 @@ def test_any_order_of_commits_with_repetitions_gives_the_same_hit_table(
     for place, number in enumerate([*repeated[:4], *order, *repeated[4:]]):
         block = planned.plan.blocks[number]
         ledger.commit(block.id, made_up_block(block), replica=f"replica-{place}")
-    calm, calm_effects = score(planned, fold(planned.plan, full, {}))
-    table, effects = score(planned, fold(planned.plan, ledger, {}))
+    calm, _, calm_effects = score(planned, fold(planned.plan, full, {}))
+    table, _, effects = score(planned, fold(planned.plan, ledger, {}))
     assert table.equals(calm, null_equal=True)
     assert effects.keys == calm_effects.keys
     assert math.isfinite(table["score"].sum())
@@ -89,9 +89,9 @@ def test_any_order_of_commits_with_repetitions_gives_the_same_hit_table(
 def test_blocks_of_other_runs_in_the_same_ledger_change_nothing(
     planned: PlannedCampaign, full: Ledger, made_up_block: MakeBlock
 ) -> None:
-    before, _ = score(planned, fold(planned.plan, full, {}))
+    before, *_ = score(planned, fold(planned.plan, full, {}))
     full.commit("ab" * 32, made_up_block(planned.plan.blocks[0]), replica="replica-9")
-    after, _ = score(planned, fold(planned.plan, full, {}))
+    after, *_ = score(planned, fold(planned.plan, full, {}))
     assert after.equals(before, null_equal=True)
 
 
@@ -119,7 +119,7 @@ def test_without_its_control_a_context_has_no_results(
     ledger = without(planned, made_up_block, fresh_ledger(), missing)
     found = folded(planned, ledger, {missing.id: "the model gave NaN"})
     assert {each.reason for each in found.values()} == {"control of the context: the model gave NaN"}
-    table, effects = score(planned, fold(planned.plan, ledger, {missing.id: "the model gave NaN"}))
+    table, _, effects = score(planned, fold(planned.plan, ledger, {missing.id: "the model gave NaN"}))
     assert table["status"].to_list() == ["failed", "failed"]
     assert effects.keys == []
     assert table.filter(pl.col("rank").is_not_null()).is_empty()

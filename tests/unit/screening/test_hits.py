@@ -116,7 +116,12 @@ def test_every_column_is_there_typed_and_documented(score_one: ScoreOne) -> None
     assert [table.schema[name] for name in COLUMNS] == [kind for kind, _ in COLUMNS.values()]
     assert all(len(meaning) > 8 for _, meaning in COLUMNS.values())
     without_value = [name for name in COLUMNS if table[name][0] is None]
-    assert without_value == ["reason", "dose", "score_sd"]
+    told = ("decision", "decision_reason")
+    of_the_null = [*("posterior_mean", "low_50", "high_50", "low_90", "high_90"), *_NULL]
+    assert without_value == ["rank_low", "rank_high", "reason", *told, "dose", "score_sd", *of_the_null]
+
+
+_NULL = ("null_blocks", "null_centre", "null_sd", "minimum_effect", "p_null", "q_value")
 
 
 def test_no_row_has_a_column_that_the_table_does_not(

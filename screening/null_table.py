@@ -1,0 +1,57 @@
+"""``null.parquet``: the pseudo-perturbations of a screen, scored as conditions, and what they come to by context."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from screening.hits import COLUMNS
+from screening.null_distribution import Array, NullDistribution
+
+NULL_COLUMNS = (
+    *("perturbation", "context", "status", "reason", "gate"),
+    *("score", "score_se", "score_low", "score_high", "members", "score_sd", "score_unit", "effect", "effect_se"),
+    *("genes_used", "training_cells", "training_cells_all", "cells", "shards", "estimator", "steps", "schedule"),
+    *("guidance", "paths", "seed", "model_digest", "run_id"),
+)
+"""Those of the ranked table that say something of a pseudo-perturbation, with the same meanings."""
+
+
+def null_table(rows: Iterable[Mapping[str, Any]], factors: Iterable[str]) -> pl.DataFrame:
+    """Put the pseudo-perturbations of all contexts into a table, in the order of contexts and labels."""
+    schema = {name: COLUMNS[name][0] for name in NULL_COLUMNS} | dict.fromkeys(factors, pl.String)
+    table = pl.DataFrame([{name: row.get(name) for name in schema} for row in rows], schema=schema)
+    return table.sort("context", "perturbation")
+
+
+def null_summary(table: pl.DataFrame) -> list[dict[str, Any]]:
+    """Return the null of every context, on all genes of the objective, for the manifest."""
+    found = []
+    for (context,), rows in table.group_by("context", maintain_order=True):
+        scores, cells = _scores_and_cells(rows)
+        null, typical = NullDistribution.of(scores, cells), float(np.median(cells)) if len(cells) else 0.0
+        numbers: dict[str, Any] = {"context": context, "blocks": len(scores)}
+        if null is not None:
+            numbers |= {"centre": null.centre, "sd": null.sd, "robust_sd": null.robust_sd, "typical_cells": typical}
+            numbers |= {"minimum_effect": null.minimum_effect([typical]), "variance_by_cells": null.slope}
+        found.append(numbers)
+    return found
+
+
+def standardised_blocks(table: pl.DataFrame) -> Array:
+    """Return all pseudo-perturbations of all contexts in standard deviations of their own null, (blocks,)."""
+    found = [np.empty(0)]
+    for _, rows in table.group_by("context", maintain_order=True):
+        scores, cells = _scores_and_cells(rows)
+        null = NullDistribution.of(scores, cells)
+        if null is not None:
+            found.append(null.standardised(scores, cells))
+    return np.concatenate(found)
+
+
+def _scores_and_cells(rows: pl.DataFrame) -> tuple[Array, Array]:
+    done = rows.filter(pl.col("status") == "done")
+    return done["score"].to_numpy().astype(float), done["training_cells_all"].to_numpy().astype(float)

@@ -1,0 +1,206 @@
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from scipy import stats
+
+from campaigns.screen_spec import HitsSpec
+from screening import score_posterior
+from screening.decisions import FAILED, HIT, NO_NULL, NOT, REFUSED, UNDECIDED, decide, has_heavy_tails, is_judged
+from screening.hits import hit_table
+from screening.null_distribution import NullDistribution
+
+ASKED = HitsSpec()
+
+
+def rows_of(
+    scores: np.ndarray, null: np.ndarray, context: str = "T", cells: tuple[Any, Any] = (30, 30), **changes: Any
+) -> list[dict[str, Any]]:
+    """Rows of conditions with these scores beside a null with those; `cells` are what they were learned from."""
+    own = np.broadcast_to(np.asarray(cells[0], dtype=float), scores.shape)
+    found = NullDistribution.of(null, np.broadcast_to(np.asarray(cells[1], dtype=float), null.shape))
+    return [
+        {
+            **{
+                "status": "done",
+                "perturbation": f"P{i:04d}",
+                "context": context,
+                "gate": "pass",
+                "score": float(score),
+            },
+            **{"support": "in_vocabulary", "training_cells_all": 9, "score_se": 0.01, "score_sd": 0.1},
+            **({} if found is None else {"null_blocks": found.blocks, "null_centre": found.centre}),
+            **({} if found is None else {"null_sd": found.sd_of([size])}),
+            **({} if found is None else {"minimum_effect": found.minimum_effect([size])}),
+            **changes,
+        }
+        for i, (score, size) in enumerate(zip(scores, own, strict=True))
+    ]
+
+
+def decided(rows: list[dict[str, Any]], asked: HitsSpec = ASKED) -> pl.DataFrame:
+    return decide(hit_table(rows, {}), asked, seed=0)
+
+
+def null(seed: int = 0, blocks: int = 20) -> np.ndarray:
+    return np.random.default_rng(seed).normal(0, 1, blocks)
+
+
+@pytest.fixture
+def few_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Intervals take most of the time, and hits don't need them."""
+    monkeypatch.setattr(score_posterior, "DRAWS", 2)
+    monkeypatch.setattr(score_posterior, "BURN_IN", 0)
+
+
+@pytest.mark.usefixtures("few_draws")
+def test_where_nothing_is_there_hits_are_as_rare_as_promised() -> None:
+    runs, any_hit = 200, 0
+    for run in range(runs):
+        random, rows = np.random.default_rng([run, 17]), []
+        for context in "AB":
+            block, spread = random.normal(0, 2), random.uniform(0.5, 2)  # what all cells of a context share
+            cells = np.exp(random.uniform(np.log(5), np.log(100), 100))  # few cells say more that isn't so
+            sizes = np.quantile(cells, (np.arange(20) + 0.5) / 20)
+            scores = random.normal(block, spread * np.sqrt(20 / cells))
+            rows += rows_of(scores, random.normal(block, spread * np.sqrt(20 / sizes)), context, (cells, sizes))
+        any_hit += HIT in decided(rows)["decision"].to_list()
+    assert any_hit <= stats.binom.ppf(0.99, runs, ASKED.fdr)
+
+
+@pytest.mark.usefixtures("few_draws")
+def test_false_hits_among_hits_are_within_the_promise() -> None:
+    shares, power = [], []
+    for run in range(12):
+        random = np.random.default_rng([run, 23])
+        truth = np.where(np.arange(2000) < 20, 6.0, 0.0)
+        block = random.normal(0, 2)
+        table = decided(rows_of(random.normal(truth + block, 1.0), random.normal(block, 1.0, 20)))
+        hits = table.filter(pl.col("decision") == HIT)["perturbation"].str.slice(1).cast(pl.Int64).to_numpy()
+        shares.append(float((hits >= 20).mean()) if len(hits) else 0.0)
+        power.append(float((hits < 20).sum() / 20))
+    assert np.mean(shares) <= ASKED.fdr + 2.33 * np.std(shares) / np.sqrt(len(shares))
+    assert np.mean(power) > 0.6
+
+
+def test_decisions_and_their_reasons() -> None:
+    found = NullDistribution.of(null(), np.full(20, 30.0))
+    assert found is not None
+    steps = np.array([9.0, 1.6, 0.0, -2.0])
+    table = decided(rows_of(found.centre + steps * found.sd_of([30]), null()))
+    assert table["decision"].to_list() == [HIT, UNDECIDED, NOT, NOT]
+    first, second, third, _ = table["decision_reason"]
+    assert "is within 0.1" in first
+    assert "is over 0.1" in second or "less than the minimum effect" in second
+    assert "90 % interval is under" in third
+
+
+def test_a_larger_minimum_effect_makes_fewer_hits() -> None:
+    scores = np.array([9.0, 6.0, 0.0])
+    hits = [
+        decided(rows_of(scores, null()), HitsSpec(minimum_effect=least))["decision"].to_list().count(HIT)
+        for least in (0.0, 7.0, 20.0)
+    ]
+    assert hits == [2, 1, 0]
+
+
+def test_a_smaller_rate_makes_no_more_hits() -> None:
+    scores = np.linspace(0, 6, 40)
+    hits = [set(_hits(decided(rows_of(scores, null()), HitsSpec(fdr=rate)))) for rate in (0.01, 0.1, 0.3)]
+    assert hits[0] <= hits[1] <= hits[2]
+    assert len(hits[0]) < len(hits[2])
+
+
+def _hits(table: pl.DataFrame) -> list[str]:
+    return table.filter(pl.col("decision") == HIT)["perturbation"].to_list()
+
+
+def test_the_order_of_rows_changes_nothing() -> None:
+    rows = rows_of(np.random.default_rng(3).normal(1, 2, 25), null())
+    table = decide(hit_table(rows, {}), ASKED, seed=5)
+    backwards = decide(hit_table(rows, {}).reverse(), ASKED, seed=5).reverse()
+    assert backwards.equals(table, null_equal=True)
+
+
+def test_without_a_null_the_table_is_as_it_was() -> None:
+    rows = rows_of(np.array([3.0, 1.0]), np.array([]))
+    plain, table = hit_table(rows, {}), decided(rows)
+    assert table["decision"].to_list() == [UNDECIDED, UNDECIDED]
+    assert set(table["decision_reason"]) == {NO_NULL}
+    told = ["decision", "decision_reason"]
+    assert table.drop(told).equals(plain.drop(told), null_equal=True)
+
+
+def test_a_null_of_few_blocks_gives_no_q_value_and_says_so() -> None:
+    table = decided(rows_of(np.array([9.0]), null(blocks=12)))
+    assert table["q_value"].to_list() == [None]
+    assert table["decision"].to_list() == [UNDECIDED]
+    assert "has 12 pseudo-perturbations, and q-values need 20" in table["decision_reason"][0]
+    assert table["low_90"][0] is not None
+
+
+def test_pseudo_perturbations_that_all_failed_are_told() -> None:
+    rows = rows_of(np.array([9.0]), np.array([]), null_blocks=0)
+    assert "has 0 pseudo-perturbations" in decided(rows)["decision_reason"][0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "decision", "reason"),
+    [
+        ({"status": "failed", "score": None, "reason": "it broke", "null_sd": None}, FAILED, "it broke"),
+        ({"gate": "fail"}, REFUSED, "gate: fail"),
+        ({"support": "features_only"}, UNDECIDED, "known by features alone"),
+        ({"training_cells_all": 0}, UNDECIDED, "parts that were seen apart"),
+        ({"null_sd": 0.0}, UNDECIDED, "all pseudo-perturbations score the same"),
+    ],
+)
+def test_what_is_not_judged(changes: dict[str, Any], decision: str, reason: str) -> None:
+    table = decided(rows_of(np.array([9.0]), null(), **changes))
+    assert table["decision"].to_list() == [decision]
+    assert reason in table["decision_reason"][0]
+
+
+def test_the_null_speaks_of_trained_labels() -> None:
+    assert is_judged({"support": "in_vocabulary", "training_cells_all": 1})
+    assert not is_judged({"support": "in_vocabulary", "training_cells_all": 0})
+    assert not is_judged({"support": "features_only", "training_cells_all": 1})
+
+
+@pytest.mark.usefixtures("few_draws")
+def test_heavy_tails_leave_ranks_and_no_more_hits_than_promised() -> None:
+    runs, any_hit, told = 60, 0, 0
+    for run in range(runs):
+        random, rows, blocks = np.random.default_rng([run, 29]), [], []
+        for context in "ABCDEFGH":
+            scores, null_scores = random.standard_t(3, 40), random.standard_t(3, 40)
+            found = NullDistribution.of(null_scores, np.full(40, 30.0))
+            assert found is not None
+            blocks.append(found.standardised(null_scores, np.full(40, 30.0)))
+            rows += rows_of(scores, null_scores, context)
+        table = decide(hit_table(rows, {}), ASKED, 0, np.concatenate(blocks))
+        any_hit += HIT in table["decision"].to_list()
+        told += "rank among its 320 blocks" in table["decision_reason"][0]
+    assert told >= 0.9 * runs
+    assert any_hit <= stats.binom.ppf(0.99, runs, ASKED.fdr)
+
+
+def test_normal_blocks_are_not_taken_for_heavy_ones() -> None:
+    random = np.random.default_rng(1)
+    assert sum(has_heavy_tails(random.normal(size=100)) for _ in range(200)) <= 8
+    assert not has_heavy_tails(np.full(5, 3.0))
+
+
+def test_a_condition_of_few_cells_needs_a_higher_score() -> None:
+    sizes = np.geomspace(5, 200, 40)
+    found = rows_of(np.full(2, 5.0), np.random.default_rng(3).normal(0, np.sqrt(20 / sizes)), "T", ([6, 150], sizes))
+    table = decided(found).sort("perturbation")
+    assert table["p_null"][0] > 3 * table["p_null"][1]
+    assert table["null_sd"][0] > 2 * table["null_sd"][1]
+
+
+def test_intervals_are_as_wide_as_the_wider_of_null_and_model() -> None:
+    narrow = decided(rows_of(np.zeros(12), null(), score_sd=0.1))
+    wide = decided(rows_of(np.zeros(12), null(), score_sd=5.0))
+    width = [float((table["high_90"] - table["low_90"]).mean() or 0) for table in (narrow, wide)]
+    assert width[1] > 1.5 * width[0]
