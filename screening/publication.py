@@ -66,6 +66,20 @@ def location(url: str) -> str:
 
 
 @dataclass(frozen=True)
+class Table:
+    """A table of the results, and what each of its columns means (in words that also say the unit)."""
+
+    rows: pl.DataFrame
+    meanings: Mapping[str, str]
+
+    def to_parquet(self) -> bytes:
+        """Write it with the meaning of every column in the file's own metadata."""
+        buffer = io.BytesIO()
+        self.rows.write_parquet(buffer, metadata={"lingshu.columns": json.dumps(dict(self.meanings))})
+        return buffer.getvalue()
+
+
+@dataclass(frozen=True)
 class Publication:
     """What is published of a run."""
 
@@ -79,8 +93,8 @@ class Publication:
     """Blocks that it was folded from, with the SHA-256 of their bytes."""
     ledger: str = LEDGER
     """Where these are committed: in the results, or the URL of a cache."""
-    null: pl.DataFrame | None = None
-    """The pseudo-perturbations; None where the model has none."""
+    tables: Mapping[str, Table] = field(default_factory=dict)
+    """Further tables by file name (`screening.analyses`)."""
 
 
 def publish(epoch: Epoch, publication: Publication) -> dict[str, Any]:
@@ -101,8 +115,7 @@ def publish(epoch: Epoch, publication: Publication) -> dict[str, Any]:
         CAMPAIGN: publication.campaign.encode(),
         PLAN: publication.plan,
     }
-    if publication.null is not None:
-        content[NULL] = hits_to_parquet(publication.null)
+    content |= {name: table.to_parquet() for name, table in publication.tables.items()}
     if publication.effects is not None:
         content[EFFECTS] = anndata_to_bytes(publication.effects)
     manifest = {
@@ -126,10 +139,7 @@ def publish(epoch: Epoch, publication: Publication) -> dict[str, Any]:
 
 def hits_to_parquet(hits: pl.DataFrame) -> bytes:
     """Write the table with the meaning of every column in the file's own metadata."""
-    buffer = io.BytesIO()
-    meanings = {name: text for name, (_, text) in COLUMNS.items() if name in hits.columns}
-    hits.write_parquet(buffer, metadata={"lingshu.columns": json.dumps(meanings)})
-    return buffer.getvalue()
+    return Table(hits, {name: text for name, (_, text) in COLUMNS.items() if name in hits.columns}).to_parquet()
 
 
 def anndata_to_bytes(table: anndata.AnnData) -> bytes:

@@ -13,6 +13,7 @@ from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import numpy as np
@@ -38,6 +39,7 @@ from campaigns.compute_spec import ComputeSpec, ReplicasSpec
 from campaigns.conditions import Context
 from campaigns.source import dump_spec
 from screening.aggregation import NOT_COMPUTED, CommittedBlocks, Folded, fold
+from screening.analyses import ScoredScreen, analyse
 from screening.campaign import Campaign, PlannedCampaign, load_campaign, plan_campaign
 from screening.cells_export import CELLS, export_cells
 from screening.context_null import ContextNull, trained_cells
@@ -45,11 +47,12 @@ from screening.decisions import decide
 from screening.effect_matrix import EffectMatrix
 from screening.hits import Scored, extra_columns, hit_table, score_folded
 from screening.null_table import null_summary, null_table, standardised_blocks
-from screening.publication import LEDGER, Publication, ledger_url, location, publish
+from screening.publication import LEDGER, Publication, Table, ledger_url, location, publish
 from screening.rehearsal import Rehearsal, open_rehearsal
 
 FENCE_SECONDS = 30.0
 """How often a run looks whether another one has taken over."""
+NO_TABLES: Mapping[str, Table] = MappingProxyType({})
 NOTHING_DONE = Summary(0, 0, {}, 0, 0, 0.0)
 STAGES = ("load", "plan", "open", "predict", "commit", "aggregate", "score", "publish")
 
@@ -148,11 +151,12 @@ def run_loaded(campaign: Campaign, listener: RunListener, rehearsal: Rehearsal |
         folded = fold(planned.plan, snapshot, summary.failed, summary.cancelled or NOT_COMPUTED)
         listener.stage("score", next(iter(planned.readouts.values())).question)
         hits, null, effects = score(planned, folded)
+        tables = analyse(ScoredScreen(planned, hits, null))
         listener.stage("publish", campaign.spec.output)
         epoch.check()  # before the cells, which have no versions
         if campaign.spec.estimator.store_cells and effects.keys:
             export_cells(planned, snapshot, committed, campaign.spec.output)
-        manifest = publish_run(planned, epoch, hits, effects, snapshot.digests, null)
+        manifest = publish_run(planned, epoch, hits, effects, snapshot.digests, null, tables)
     failed = hits.filter(pl.col("status") != "done").height
     return RunResult(
         run_id=planned.plan.run_id,
@@ -332,10 +336,12 @@ def publish_run(
     effects: EffectMatrix,
     commits: Mapping[str, str],
     null: pl.DataFrame | None = None,
+    tables: Mapping[str, Table] = NO_TABLES,
 ) -> dict[str, Any]:
     """Publish the results of a run and return its manifest.
 
-    ``commits`` are the blocks that they were folded from, ``null`` the table of pseudo-perturbations.
+    ``commits`` are the blocks that they were folded from, ``null`` the pseudo-perturbations, ``tables`` what
+    `screening.analyses` made.
     """
     used = np.any([readout.used for readout in planned.readouts.values()], axis=0)
     kept = effects.keys
@@ -347,7 +353,7 @@ def publish_run(
             ledger=LEDGER if planned.campaign.spec.cache is None else absolute_url(planned.campaign.spec.cache),
             run_id=planned.plan.run_id,
             hits=hits,
-            null=null,
+            tables=tables,
             effects=table,
             campaign=dump_spec(planned.campaign.spec),
             plan=planned.plan.to_json(),
