@@ -41,6 +41,8 @@ class Set:
         A ``kind: evaluate`` file, or the fields that stand in for the example's.
     unit
         Column that intervals are resampled over: ``perturbation``, ``label`` (a question), or a factor of the context.
+    ablated
+        Whether the first model answers once more without self-conditioning, as ``without-self``.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Set:
     example: str
     content: Mapping[str, Any]
     unit: str
+    ablated: bool = False
 
     def evaluation(self, *, scvi: bool = False) -> Evaluation:
         """Read the evaluation, with the metrics, seeds and place of the table."""
@@ -63,9 +66,16 @@ class Set:
     def _content(self, *, scvi: bool) -> Content:
         content = load_evaluation(EXAMPLES / self.example).spec.model_dump(by_alias=True) if self.example else {}
         content |= self.content
+        content["models"] = [*content["models"], *map(_without_self, content["models"][: int(self.ablated)])]
         content |= {"metrics": METRICS, "seeds": SEEDS, "output": str(FOLDER / self.name)}
         content |= {"baselines": baselines(bool(content.get("features")), scvi=scvi)}
         return content | {"compute": {"backend": "in_process"}}
+
+
+def _without_self(model: Content) -> Content:
+    block = model["model"]
+    overrides = {**(block.get("overrides") or {}), "self_conditioning": False}
+    return {**model, "name": "without-self", "model": {**block, "overrides": overrides}}
 
 
 def baselines(features: bool, *, scvi: bool) -> tuple[str, ...]:
@@ -96,7 +106,14 @@ def _norman(name: str, split: Mapping[str, Any]) -> Content:
 GLIOBLASTOMA = ("A172", "T98G", "U87MG")
 
 SETS: Sequence[Set] = (
-    Set("kang-types", "Kang: cell type × IFNB1, one type after the other", "kang/evaluate.yaml", {}, "cell_type"),
+    Set(
+        "kang-types",
+        "Kang: cell type × IFNB1, one type after the other",
+        "kang/evaluate.yaml",
+        {},
+        "cell_type",
+        ablated=True,
+    ),
     Set("kang-donors", "Kang: donor × IFNB1, two donors at a time", "kang/evaluate-donors.yaml", {}, "donor"),
     Set(
         "papalexi-replicates",
@@ -104,6 +121,7 @@ SETS: Sequence[Set] = (
         "papalexi/evaluate-replicates.yaml",
         {},
         "perturbation",
+        ablated=True,
     ),
     Set("papalexi-guides", "Papalexi: unseen guides of seen targets", "papalexi/evaluate.yaml", {}, "perturbation"),
     Set(
