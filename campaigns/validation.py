@@ -64,7 +64,10 @@ def _problems(detail: ErrorDetails, model: type[Spec], source: Source) -> Iterat
     for path, text in detail.get("ctx", {}).get("findings", [((), "")]):
         if detail["type"] == "union_tag_invalid":  # the field that chooses is there, and has its own line
             path = (detail["ctx"]["discriminator"].strip("'"),)
-        loc = _without_tags((*detail["loc"], *path))
+        loc = _without_tags(detail["loc"])
+        if detail["type"] == "extra_forbidden":  # a key of the file, which may look like a tag
+            loc = (*_without_tags(detail["loc"][:-1]), detail["loc"][-1])
+        loc = (*loc, *path)
         yield source.where(_in_file(loc, source)).problem(text or _text(detail, loc, model))
 
 

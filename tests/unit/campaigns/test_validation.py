@@ -30,3 +30,10 @@ def test_long_values_and_blocks_are_not_repeated() -> None:
     assert "a text of 500 characters" in str(caught.value)
     assert "a mapping" in str(caught.value)
     assert "secret" not in str(caught.value)
+
+
+def test_an_unknown_key_that_looks_like_a_union_s_tag_is_named() -> None:
+    with pytest.raises(SpecError) as caught:
+        validate(TrainingSpec, parse_yaml(b"minutes: 2\n<model>: 3\n", "a.yaml", {}))
+    assert [(problem.line, problem.field) for problem in caught.value.problems] == [(2, '["<model>"]')]
+    assert "unknown key '<model>'" in str(caught.value)
