@@ -135,7 +135,9 @@ def half_of(group: Mask, seed: int) -> Mask:
 
 def halves_against_halves(task: Task) -> dict[str, float]:
     """Score half of the real cells as if it were a prediction of the other half: the ceiling of this much data."""
-    truth, first, second = task.truth, [], []
+    truth = task.truth
+    first: list[Question] = []
+    second: list[Question] = []
     for each in task.candidates:
         sides = zip(truth.halves(each.perturbed), truth.halves(each.controls), strict=True)
         for side, (perturbed, controls) in zip((first, second), sides, strict=True):
@@ -173,4 +175,5 @@ def _sum(effects: Effects, labels: tuple[str, ...]) -> Array:
 
 
 def _mean_of(effects: Effects, asked: list[str]) -> dict[str, Array]:
-    return dict.fromkeys(asked, np.mean(list(effects.values()), axis=0))
+    mean: Array = np.mean(list(effects.values()), axis=0)
+    return dict.fromkeys(asked, mean)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from campaigns.training_spec import Configuration
 from lingshu_core.reveal import RevealSettings
 
 BASE = RevealSettings(steps=6, schedule="geometric", guidance=0.0)
@@ -37,7 +38,7 @@ class Row:
 
     factor: str
     value: str
-    configuration: str = "direct"
+    configuration: Configuration = "direct"
     overrides: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
     settings: RevealSettings = BASE

@@ -17,7 +17,7 @@ import numpy as np
 
 from benchmarks.report import EXAMPLES, RESULTS, Figures, Silent, main, table
 from campaigns.source import load_training
-from campaigns.training_spec import ModelSpec, TrainSpec
+from campaigns.training_spec import Configuration, ModelSpec, TrainSpec
 from lingshu_core.baselines import real_effect
 from lingshu_core.cells import Cells
 from lingshu_core.checkpoint import load_checkpoint
@@ -28,7 +28,7 @@ from screening.readouts import read_data
 from screening.run import run_campaign
 from screening.training_run import build_trainer, train_spec, training_cells, training_config
 
-CONFIGURATIONS = ("direct", "tiny", "small")
+CONFIGURATIONS: tuple[Configuration, ...] = ("direct", "tiny", "small")
 MINUTES = {"papalexi": 1.5, "kang": 2.5}
 HOLD_OUT = {
     "papalexi": ({"batch": ("rep_3",)},),
@@ -38,7 +38,8 @@ HOLD_OUT = {
 
 def measure() -> Figures:
     """Train every configuration on both data sets; all figures."""
-    rows, figures = [], {}
+    rows: list[list[Any]] = []
+    figures: dict[str, Any] = {}
     for data in MINUTES:
         for name in CONFIGURATIONS:
             row = _one(data, name)
@@ -49,7 +50,7 @@ def measure() -> Figures:
     return figures
 
 
-def _one(data: str, name: str) -> dict[str, float]:
+def _one(data: str, name: Configuration) -> dict[str, float]:
     folder = RESULTS / f"backbone/{data}-{name}"
     update = {
         "hold_out": HOLD_OUT[data],

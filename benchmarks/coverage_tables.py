@@ -107,7 +107,8 @@ def _show_strata() -> None:
 
 
 def _show_abstention() -> dict[str, Any]:
-    shown, figures = [], {}
+    shown: list[list[Any]] = []
+    figures: dict[str, Any] = {}
     for row, found in _there():
         calibrating, _ = split(found.genes, half_of(found.groups, int(row.part)))
         _, testing = split(found.true_genes, half_of(found.groups, int(row.part)))
@@ -140,7 +141,7 @@ def show_kang(types: Sequence[str]) -> dict[str, Any]:
     shown = [[part, *(_kang_row(genes, part) if part in there else ["*not run*"] * 5)] for part in types]
     columns = ["error, root mean square", "of it noise of the real cells", "Pearson-Δ"]
     table(["cell type", *columns, *(f"{level:.0%} covers" for level in LEVELS)], shown)
-    figures = {f"kang {part}": row for part, *row in shown}
+    figures: dict[str, Any] = {f"kang {part}": row for part, *row in shown}
     for level in LEVELS:
         try:
             together = cross_coverage(genes, level)

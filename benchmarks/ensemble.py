@@ -59,8 +59,8 @@ def measure() -> Figures:
     print("\nSpearman correlation with the real scores of replicate 3 over the 25 knock-outs")
     ranks = {name: _ranks(found, real) for name, found in hits.items()}
     table(["model", "raw", "matched"], [[name, *found] for name, found in ranks.items()])
-    figures = {f"{name}_raw": found[0] for name, found in ranks.items()}
-    return figures | {"seconds": seconds} | _calibration(hits["ensemble"], real) | _by_gene(real)
+    figures: dict[str, Any] = {f"{name}_raw": found[0] for name, found in ranks.items()}
+    return {**figures, "seconds": seconds, **_calibration(hits["ensemble"], real), **_by_gene(real)}
 
 
 def _screens(trained: EnsembleResult) -> tuple[dict[str, pl.DataFrame], int]:

@@ -28,7 +28,7 @@ from benchmarks.ablation_data import TASKS, Task
 from benchmarks.ablation_training import cells_per_second
 from benchmarks.agreement import Predictor
 from benchmarks.report import DATA, RESULTS, table
-from campaigns.training_spec import ModelSpec
+from campaigns.training_spec import Configuration, ModelSpec
 from lingshu_core.checkpoint import load_checkpoint
 from lingshu_core.preparation import training_set
 from lingshu_core.reveal import RevealSettings
@@ -59,7 +59,7 @@ class Model:
     """A configuration and what is changed in it."""
 
     name: str
-    configuration: str
+    configuration: Configuration
     overrides: Mapping[str, Any] = field(default_factory=dict)
     rate: float = 0.0005
     """The rate of the direct paths makes a transformer diverge."""

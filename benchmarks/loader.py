@@ -46,7 +46,8 @@ def measure() -> Figures:
             "output": str(folder / "simulated"),
         }
     )
-    rows, figures = [], {}
+    rows: list[list[Any]] = []
+    figures: dict[str, Any] = {}
     for name, spec in (("kang", kang), ("simulated", simulated)):
         for in_memory in (True, False):
             found = rates(spec, in_memory)

@@ -7,6 +7,7 @@ training, whose real scores are compared with the predicted ones.
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ from screening.training_run import train_spec, training_config
 KNOWN = ("IFNGR1", "IFNGR2", "JAK2", "STAT1", "IRF1")
 SEEDS = (0, 1, 2)
 HELD_OUT = {"batch": ("rep_3",)}
-MODELS = {"direct": {}, "tilt only": {"pooled_width": 0}}
+MODELS: Mapping[str, dict[str, bool | int | float]] = {"direct": {}, "tilt only": {"pooled_width": 0}}
 
 
 def measure() -> Figures:
@@ -37,13 +38,13 @@ def measure() -> Figures:
     hits = _screen(loaded, 0, "whole")
     seconds = time.monotonic() - started
     print(f"whole data, train + screen: {seconds:.0f} s")
-    rows = hits.head(8).select("rank", "perturbation", "score", "score_se", "effect", "steps", "guidance", "paths")
-    table(rows.columns, rows.rows())
+    best = hits.head(8).select("rank", "perturbation", "score", "score_se", "effect", "steps", "guidance", "paths")
+    table(best.columns, best.rows())
     in_top_6 = len(set(KNOWN) & set(hits.head(6)["perturbation"]))
     print(f"of {', '.join(KNOWN)}: {in_top_6} in the top 6")
-    figures = {"seconds": seconds, "known_in_top_6": in_top_6}
+    figures: dict[str, float] = {"seconds": seconds, "known_in_top_6": in_top_6}
     print("\nreplicate 3 held out: Spearman correlation with its real scores over the 25 knock-outs")
-    rows = []
+    rows: list[list[Any]] = []
     for model, overrides in MODELS.items():
         shape = ModelSpec(configuration="direct", overrides=overrides)
         spec = loaded.model_copy(update={"hold_out": (HELD_OUT,), "model": shape})

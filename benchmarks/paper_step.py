@@ -15,6 +15,7 @@ import resource
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,8 @@ HEAD_CELLS = 16
 
 def measure() -> Figures:
     """Measure every case in a process of its own; all figures."""
-    rows, figures = [], {}
+    rows: list[list[Any]] = []
+    figures: dict[str, Any] = {}
     for size, cells, anew in CUDA_CASES if torch.cuda.is_available() else CPU_CASES:
         found = _apart("--step", size, cells, anew)
         rows.append([size, cells, "yes" if anew else "no", *found.values()])
@@ -47,7 +49,9 @@ def measure() -> Figures:
         print(rows[-1], file=sys.stderr, flush=True)
     print(f"device: {torch.cuda.get_device_name() if torch.cuda.is_available() else 'CPU, one thread'}")
     table(["S", "cells", "checkpointing", "step, s", "cells/s", "peak memory, GB", "TFLOP a step"], rows)
-    heads = [["in pieces" if pieces else "at once", *_apart("--head", pieces).values()] for pieces in (True, False)]
+    heads: list[list[Any]] = [
+        ["in pieces" if pieces else "at once", *_apart("--head", pieces).values()] for pieces in (True, False)
+    ]
     table(["logits", "seconds", "peak memory above the start, GB"], heads)
     return figures | {f"head_{row[0].replace(' ', '_')}_gb": row[2] for row in heads}
 
@@ -75,7 +79,7 @@ def head_case(pieces: bool) -> dict[str, float]:
     total = torch.zeros((), device=device)
     for _, loss in model.losses(tokens, masked, batch):
         total = total + loss.sum()
-    total.backward()
+    total.backward()  # type: ignore[no-untyped-call]  # torch says nothing of it
     _wait(device)
     return {"seconds": time.monotonic() - started, "gb": (_peak(device) - before) / 1e9}
 
@@ -167,7 +171,7 @@ def _peak(device: torch.device) -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024.0
 
 
-CASES = {"--step": one_case, "--head": head_case}
+CASES: Mapping[str, Callable[..., dict[str, float]]] = {"--step": one_case, "--head": head_case}
 
 if __name__ == "__main__":
     if sys.argv[1:] and sys.argv[1] in CASES:

@@ -31,7 +31,7 @@ def measure() -> Figures:
         train_spec(spec, training_config(spec, {}))
     with tempfile.TemporaryDirectory() as folder, serve_s3(Path(folder)) as server:
         os.environ.update(server.environment)
-        seconds = {}
+        seconds: dict[str, float] = {}
         with _timed("run into s3://", seconds):
             result = run_campaign(CAMPAIGN, Silent(), {"model": model, "output": OUTPUT})
         with _timed("run again (all reused)", seconds):

@@ -23,6 +23,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -151,14 +152,9 @@ Draw = Callable[[int], tuple[sp.csr_matrix, float] | None]
 def _rows(case: Case) -> list[tuple[str, Draw]]:
     rows: list[tuple[str, Draw]] = [("real training cells", lambda seed: (_real(case, seed), 0.0))]
     for predictive, name in SCVI_NAMES.items():
-        rows.append((name, lambda seed, kind=predictive: _scvi(case, kind, seed)))
+        rows.append((name, partial(_scvi, case, predictive)))
     for sampler in SAMPLERS:
-        rows.append(
-            (
-                sampler.name,
-                lambda seed, sampler=sampler: (_lingshu(case, sampler, seed), sampler.steps + sampler.rounds),
-            )
-        )
+        rows.append((sampler.name, partial(_drawn, case, sampler)))
     return rows
 
 
@@ -184,6 +180,10 @@ def _row(case: Case, label: str, seed: int, draw: Draw, until: float) -> dict[st
 def _real(case: Case, seed: int) -> sp.csr_matrix:
     chosen = np.random.default_rng(seed).choice(case.training.n_obs, case.held_out.n_obs, replace=False)
     return sp.csr_matrix(case.training.X)[chosen]
+
+
+def _drawn(case: Case, sampler: Sampler, seed: int) -> tuple[sp.csr_matrix, float]:
+    return _lingshu(case, sampler, seed), sampler.steps + sampler.rounds
 
 
 def _lingshu(case: Case, sampler: Sampler, seed: int) -> sp.csr_matrix:

@@ -17,7 +17,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -222,11 +222,15 @@ Work = tuple[str, str, Callable[[], dict[str, Any]]]
 
 def _work(experiment: Experiment, factors: Sequence[str]) -> Iterator[Work]:
     for name, predict in BASELINES.items():
-        yield "baseline", name, lambda predict=predict: _figures(experiment, predict(experiment))
+        yield "baseline", name, partial(_of_baseline, experiment, predict)
     yield "baseline", CEILING, lambda: _ceiling(experiment)
     for row in ROWS:
         if row.factor in factors:
-            yield row.factor, row.value, lambda row=row: _of_model(experiment, row)
+            yield row.factor, row.value, partial(_of_model, experiment, row)
+
+
+def _of_baseline(experiment: Experiment, predict: Callable[[Experiment], Effects]) -> dict[str, Any]:
+    return _figures(experiment, predict(experiment))
 
 
 def _figures(experiment: Experiment, predicted: Effects, truth: Truth | None = None) -> dict[str, Any]:

@@ -62,6 +62,9 @@ TRAINED_BASELINES = ("scvi",)
 THEIR_TRAINING = ("epochs", "batch_size", "learning_rate", "seed", "device", "threads")
 
 
+Configuration = Literal["direct", "tiny", "small", "base", "paper"]
+
+
 class ModelSpec(Spec):
     """The model: the cell model and its shape, or a baseline."""
 
@@ -70,7 +73,7 @@ class ModelSpec(Spec):
         description="lingshu: the cell model; every other one is a baseline made of means of the cells (scvi: a"
         " conditional VAE, with the extra scvi).",
     )
-    configuration: Literal["direct", "tiny", "small", "base", "paper"] = Field(
+    configuration: Configuration = Field(
         default="direct",
         description="direct: no transformer, for a CPU; tiny, small, base: with one, for a GPU; paper: the published"
         " one, without direct paths.",
