@@ -219,7 +219,20 @@ def _show_differences(planned: PlannedEvaluation, scores: pl.DataFrame, shown: M
         for model in models
         for baseline in baselines
     ]
+    rows += [
+        [models[0], other, *(cells.get((models[0], other, metric), NOTHING) for metric in compared)]
+        for other in models[1:]
+        for cells in [_beside(some, models[0], other)]
+    ]
     table(["model", "beside", *compared.values()], rows)
+
+
+def _beside(scores: pl.DataFrame, model: str, other: str) -> dict[tuple[str, str, str], str]:
+    """Compare two models by the training seeds that both have: seeds of one alone would be no pairs."""
+    seeds = [set(scores.filter(pl.col("model") == name)["seed"]) for name in (model, other)]
+    shared = scores.filter(pl.col("seed").is_in(list(seeds[0] & seeds[1])))
+    found = compare(shared, models=[model], baselines=[other], unit="unit")
+    return {(row["model"], row["baseline"], row["metric"]): decided(row) for row in found.to_dicts()}
 
 
 def decided(row: Mapping[str, object]) -> str:
