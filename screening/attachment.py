@@ -153,8 +153,15 @@ def cancel(target: Target, say: Say = print) -> None:
         before = job.cancel(f"cancelled by {_who()}")
         if before.cancelled:
             say(f"it was {before.cancelled} before, and is about to end")
+        elif is_planning(before):
+            say(f"cancelled while it plans, and ends before it computes; `lingshu attach {target.words}` waits for it")
         else:
             say(f"cancelled; what is complete is published; `lingshu attach {target.words}` waits for it")
+
+
+def is_planning(look: Look) -> bool:
+    """Whether a run has not begun to open the place of its results."""
+    return all(name in ("load", "plan") for name, _ in look.stages)
 
 
 def live_look(output: str, address: str) -> Look | None:
