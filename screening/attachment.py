@@ -99,8 +99,8 @@ def run_or_attach(
     if address is None:
         return RunEnd.of(run_loaded(campaign, listener))
     listener.stage("plan", ", ".join(campaign.spec.models))
-    planned = plan_campaign(campaign)
-    about, words = about_screen(planned), words_of(path, overrides)
+    # Planned to be checked, and not kept: the planner makes its own plan, and watching may take days.
+    about, words = about_screen(plan_campaign(campaign)), words_of(path, overrides)
     with ray_session(address) as session:
         if session.dashboard_url:
             say(f"Ray dashboard {session.dashboard_url}")
