@@ -7,9 +7,11 @@ machine's outside address. Ray's own ports still listen on all interfaces, which
 import os
 import secrets
 import socket
+import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -21,6 +23,8 @@ Auth = Literal["token", "disabled"]
 # Results go to the object store of the ledger, never through Ray's: the smallest that works is enough.
 OBJECT_STORE_BYTES = 128 * 2**20
 CONNECT_SECONDS = 5.0
+END_SECONDS = 30.0
+"""How long the processes of a cluster may take to end when it is stopped."""
 # Ray prints a paragraph on the user's terminal for every process that dies, and a page for a raylet; the pool reports
 # each death in a line.
 SILENCED_RAYLET_LINES = "worker died or was killed|workers were killed|actor is dead|Raylet is terminated"
@@ -90,7 +94,35 @@ def ray_session(
         yield RaySession(context.address_info["address"], url, started_here=not (connected or address))
     finally:
         if not connected:
+            started = _started_processes()
             ray.shutdown()
+            _wait_for_end(started)
+
+
+def _started_processes() -> list["subprocess.Popen[bytes]"]:
+    """List the processes of a cluster that was started here; none, where Ray's internals are not as in Ray 2.60."""
+    try:
+        from ray._private.worker import _global_node
+
+        return (
+            []
+            if _global_node is None
+            else [each.process for kind in _global_node.all_processes.values() for each in kind]
+        )
+    except (ImportError, AttributeError):
+        return []
+
+
+def _wait_for_end(processes: Iterable["subprocess.Popen[bytes]"]) -> None:
+    """Wait until processes have ended that were killed.
+
+    Ray gives each a second, which is too short on a busy machine: then the cluster would outlive its session for a
+    moment, and Python would warn of a process that nobody has waited for.
+    """
+    until = time.monotonic() + END_SECONDS
+    for process in processes:
+        with suppress(subprocess.TimeoutExpired):  # it hangs in the kernel: nothing can be done about it here
+            process.wait(max(0.0, until - time.monotonic()))
 
 
 def _check_answers(address: str) -> None:

@@ -18,9 +18,9 @@ from actors.faulty_blobs import FAULTS, Fault, strikes
 from actors.patience import READINGS
 
 NameT = TypeVar("NameT", bound=str)
-WorkerFault = Literal["exit", "kill", "hang", "slow", "nan", "out of memory", "raise"]
+WorkerFault = Literal["exit", "kill", "hang", "raylet kill", "slow", "nan", "out of memory", "raise"]
 WORKER_FAULTS: tuple[WorkerFault, ...] = get_args(WorkerFault)
-DEADLY: tuple[WorkerFault, ...] = ("exit", "kill", "hang")
+DEADLY: tuple[WorkerFault, ...] = ("exit", "kill", "hang", "raylet kill")
 """Faults that take the process with them, or hold it for good."""
 REFUSAL: Fault = "403"
 STRIKES_PER_OPERATION = READINGS - 1
@@ -39,8 +39,8 @@ class FaultPlan:
         The same seed and the same work: the same faults.
     worker
         Fault → share of the attempts at a task. `exit` leaves the process, `kill` is SIGKILL to it, `hang` outlasts the
-        lease, `slow` is late and right, `nan` poisons the replica, `out of memory` asks for more than there is, `raise`
-        fails.
+        lease, `raylet kill` takes the replica's node down if it may (`actors.expendable_nodes`), `slow` is late and
+        right, `nan` poisons the replica, `out of memory` asks for more than there is, `raise` fails.
     store
         Fault of `actors.faulty_blobs` → share of the operations on the store that it can strike. A `403` strikes what a
         replica writes of a task and nothing else: anywhere else a refusal ends the run, as it does in life.
@@ -65,6 +65,8 @@ class FaultPlan:
     def __post_init__(self) -> None:
         _check("worker", self.worker, WORKER_FAULTS)
         _check("store", self.store, FAULTS)
+        if self.kills_raylets and self.strikes is None:
+            raise BadFaultPlan("raylet kill would take node after node down if it struck always: leave one of them out")
         if self.strikes is not None and self.strikes < self._refusals + bool(self._rates(self.worker)):
             raise BadFaultPlan(
                 f"{self.strikes} strikes leave no room for faults of workers beside a {REFUSAL}: take more"
@@ -95,6 +97,11 @@ class FaultPlan:
     def deadly(self) -> tuple[WorkerFault, ...]:
         """Faults that only replicas with a process of their own can be struck by."""
         return tuple(fault for fault in DEADLY if self._rates(self.worker).get(fault))
+
+    @property
+    def kills_raylets(self) -> bool:
+        """Whether nodes are taken down."""
+        return self.worker.get("raylet kill", 0.0) > 0
 
     @property
     def digest(self) -> str:

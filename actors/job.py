@@ -117,11 +117,21 @@ class Board:
             Somebody has asked for the end.
         """
         self._progress = progress
+        self.check()
+
+    def check(self) -> None:
+        """See whether the job may go on.
+
+        Raises
+        ------
+        Cancelled
+            Somebody has asked for the end.
+        """
         if self._cancelled:
             raise Cancelled(self._cancelled)
 
     def cancel(self, reason: str) -> None:
-        """Ask for the end; the job hears of it when it next tells how far it is."""
+        """Ask for the end; the job hears of it when it next tells how far it is, or looks."""
         self._cancelled = self._cancelled or reason
 
     def look(self, about: Mapping[str, Any], ending: Ending | None) -> Look:

@@ -158,6 +158,8 @@ class RayPool:
         The cluster is too small.
     UnsupportedURL
         `memory://`, which no other process can see.
+    BadFaultPlan
+        The faults would kill raylets, and there is none that may be killed.
     """
 
     def __init__(
@@ -174,7 +176,7 @@ class RayPool:
         self._ray = _initialised_ray()
         self._store_url = _shared_url(store_url)
         self._spec = spec
-        self._injector = injector
+        self._injector = None if injector is None else injector.on_cluster(replicas)
         self._shape = shape or ReplicaShape()
         self._wanted, self._elastic = replicas, elastic
         if not elastic:

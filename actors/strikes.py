@@ -2,13 +2,16 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import TypeVar
 
 from actors.blobs import Blobs
 from actors.errors import BlobExists
 
 FaultT = TypeVar("FaultT", bound=str)
+SPARED = " spared"
+"""Follows the name of a fault that was not allowed to strike."""
 
 
 class Strikes:
@@ -24,8 +27,10 @@ class Strikes:
         self._blobs = blobs
         self._struck: Counter[str] = Counter()
 
-    def next(self, what: str, faults: Iterator[FaultT]) -> FaultT | None:
-        """Return the first of the faults that has not struck yet; None if all have.
+    def next(
+        self, what: str, faults: Iterator[FaultT], may: Callable[[FaultT], bool] = lambda fault: True
+    ) -> FaultT | None:
+        """Return the first of the faults that has not struck yet; None if all have, or if it may not strike here.
 
         Parameters
         ----------
@@ -33,24 +38,34 @@ class Strikes:
             Name of what is struck.
         faults
             What strikes it, one after the other; always the same.
+        may
+            Whether a fault may strike here and now. One that may not is counted as spared.
         """
         name = hashlib.sha256(what.encode()).hexdigest()[:32]
         for number, fault in enumerate(faults):
             if number < self._struck[name]:
                 continue
+            if not may(fault):
+                with suppress(BlobExists):
+                    self._blobs.create(_mark(fault + SPARED, name, number), b"")
+                return None
             self._struck[name] = number + 1
             try:
-                self._blobs.create(f"{fault.replace(' ', '-')}/{name}-{number}", b"")
+                self._blobs.create(_mark(fault, name, number), b"")
             except BlobExists:
                 continue  # it has struck in another process, or in one before
             return fault
         return None
 
     def count(self) -> Counter[str]:
-        """Return how often each fault has struck, in all processes."""
+        """Return how often each fault has struck, or was spared, in all processes."""
         return Counter(key.partition("/")[0].replace("-", " ") for key, _ in self._blobs.list())
 
     def forget(self) -> None:
         """Remove the marks."""
         for key, _ in list(self._blobs.list()):
             self._blobs.delete(key)
+
+
+def _mark(fault: str, name: str, number: int) -> str:
+    return f"{fault.replace(' ', '-')}/{name}-{number}"

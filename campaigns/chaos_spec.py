@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from campaigns.spec import CampaignName, Seed, Spec, refuse
 
-WorkerFaultName = Literal["exit", "kill", "hang", "slow", "nan", "out_of_memory", "raise"]
+WorkerFaultName = Literal["exit", "kill", "hang", "raylet_kill", "slow", "nan", "out_of_memory", "raise"]
 StoreFaultName = Literal["403", "409", "412", "429", "500", "503", "lost_answer", "truncated_body", "slow_body"]
 REFUSAL: StoreFaultName = "403"
 
@@ -31,7 +31,8 @@ class ChaosSpec(Spec):
     seed: Seed = Field(default=0, description="Same seed, same campaign: the same blocks are struck.")
     workers: Annotated[dict[WorkerFaultName, Share], AfterValidator(_whole)] = Field(
         default_factory=dict,
-        description="Fault of a replica: share of the attempts at a block. exit, kill and hang need `backend: ray`.",
+        description="Fault of a replica: share of the attempts at a block. exit, kill, hang and "
+        "raylet_kill need `backend: ray`; raylet_kill needs nodes that are marked for it.",
     )
     store: Annotated[dict[StoreFaultName, Share], AfterValidator(_whole)] = Field(
         default_factory=dict, description="Fault of the store: share of the operations that it can strike."
@@ -53,4 +54,6 @@ class ChaosSpec(Spec):
             refuse((("workers",), "there is nothing to strike with; name faults in `workers` or `store`"))
         if self.workers and self.store.get(REFUSAL) and self.strikes < 2:
             refuse((("strikes",), f"a {REFUSAL} costs an attempt too: 2, or no {REFUSAL}"))
+        if self.always and self.workers.get("raylet_kill"):
+            refuse((("always",), "raylet_kill would take node after node down; leave one of them out"))
         return self

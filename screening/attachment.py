@@ -99,8 +99,8 @@ def run_or_attach(
     if address is None:
         return RunEnd.of(run_loaded(campaign, listener))
     listener.stage("plan", ", ".join(campaign.spec.models))
-    planned = plan_campaign(campaign)
-    about, words = about_screen(planned), words_of(path, overrides)
+    # Planned to be checked, and not kept: the planner makes its own plan, and watching may take days.
+    about, words = about_screen(plan_campaign(campaign)), words_of(path, overrides)
     with ray_session(address) as session:
         if session.dashboard_url:
             say(f"Ray dashboard {session.dashboard_url}")
@@ -153,8 +153,15 @@ def cancel(target: Target, say: Say = print) -> None:
         before = job.cancel(f"cancelled by {_who()}")
         if before.cancelled:
             say(f"it was {before.cancelled} before, and is about to end")
+        elif is_planning(before):
+            say(f"cancelled while it plans, and ends before it computes; `lingshu attach {target.words}` waits for it")
         else:
             say(f"cancelled; what is complete is published; `lingshu attach {target.words}` waits for it")
+
+
+def is_planning(look: Look) -> bool:
+    """Whether a run has not begun to open the place of its results."""
+    return all(name in ("load", "plan") for name, _ in look.stages)
 
 
 def live_look(output: str, address: str) -> Look | None:

@@ -31,6 +31,7 @@ from screening.embed import EmbeddingResult
 from screening.ensemble_training import EnsembleResult
 from screening.gates import NOT_MEASURED
 from screening.generate import GenerationResult
+from screening.rehearsal import describe_strikes
 from screening.run import STAGES, RunResult
 from screening.status import CampaignStatus
 from screening.support import describe_support
@@ -380,8 +381,7 @@ def describe_run(result: RunResult, top: int) -> str:
     print_hits(pl.concat([result.hits.filter(pl.col("status") == "done").head(top), failed]))
     gates = f"{result.gates}\n" if result.gates else ""
     cache = f" (cache {result.cache})" if result.cache else ""
-    struck = ", ".join(f"{fault} {times}" for fault, times in result.struck.items())
-    rehearsal = f"a rehearsal: {sum(result.struck.values())} faults have struck ({struck})\n" if struck else ""
+    rehearsal = describe_strikes(result.struck)
     return (
         "trained on: cells of this condition; elsewhere: only in other contexts; parts: only its parts;"
         f" features: a part never seen\n{gates}{rehearsal}"

@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from actors.blobs import absolute_url
+from actors.errors import Cancelled
 from actors.job import Board, Ending, JobSpec, trace_of
+from actors.progress import Progress
 from campaigns.screen_spec import ScreenSpec
 from campaigns.validation import validate
 from campaigns.yaml_source import Source
@@ -28,7 +30,27 @@ from screening.publication import open_results, read_hits
 from screening.run import RunResult, run_loaded
 
 TARGET = "screening.detached_run:run_screen"
+UNTIL_PREDICTED = ("load", "plan", "open", "predict")
+"""Stages before which a run may be ended; what follows is a fold over the store, and is not cut short."""
+UNTOUCHED = "the store is as it was, and nothing was published; run the campaign again to go on"
 _FACTS = ("run_id", "output", "computed", "reused", "failed", "gates", "cache", "cancelled")
+
+
+class Cancellable:
+    """Writes on the board of a job, and lets a cancel be heard between stages, not only while it predicts."""
+
+    def __init__(self, board: Board) -> None:
+        self._board = board
+
+    def stage(self, name: str, detail: str) -> None:
+        """Note that a stage begins; raises `Cancelled` if it shall not."""
+        self._board.stage(name, detail)
+        if name in UNTIL_PREDICTED:
+            self._board.check()
+
+    def progress(self, progress: Progress) -> None:
+        """Note how far the prediction is; raises `Cancelled` if it shall not go on."""
+        self._board.progress(progress)
 
 
 @dataclass(frozen=True)
@@ -86,13 +108,19 @@ def digest_of(spec: ScreenSpec) -> str:
 
 
 def run_screen(board: Board, campaign: Mapping[str, Any], file: str, folder: str) -> Ending:
-    """Run a campaign in this process, which is the planner's; errors become the way in which it ended."""
+    """Run a campaign in this process, which is the planner's; errors become the way in which it ended.
+
+    One that is cancelled while it loads or plans ends there, and leaves the store as it was.
+    """
+    listener = Cancellable(board)
     try:
         source = Source(file, campaign)
         spec = validate(ScreenSpec, source)
         _enter(folder, spec)
-        board.stage("load", file)
-        result = run_loaded(Campaign(spec, source, load_members(spec, source)), board)
+        listener.stage("load", file)
+        result = run_loaded(Campaign(spec, source, load_members(spec, source)), listener)
+    except Cancelled as cancelled:
+        return Ending(EXIT_PARTIAL, f"{cancelled}, before anything was computed: {UNTOUCHED}")
     except Exception as error:  # becomes data: whoever attaches tells it
         code, line = outcome_of(error)
         return Ending(code, line, trace=trace_of(error))

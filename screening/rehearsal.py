@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from actors.blobs import Blobs, absolute_url
+from actors.errors import BadFaultPlan
 from actors.fault_plan import FaultPlan
 from actors.injector import Injector
+from actors.strikes import SPARED
 from campaigns.chaos_spec import ChaosSpec
 from campaigns.screen_spec import ScreenSpec
 from campaigns.source import load_chaos
@@ -30,7 +32,7 @@ class Rehearsal:
         return self.injector.blobs(blobs, of_replica=False)
 
     def end(self) -> Mapping[str, int]:
-        """Return how often each fault has struck, and remove the traces."""
+        """Return how often each fault has struck, or was spared, and remove the traces."""
         struck = self.injector.struck()
         self.injector.forget()
         return dict(struck.most_common())
@@ -44,13 +46,18 @@ def open_rehearsal(path: str | os.PathLike[str], screen: ScreenSpec) -> Rehearsa
     YamlError, SpecError
         It is no ``kind: chaos`` file.
     BadFaultPlan
-        The faults would end the run itself, because the replica is in its process.
+        The faults would end the run itself, because the replica is in its process, or the cluster is its own.
     """
     spec = load_chaos(path).spec
     plan = fault_plan(spec)
     injector = Injector(plan, f"{absolute_url(screen.output).rstrip('/')}/{FOLDER}/{plan.digest[:16]}")
     if screen.compute.backend == "in_process":
         injector.refuse_in_process()
+    elif plan.kills_raylets and (screen.compute.address or os.environ.get("RAY_ADDRESS", "local")) == "local":
+        raise BadFaultPlan(
+            "raylet_kill would end the run itself: the cluster that it starts has one node, which is its own. Name a "
+            "cluster of several nodes by compute.address or RAY_ADDRESS, or leave raylet_kill out"
+        )
     return Rehearsal(spec.name, injector, spec.deadline_seconds)
 
 
@@ -63,3 +70,16 @@ def fault_plan(spec: ChaosSpec) -> FaultPlan:
         strikes=None if spec.always else spec.strikes,
         slow_seconds=spec.slow_seconds,
     )
+
+
+def describe_strikes(struck: Mapping[str, int]) -> str:
+    """Say in a line which faults have struck, and in another which were spared; nothing where it was no rehearsal."""
+    done = {fault: times for fault, times in struck.items() if not fault.endswith(SPARED)}
+    told = ", ".join(f"{fault} {times}" for fault, times in done.items())
+    lines = [f"a rehearsal: {sum(done.values())} faults have struck ({told or 'none'})\n"] if struck else []
+    for fault in struck.keys() - done.keys():
+        lines.append(
+            f"a rehearsal: spared, {fault.removesuffix(SPARED)} {struck[fault]}: the node was not marked for it, had"
+            " other actors too, or was the last of the run\n"
+        )
+    return "".join(lines)

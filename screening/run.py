@@ -22,7 +22,7 @@ import polars as pl
 from actors.blobs import Blobs, absolute_url, open_blobs, probe_conditional_writes
 from actors.cluster import ray_session
 from actors.epoch import Epoch
-from actors.errors import StoreUnavailable
+from actors.errors import Cancelled, StoreUnavailable
 from actors.history import History
 from actors.in_process_pool import InProcessPool
 from actors.injector import Injector
@@ -127,8 +127,8 @@ def run_campaign(
 def run_loaded(campaign: Campaign, listener: RunListener, rehearsal: Rehearsal | None = None) -> RunResult:
     """Run a campaign that is loaded, as `run_campaign`.
 
-    If the listener raises `Cancelled` when it hears of progress, no more is computed, and what is complete is
-    published.
+    If the listener raises `Cancelled` when it hears of the prediction or its progress, no more is computed, and what
+    is complete is published. Before that, it ends the run, and nothing has been touched.
     """
     listener.stage("plan", ", ".join(campaign.spec.models))
     planned = plan_campaign(campaign)
@@ -141,9 +141,14 @@ def run_loaded(campaign: Campaign, listener: RunListener, rehearsal: Rehearsal |
         missing = missing_tasks(planned, ledger)
         dashboard = open_cluster(campaign.spec.compute, resources) if missing else ""
         there = len(planned.plan.blocks) - len(missing)
-        listener.stage("predict", f"{len(missing)} blocks, {there} are there already{dashboard}")
-        progress = until_fenced(epoch, blobs, listener.progress)
-        summary = predict(campaign, ledger, missing, progress, resources, rehearsal) if missing else NOTHING_DONE
+        summary = NOTHING_DONE
+        try:
+            listener.stage("predict", f"{len(missing)} blocks, {there} are there already{dashboard}")
+            progress = until_fenced(epoch, blobs, listener.progress)
+            if missing:
+                summary = predict(campaign, ledger, missing, progress, resources, rehearsal)
+        except Cancelled as cancelled:
+            summary = replace(NOTHING_DONE, cancelled=str(cancelled))
         snapshot = Snapshot(ledger)
         committed = confirm(planned, snapshot)
         listener.stage("commit", f"{len(committed)} of {len(planned.plan.blocks)} blocks are in the store")

@@ -104,10 +104,11 @@ class Campaign:
 
     def end(self) -> str:
         process, mark = self.start()
-        try:
-            out, _ = process.communicate()
-        finally:
-            kill_all(mark)
+        with process:
+            try:
+                out, _ = process.communicate()
+            finally:
+                kill_all(mark)
         assert process.returncode == 0, out
         return out
 

@@ -40,7 +40,7 @@ def test_no_fault_of_a_replica_loses_or_doubles_a_result(
         task.id: f"task {number}".encode() for number, task in enumerate(tasks)
     }
     met = injector.struck()
-    assert met.keys() >= set(WORKER_FAULTS)
+    assert met.keys() >= {*WORKER_FAULTS} - {"raylet kill"}  # that one: tests/chaos/test_rehearsed_raylets.py
     assert summary.lost_leases >= met["exit"] + met["kill"]
     struck.add("worker", {fault: times for fault, times in met.items() if fault in WORKER_FAULTS})
     struck.add("store", {fault: times for fault, times in met.items() if fault in FAULTS})

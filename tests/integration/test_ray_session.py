@@ -10,7 +10,7 @@ pytestmark = pytest.mark.ray
 
 SESSION = """
 import json, os, sys, urllib.request, urllib.error
-from actors.cluster import ray_session
+from actors.cluster import _started_processes, ray_session
 
 with ray_session(num_cpus=1) as session:
     import ray
@@ -31,10 +31,12 @@ with ray_session(num_cpus=1) as session:
         status = urllib.request.urlopen(session.dashboard_url + "/api/version").status
     except urllib.error.HTTPError as refusal:
         status = refusal.code
+    started = _started_processes()
 print(json.dumps({
     "url": session.dashboard_url, "address": session.address, "started_here": session.started_here,
     "inner_joined": joined, "still_up": still_up, "status_without_token": status,
     "mode": os.environ["RAY_AUTH_MODE"], "down": not ray.is_initialized(),
+    "processes": len(started), "ended": all(process.returncode is not None for process in started),
 }))
 """
 
@@ -50,4 +52,5 @@ def test_the_defaults_are_safe_and_quiet(
     assert answer["url"].startswith("http://127.0.0.1:")
     assert answer["address"].startswith("127.0.0.")
     assert (answer["mode"], answer["status_without_token"]) == ("token", 401)
-    assert all(answer[fact] for fact in ("started_here", "inner_joined", "still_up", "down"))
+    assert all(answer[fact] for fact in ("started_here", "inner_joined", "still_up", "down", "ended"))
+    assert answer["processes"] > 2

@@ -1,10 +1,13 @@
 import os
 import socket
+import subprocess
 import sys
+import time
 
 import pytest
 
-from actors.cluster import _check_answers, _default_auth, _set_environment
+from actors import cluster
+from actors.cluster import _check_answers, _default_auth, _set_environment, _wait_for_end
 from actors.errors import ClusterUnavailable
 
 
@@ -67,3 +70,17 @@ def test_what_listens_and_is_no_cluster_is_found_out_soon(monkeypatch: pytest.Mo
         address = f"127.0.0.1:{server.getsockname()[1]}"
         with pytest.raises(ClusterUnavailable, match=f"{address} is no Ray cluster, or one that is stuck"):
             _check_answers(address)
+
+
+def test_processes_that_were_killed_are_waited_for_and_one_that_hangs_is_not_for_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]) as process:
+        monkeypatch.setattr(cluster, "END_SECONDS", 0.1)
+        began = time.monotonic()
+        _wait_for_end([process])
+        assert (process.returncode, time.monotonic() - began < 60) == (None, True)
+        monkeypatch.setattr(cluster, "END_SECONDS", 60.0)
+        process.kill()
+        _wait_for_end([process])
+        assert process.returncode == -9

@@ -67,7 +67,7 @@ def test_all_attempts_at_an_operation_are_one_target() -> None:
 
 
 def test_which_faults_need_a_process_of_their_own() -> None:
-    assert ALL.deadly == ("exit", "kill", "hang")
+    assert ALL.deadly == ("exit", "kill", "hang", "raylet kill")
     assert FaultPlan(worker={"kill": 0.0, "raise": 0.5}).deadly == ()
 
 
@@ -78,6 +78,7 @@ def test_which_faults_need_a_process_of_their_own() -> None:
         ({"store": {"404": 0.1}}, "faults of the store: '404' is none"),
         ({"worker": {"kill": -0.1}}, "shares go from 0 to 1"),
         ({"worker": {"kill": 0.6, "exit": 0.6}}, "all together to 1 at most"),
+        ({"worker": {"raylet kill": 0.1}, "strikes": None}, "raylet kill would take node after node down"),
         ({"worker": {"kill": 0.1}, "store": {"403": 0.1}, "strikes": 1}, "no room for faults of workers"),
     ],
 )

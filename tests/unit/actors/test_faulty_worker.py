@@ -64,3 +64,23 @@ def test_which_tasks_are_struck_follows_from_their_payloads(url: str) -> None:
             with pytest.raises(RehearsedFailure):
                 worker.run(payload)
         assert worker.run(payload) == str(number).encode()
+
+
+def test_a_raylet_is_killed_with_its_replica(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[tuple[int, int]] = []
+    monkeypatch.setattr("os.kill", lambda process, signal: sent.append((process, signal)))
+    monkeypatch.setattr("os.getppid", lambda: 16)
+    monkeypatch.setattr("os.getpid", lambda: 17)
+    monkeypatch.setattr("actors.faulty_worker.this_node_may_fall", lambda home: True)
+    with pytest.raises(RehearsedFailure):  # it has outlived the signals here
+        faulty("raylet kill", url).run(PAYLOAD)
+    assert sent == [(16, 9), (17, 9)]
+
+
+def test_a_raylet_that_is_spared_costs_nothing(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    homes: list[str] = []
+    monkeypatch.setattr("actors.faulty_worker.this_node_may_fall", lambda home: bool(homes.append(home)))
+    plan = FaultPlan(worker={"raylet kill": 1.0})
+    spec = "actors.rehearsal:RehearsalWorker"
+    assert open_faulty_worker(spec, {}, plan.to_data(), url, home="ab").run(PAYLOAD) == b"hello"
+    assert homes == ["ab"]

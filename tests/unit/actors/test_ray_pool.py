@@ -2,13 +2,16 @@ import itertools
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from actors import ray_pool
-from actors.errors import ClusterUnavailable, NotEnoughResources, ReplicaStartFailed, UnsupportedURL
+from actors.errors import BadFaultPlan, ClusterUnavailable, NotEnoughResources, ReplicaStartFailed, UnsupportedURL
+from actors.fault_plan import FaultPlan
+from actors.injector import Injector
 from actors.ray_pool import (
     START_AGAIN_SECONDS,
     RayPool,
@@ -27,6 +30,13 @@ SPEC = WorkerSpec("actors.rehearsal:RehearsalWorker")
 def test_ray_is_imported_only_when_it_is_used() -> None:
     code = "import sys, actors.ray_pool, actors.cluster, actors.in_process_pool; print('ray' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"
+
+
+@pytest.mark.ray
+def test_raylets_that_nobody_has_marked_are_not_struck(ray_cluster: object, tmp_path: Path) -> None:
+    injector = Injector(FaultPlan(worker={"raylet kill": 1.0}), str(tmp_path))
+    with pytest.raises(BadFaultPlan, match="no node of this cluster may lose its raylet"):
+        RayPool(2, SPEC, str(tmp_path), injector=injector)
 
 
 @pytest.mark.ray

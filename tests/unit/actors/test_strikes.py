@@ -28,3 +28,11 @@ def test_what_is_forgotten_strikes_anew() -> None:
     Strikes(blobs).forget()
     assert not Strikes(blobs).count()
     assert Strikes(blobs).next("task", faults()) == "kill"
+
+
+def test_a_fault_that_may_not_strike_is_counted_as_spared_and_strikes_where_it_may() -> None:
+    strikes = Strikes(fresh())
+    assert [strikes.next("task", faults(), lambda fault: fault != "kill") for _ in range(2)] == [None, None]
+    assert strikes.count() == Counter({"kill spared": 1})
+    assert strikes.next("task", faults()) == "kill"
+    assert strikes.count() == Counter({"kill spared": 1, "kill": 1})

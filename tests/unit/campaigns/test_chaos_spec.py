@@ -27,6 +27,7 @@ def test_a_plan_is_read_with_its_defaults(write: Callable[..., Path]) -> None:
         ("seed: 1\n", 1, "there is nothing to strike with; name faults in `workers` or `store`"),
         ("strikes: 1\nworkers: {nan: 0.1}\nstore: {'403': 0.1}\n", 3, "strikes: a 403 costs an attempt too"),
         ("strikes: 3\nworkers: {nan: 0.1}\n", 3, "strikes: must be less than or equal to 2, not 3"),
+        ("always: true\nworkers: {raylet_kill: 0.1}\n", 3, "always: raylet_kill would take node after node down"),
         ("store: {'404': 0.1}\n", 3, "must be '403', '409', '412'"),
         ("store: {slow_body: 0.1}\nwrokers: {}\n", 4, "unknown key 'wrokers'; nearest: workers"),
     ],

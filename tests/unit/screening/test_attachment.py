@@ -163,3 +163,9 @@ def test_without_a_cluster_there_is_nothing_to_attach_to(argument: str) -> None:
 
 def test_the_words_for_the_next_command_can_be_pasted() -> None:
     assert words_of("a b.yaml", {"output": "s3://bucket/x", "replicas": 3}) == "'a b.yaml' --output s3://bucket/x"
+
+
+def test_a_run_plans_until_it_opens_its_store() -> None:
+    stages = [("load", "screen.yaml"), ("plan", "model"), ("open", "results")]
+    looks = [Look(ABOUT, tuple(stages[:number])) for number in range(4)]
+    assert [attachment.is_planning(look) for look in looks] == [True, True, True, False]

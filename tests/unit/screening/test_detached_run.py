@@ -21,6 +21,20 @@ def sent(path: Path) -> dict[str, Any]:
     return json.loads(json.dumps(dict(screen_job(load_campaign(path)).options)))
 
 
+def cancelled_at(stage: str) -> Board:
+    """A board on which somebody asks for the end as soon as a stage has begun."""
+    board = Board()
+    note = board.stage
+
+    def begun(name: str, detail: str) -> None:
+        note(name, detail)
+        if name == stage:
+            board.cancel("cancelled by her")
+
+    board.stage = begun  # type: ignore[method-assign]
+    return board
+
+
 def test_a_campaign_that_was_sent_gives_the_table_of_one_that_was_not(
     write_screen: WriteScreen, listener: Any, tmp_path: Path
 ) -> None:
@@ -75,6 +89,41 @@ def test_a_cancelled_run_publishes_what_is_complete(write_screen: WriteScreen, t
     }
     assert {rows[name]["reason"] for name in ("REG05", "REG08")} == {"cancelled by her"}
     assert (end.result.failed, end.result.computed) == (2, 4)
+
+
+@pytest.mark.parametrize("stage", ["load", "plan", "open"])
+def test_a_run_that_is_cancelled_before_it_opens_its_store_leaves_it_as_it_was(
+    stage: str, write_screen: WriteScreen, tmp_path: Path
+) -> None:
+    board = cancelled_at(stage)
+    ending = run_screen(board, **sent(write_screen(**FEW)))
+    assert (ending.code, ending.facts) == (3, {})
+    assert ending.line.startswith("cancelled by her, before anything was computed: the store is as it was")
+    assert board.look({}, None).stages[-1][0] == stage
+    assert not (tmp_path / "screen").exists()
+
+
+def test_a_run_that_is_cancelled_before_it_predicts_publishes_what_is_complete(
+    write_screen: WriteScreen, listener: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run_campaign(write_screen(**FEW), listener).complete
+    monkeypatch.setattr("screening.run.open_pool", lambda *_: pytest.fail("a replica was started"))
+    options = sent(write_screen(**{**FEW, "perturbations": {"genetic": ["REG04", "REG05"]}}))
+    end = end_of(run_screen(cancelled_at("predict"), **options), str(tmp_path / "screen"))
+    assert end.result is not None
+    assert (end.code, end.result.cancelled, end.result.computed, end.result.failed) == (3, "cancelled by her", 0, 1)
+    rows = {row["perturbation"]: row for row in end.result.hits.iter_rows(named=True)}
+    assert {name: row["status"] for name, row in rows.items()} == {"REG04": "done", "REG05": "failed"}
+    assert rows["REG05"]["reason"] == "cancelled by her"
+
+
+@pytest.mark.parametrize("stage", ["commit", "aggregate", "score", "publish"])
+def test_what_is_on_its_way_when_all_is_computed_is_not_cut_short(
+    stage: str, write_screen: WriteScreen, tmp_path: Path
+) -> None:
+    ending = run_screen(cancelled_at(stage), **sent(write_screen(**FEW)))
+    assert (ending.code, ending.line) == (0, "")
+    assert (tmp_path / "screen" / "hits.parquet").is_file()
 
 
 def test_relative_paths_mean_what_they_meant_to_the_command(

@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from campaigns.chaos_spec import ChaosSpec
-from screening.rehearsal import fault_plan
+from screening.rehearsal import describe_strikes, fault_plan
 
 FAULTS = """
 kind: chaos
@@ -99,3 +99,28 @@ def test_the_file_becomes_the_plan_of_the_engine() -> None:
     assert (plan.seed, plan.worker, plan.store) == (7, {"out of memory": 0.1}, {"lost answer": 0.2})
     assert plan.strikes == 2
     assert fault_plan(ChaosSpec.model_validate(content | {"always": True})).strikes is None
+
+
+def test_raylets_of_a_cluster_that_the_run_starts_itself_are_refused_before_anything_is_done(
+    write_screen: Callable[..., Path],
+    chaos: Path,
+    lingshu: Callable[..., tuple[int, str, str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    chaos.write_text("kind: chaos\nname: raylets\nworkers: {raylet_kill: 0.2}\n")
+    code, _, err = lingshu("run", write_screen(), "--chaos", chaos)
+    assert (code, "raylet_kill would end the run itself where the replica is in its process" in err) == (2, True)
+    code, _, err = lingshu("run", write_screen(compute={"backend": "ray"}), "--chaos", chaos)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "the cluster that it starts has one node, which is its own" in err
+    assert not (tmp_path / "screen").exists()
+
+
+def test_what_was_spared_is_told_apart_from_what_has_struck() -> None:
+    assert describe_strikes({}) == ""
+    assert describe_strikes({"kill": 2, "nan": 1}) == "a rehearsal: 3 faults have struck (kill 2, nan 1)\n"
+    told = describe_strikes({"raylet kill": 1, "raylet kill spared": 3})
+    assert told.startswith("a rehearsal: 1 faults have struck (raylet kill 1)\na rehearsal: spared, raylet kill 3: ")
+    assert "(none)" in describe_strikes({"raylet kill spared": 1})
