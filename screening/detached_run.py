@@ -8,7 +8,6 @@ it is in the store.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,15 +19,14 @@ from actors.job import Board, Ending, JobSpec, trace_of
 from campaigns.screen_spec import ScreenSpec
 from campaigns.validation import validate
 from campaigns.yaml_source import Source
+from screening.asked import digest_of
 from screening.campaign import Campaign, PlannedCampaign
 from screening.errors import PlaceError
 from screening.members import load_members
 from screening.outcome import EXIT_PARTIAL, outcome_of
-from screening.publication import open_results, read_hits
-from screening.run import RunResult, run_loaded
+from screening.run import RunResult, facts_of, result_of, run_loaded
 
 TARGET = "screening.detached_run:run_screen"
-_FACTS = ("run_id", "output", "computed", "reused", "failed", "gates", "cache", "cancelled")
 
 
 @dataclass(frozen=True)
@@ -56,10 +54,10 @@ class RunEnd:
         return cls(EXIT_PARTIAL if result.shortfall else 0, result.shortfall, result)
 
 
-def screen_job(campaign: Campaign) -> JobSpec:
+def screen_job(campaign: Campaign, take_over: bool = False) -> JobSpec:
     """Say what the planner's process has to run."""
     options = {"campaign": campaign.spec.as_data(), "file": campaign.source.file, "folder": str(Path.cwd())}
-    return JobSpec(TARGET, options)
+    return JobSpec(TARGET, {**options, "take_over": take_over})
 
 
 def job_name(output: str) -> str:
@@ -79,26 +77,19 @@ def about_screen(planned: PlannedCampaign) -> dict[str, Any]:
     }
 
 
-def digest_of(spec: ScreenSpec) -> str:
-    """Return the SHA-256 of what a campaign asks for, wherever and with whatever it is computed."""
-    asked = {name: value for name, value in spec.as_data().items() if name not in ("compute", "budget")}
-    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
-
-
-def run_screen(board: Board, campaign: Mapping[str, Any], file: str, folder: str) -> Ending:
+def run_screen(board: Board, campaign: Mapping[str, Any], file: str, folder: str, take_over: bool = False) -> Ending:
     """Run a campaign in this process, which is the planner's; errors become the way in which it ended."""
     try:
         source = Source(file, campaign)
         spec = validate(ScreenSpec, source)
         _enter(folder, spec)
         board.stage("load", file)
-        result = run_loaded(Campaign(spec, source, load_members(spec, source)), board)
+        result = run_loaded(Campaign(spec, source, load_members(spec, source)), board, take_over=take_over)
     except Exception as error:  # becomes data: whoever attaches tells it
         code, line = outcome_of(error)
         return Ending(code, line, trace=trace_of(error))
     end = RunEnd.of(result)
-    facts = {name: getattr(result, name) for name in _FACTS}
-    return Ending(end.code, end.line, {**facts, "files": list(result.files)})
+    return Ending(end.code, end.line, facts_of(result))
 
 
 def end_of(ending: Ending, place: str) -> RunEnd:
@@ -111,9 +102,7 @@ def end_of(ending: Ending, place: str) -> RunEnd:
     """
     if not ending.facts:
         return RunEnd(ending.code, ending.line, None, ending.trace)
-    facts = dict(ending.facts)
-    files = dict.fromkeys(facts.pop("files"))
-    return RunEnd(ending.code, ending.line, RunResult(hits=read_hits(open_results(place)), files=files, **facts))
+    return RunEnd(ending.code, ending.line, result_of(ending.facts, place))
 
 
 def _enter(folder: str, spec: ScreenSpec) -> None:

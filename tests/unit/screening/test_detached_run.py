@@ -7,8 +7,9 @@ import pytest
 
 from actors.job import Board
 from actors.progress import Progress
+from screening.asked import digest_of
 from screening.campaign import load_campaign, plan_campaign
-from screening.detached_run import RunEnd, about_screen, digest_of, end_of, job_name, run_screen, screen_job
+from screening.detached_run import RunEnd, about_screen, end_of, job_name, run_screen, screen_job
 from screening.errors import ResultsError
 from screening.run import STAGES, run_campaign
 
