@@ -2,6 +2,7 @@
 
 import subprocess
 import time
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ pytestmark = pytest.mark.timeout(600)
 
 # Everything that takes time to load is loaded before the word to begin.
 CODE = """
-import sys
+import sys, time
+from pathlib import Path
 import actors.heartbeat, actors.watch, screening.console, screening.following, screening.run, screening.worker
 from screening.cli import main
 screening.following.LOOK_SECONDS = screening.run.FENCE_SECONDS = actors.heartbeat.BEAT_SECONDS = 0.2
@@ -22,8 +24,10 @@ if sys.argv.pop(1) == "strangers":  # no process of another machine can be looke
     actors.process_mark._machine = lambda: ""
     actors.watch.Watch.__init__.__defaults__ = (5.0, *actors.watch.Watch.__init__.__defaults__[1:])
     actors.heartbeat.Heartbeat.__init__.__defaults__ = (0.2,)
+word = Path(sys.argv.pop(1))
 print("ready", flush=True)
-input()
+while not word.exists():
+    time.sleep(0.02)
 main()
 """
 FEW: dict[str, Any] = {"contexts": {"cell_type": "type_1"}, "perturbations": {"genetic": "all_seen"}}
@@ -34,13 +38,8 @@ FOLLOWS = "this campaign is running already"
 class Command:
     """A command that is ready to begin."""
 
-    def __init__(self, process: "subprocess.Popen[str]") -> None:
-        self.process, self.said, self.errors = process, "", ""
-
-    def begin(self) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.write("\n")
-        self.process.stdin.flush()
+    def __init__(self, process: "subprocess.Popen[str]", word: Path) -> None:
+        self.process, self.begin, self.said, self.errors = process, word.touch, "", ""
 
     def wait_for(self, words: str) -> None:
         """Wait until it has said something."""
@@ -62,10 +61,11 @@ class Command:
 
 
 @pytest.fixture
-def command(start_python: Callable[..., "subprocess.Popen[str]"]) -> Callable[..., Command]:
+def command(start_python: Callable[..., "subprocess.Popen[str]"], tmp_path: Path) -> Callable[..., Command]:
     def start(*arguments: object, strangers: bool = False) -> Command:
-        process = start_python(CODE, "strangers" if strangers else "neighbours", *map(str, arguments))
-        return Command(process)
+        word = tmp_path / uuid.uuid4().hex
+        process = start_python(CODE, "strangers" if strangers else "neighbours", str(word), *map(str, arguments))
+        return Command(process, word)
 
     return start
 
@@ -162,7 +162,7 @@ def test_another_campaign_in_the_same_place_is_refused_as_long_as_the_first_live
     slow: Callable[[float], Path],
     lingshu: Callable[..., tuple[int, str, str]],
 ) -> None:
-    path, other = write_screen(**FEW), write_screen("other.yaml", name="other", seed=1, **FEW)
+    path, other = write_screen(**FEW), write_screen("other.yaml", seed=1, **FEW)
     first = command("run", path, "--chaos", slow(3.0))
     first.wait_for("ready")
     first.begin()
