@@ -45,7 +45,8 @@ class ProcessMark:
 
     def state(self) -> Literal["alive", "gone", "unknown"]:
         """Tell what can be told from here for certain, which of another machine is nothing."""
-        if not self.machine or self.machine != _machine() or self.process < 1:
+        # The host too: machines that were copied while they ran have the same boot.
+        if not self.machine or (self.host, self.machine) != (platform.node(), _machine()) or self.process < 1:
             return "unknown"
         try:
             os.kill(self.process, 0)  # sends nothing

@@ -41,7 +41,9 @@ def test_a_number_that_was_given_anew_is_another_process() -> None:
 
 
 @linux
-@pytest.mark.parametrize("changes", [{"machine": ""}, {"machine": "another"}, {"process": 0}, {"process": -1}])
+@pytest.mark.parametrize(
+    "changes", [{"machine": ""}, {"machine": "another"}, {"host": "a copy"}, {"process": 0}, {"process": -1}]
+)
 def test_of_another_machine_nothing_is_told(changes: dict[str, object]) -> None:
     assert dataclasses.replace(ProcessMark.here(), **changes).state() == "unknown"  # type: ignore[arg-type]
 
