@@ -6,7 +6,6 @@ command starts another one, which goes on from there. Actors that the job starts
 them with it.
 """
 
-import getpass
 import os
 import platform
 import threading
@@ -19,6 +18,7 @@ from typing import Any
 from actors.blobs import store_environment
 from actors.errors import JobLost, JobSilent
 from actors.job import Job, JobSpec, Look
+from actors.process_mark import user_name
 from actors.replica import LONGEST_REASON
 
 NAMESPACE = "lingshu"
@@ -139,7 +139,7 @@ def start_job(name: str, spec: JobSpec, about: Mapping[str, Any], *, outlives: b
         It does not answer.
     """
     owner, deadline = uuid.uuid4().hex, time.monotonic() + NAME_SECONDS
-    told = {**about, "owner": owner, "user": _user(), "since": _now(), "outlives": outlives}
+    told = {**about, "owner": owner, "user": user_name(), "since": _now(), "outlives": outlives}
     while True:
         job = find_job(name) or _create(name, spec, told, outlives)
         try:
@@ -171,13 +171,6 @@ def _create(name: str, spec: JobSpec, about: Mapping[str, Any], outlives: bool) 
         scheduling_strategy=NodeAffinitySchedulingStrategy(here, soft=True),
     )
     return RunningJob(name, actor_class.remote(spec, dict(about), store_environment(os.environ)))
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container may run under a number that nobody has named
-        return str(os.getuid())
 
 
 def _now() -> str:

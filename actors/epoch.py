@@ -45,17 +45,34 @@ class Epoch:
         holder
             What others should know of this run, such as the name of its planner; no secrets.
         """
-        owner, since = uuid.uuid4().hex, history.now()
+        owner = uuid.uuid4().hex
         while True:
-            head, version = history.load()
-            if head is not None and head.owner == owner:  # a move that seemed to have failed was ours all the same
-                return cls(history, head.epoch, owner)
-            if head is None:
-                mine = Head(1, owner, holder, since, 0, None)
-            else:
-                mine = Head(head.epoch + 1, owner, holder, since, head.sweeps, head.manifest)
-            if history.move(mine, version):
-                return cls(history, mine.epoch, owner)
+            epoch = cls.succeed(history, *history.load(), holder, owner)
+            if epoch is not None:
+                return epoch
+
+    @classmethod
+    def succeed(cls, history: History, head: Head | None, version: str | None, holder: str, owner: str) -> Self | None:
+        """Take over from a head that was seen; None if it is another one by now.
+
+        Parameters
+        ----------
+        head, version
+            As `History.load` gave them.
+        holder
+            As in `begin`.
+        owner
+            Unique to this run.
+        """
+        if head is None:
+            mine = Head(1, owner, holder, history.now(), 0, None)
+        else:
+            mine = Head(head.epoch + 1, owner, holder, history.now(), head.sweeps, head.manifest)
+        if history.move(mine, version):
+            return cls(history, mine.epoch, owner)
+        there = history.head()
+        # A move that seemed to have failed was ours all the same, with a sweep after it.
+        return cls(history, there.epoch, owner) if there is not None and there.owner == owner else None
 
     def check(self) -> None:
         """See whether this run may still publish.

@@ -3,6 +3,7 @@
 ::
 
     ledger/HEAD                       epoch, and the version that stands; moved by compare-and-swap
+    ledger/beats/<owner>.json         what that run tells of itself while it runs (`actors.beat`); decides nothing
     ledger/manifests/<number>.json    a version; created if absent, never changed
     runs/<run>/<number>-<attempt>/    its files, under names that no other version uses
     <plain name>                      a copy of the standing version's file, for readers that know no HEAD

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import pairwise
 
+from actors.beat import BEATS, beat_key
 from actors.blob_info import BlobInfo
 from actors.blobs import Blobs
 from actors.errors import BlobNotFound, CorruptBlob
@@ -65,6 +66,10 @@ def orphans_of_history(history: History, before: datetime) -> Iterator[Orphan]:
     for found in history.blobs.scan(MANIFESTS):
         if found.modified < before and found.key not in numbers:
             yield Orphan(found.key, found.size, "of a version that never stood")
+    head = history.head()
+    for found in history.blobs.scan(BEATS):
+        if found.modified < before and (head is None or found.key != beat_key(head.owner)):
+            yield Orphan(found.key, found.size, "told of a run that was taken over")
     yield from _probes(history.blobs, before)
 
 

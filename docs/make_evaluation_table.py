@@ -17,9 +17,9 @@ what it comes to. Values are means over the perturbations (Kang: cell types, don
 in the column *seeds*, with 95 % bootstrap intervals over what was held out; baselines have no chance in them and no
 seed. T: steps, w: guidance. Differences are paired, positive where the model is better, *undecided* where their
 interval holds zero or the signed-rank test can't tell. Six questions can hardly be decided by that test, five never.
-`without-self` is the same model without
-self-conditioning, compared by the seeds that both have. A score of cell-eval2 is *scaled* (0: the mean response, 1: half of the real cells) only where half of the real cells
-are certainly better than the mean response. Errors of depth are relative, of zeros and correlations absolute. The
+`without-self` is the same model without self-conditioning, compared by the seeds that both have. A score of cell-eval2
+is *scaled* (0: the mean response, 1: half of the real cells) only where half of the real cells are certainly better
+than the mean response. Errors of depth are relative, of zeros and correlations absolute. The
 metrics are explained in [Metrics](metrics.md).
 """
 

@@ -2,7 +2,7 @@
 
 A run on a cluster that this command joins (`compute.address`, `RAY_ADDRESS`) is a job under a name made from the place
 of its results. So a second command for the same place finds the first instead of competing with it. Where two commands
-share no cluster, the later takes over by its epoch, as ever.
+share no cluster, the second follows the first through the store (`screening.following`).
 """
 
 from __future__ import annotations
@@ -26,10 +26,12 @@ from actors.job import Look
 from campaigns.compute_spec import ComputeSpec
 from campaigns.screen_spec import ScreenSpec
 from campaigns.source import load_screen
+from screening.asked import digest_of
 from screening.campaign import load_campaign, override, plan_campaign
-from screening.detached_run import RunEnd, about_screen, digest_of, end_of, job_name, screen_job
+from screening.detached_run import RunEnd, about_screen, end_of, job_name, screen_job
 from screening.errors import LeftRunning, NotDetachable, NotRunning, PlaceTaken
-from screening.run import RunListener, run_loaded
+from screening.run import run_loaded
+from screening.run_listener import RunListener
 
 LOOK_SECONDS = 0.5
 SILENT_SECONDS = 600.0
@@ -70,6 +72,7 @@ def run_or_attach(
     overrides: Mapping[str, Any] | None = None,
     *,
     detach: bool = False,
+    take_over: bool = False,
     say: Say = print,
 ) -> RunEnd:
     """Run a campaign, here or on the cluster that it names; or watch the run of it that is there already.
@@ -78,6 +81,8 @@ def run_or_attach(
     ----------
     detach
         Come back as soon as replicas are at work, or what stands in the way is known.
+    take_over
+        Stop a run elsewhere that holds the place, instead of following it.
     say
         Hears what there is to know beside stages and progress.
 
@@ -86,7 +91,7 @@ def run_or_attach(
     NotDetachable
         If ``detach`` is asked for, and the run would end with this process.
     PlaceTaken
-        If another campaign is running into the same place.
+        If another campaign is running into the same place; or if this one is on the cluster, and is to be stopped.
     LeftRunning
         If this is interrupted, and the run goes on.
     CampaignError, LingshuCoreError, ActorsError, ScreeningError
@@ -97,16 +102,22 @@ def run_or_attach(
     address = cluster_address(campaign.spec.compute)
     _check_detachable(campaign.spec, address, detach)
     if address is None:
-        return RunEnd.of(run_loaded(campaign, listener))
+        return RunEnd.of(run_loaded(campaign, listener, None, take_over))
     listener.stage("plan", ", ".join(campaign.spec.models))
     # Planned to be checked, and not kept: the planner makes its own plan, and watching may take days.
     about, words = about_screen(plan_campaign(campaign)), words_of(path, overrides)
     with ray_session(address) as session:
         if session.dashboard_url:
             say(f"Ray dashboard {session.dashboard_url}")
-        job, look, ours = start_job(job_name(campaign.spec.output), screen_job(campaign), about, outlives=detach)
+        job_spec = screen_job(campaign, take_over)
+        job, look, ours = start_job(job_name(campaign.spec.output), job_spec, about, outlives=detach)
         if not ours:
             _check_same(look, about)
+            if take_over:
+                raise PlaceTaken(
+                    f"this campaign is running on the same cluster, {describe_owner(look)}, and --take-over stops runs"
+                    f" elsewhere: end this one with `lingshu cancel {words}`"
+                )
             say(f"this campaign is running already, {describe_owner(look)}; it goes on with the replicas that it has")
         known, until = ("load", "plan") if ours else (), _at_work if detach else _ended
         look = _watched(job, listener, words, ours and not detach, until, known)

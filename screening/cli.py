@@ -186,9 +186,12 @@ def run(
     detach: Annotated[
         bool, typer.Option("--detach", help="Leave it to a planner on the cluster, and come back.")
     ] = False,
+    take_over: Annotated[
+        bool, typer.Option("--take-over", help="Stop a run elsewhere that is into the same place; don't follow it.")
+    ] = False,
     top: Top = 10,
 ) -> None:
-    """Run a campaign to a ranked hit list; run again, it goes on where it was."""
+    """Run a campaign to a ranked hit list; run again, it goes on where it was, or follows the run that is there."""
     from screening.attachment import run_or_attach
     from screening.console import RunDisplay, console
     from screening.detached_run import RunEnd
@@ -200,9 +203,9 @@ def run(
         overrides = {"output": output, "cache": cache, "replicas": replicas}
         overrides |= {"backend": backend.value if backend else None}
         if chaos is None:
-            end = run_or_attach(campaign, display, overrides, detach=detach, say=console.print)
+            end = run_or_attach(campaign, display, overrides, detach=detach, take_over=take_over, say=console.print)
         else:
-            end = RunEnd.of(run_campaign(campaign, display, overrides, chaos))
+            end = RunEnd.of(run_campaign(campaign, display, overrides, chaos, take_over))
     _conclude(end, top)
 
 

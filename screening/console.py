@@ -20,6 +20,7 @@ from actors.orphans import Orphan
 from actors.progress import Progress as RunProgress
 from actors.verification import Verification
 from campaigns.conditions import FEATURES_ONLY
+from campaigns.errors import printable
 from lingshu_core.simulator import Simulation, SimulationFiles
 from lingshu_core.training import TrainingProgress
 from screening.adapt import AdaptationResult
@@ -29,11 +30,12 @@ from screening.campaign import PlannedCampaign
 from screening.doctor import Check
 from screening.embed import EmbeddingResult
 from screening.ensemble_training import EnsembleResult
+from screening.following import describe_run_of, look_of
 from screening.gates import NOT_MEASURED
 from screening.generate import GenerationResult
 from screening.rehearsal import describe_strikes
 from screening.run import STAGES, RunResult
-from screening.status import CampaignStatus
+from screening.status import CampaignStatus, run_in
 from screening.support import describe_support
 from screening.training_run import TrainingResult
 
@@ -133,7 +135,7 @@ class RunDisplay:
         text = f"replicas: {progress.replicas}  leases in flight: {progress.leases}{failed}"
         if self._task is None:
             self._task = self._bar.add_task(text, total=progress.total)
-        self._bar.update(self._task, completed=progress.done, description=text)
+        self._bar.update(self._task, completed=progress.done, total=progress.total, description=text)
         if not console.is_terminal and time.monotonic() >= self._line_due:
             self._line_due = time.monotonic() + _LINE_SECONDS
             console.print(
@@ -329,18 +331,31 @@ def describe_status(planned: PlannedCampaign, status: CampaignStatus) -> str:
 
 
 def describe_planner(planned: PlannedCampaign) -> str:
-    """Say what a campaign's planner is doing, where a cluster is named; in whole lines, none without a cluster."""
+    """Say what a campaign's planner is doing, or the run that has none; in whole lines, none where nothing runs."""
     compute = planned.campaign.spec.compute
     address = cluster_address(compute)
     if address is None:
-        return ""
+        return describe_run_in(planned)
     try:
         look = live_look(planned.campaign.spec.output, address)
     except (ClusterUnavailable, JobSilent) as error:  # what the store says stands
         return f"planner: not known; {error}\n"
     if look is None:
-        return f"planner: none on the cluster at {address}\n"
+        return f"planner: none on the cluster at {address}\n{describe_run_in(planned)}"
     return f"{describe_live(look, planned)}\n"
+
+
+def describe_run_in(planned: PlannedCampaign) -> str:
+    """Say what the run that holds the place of results tells of itself in the store; empty if nobody does."""
+    seen = run_in(planned.campaign.spec.output)
+    if seen is None or seen.beat is None or seen.beat.ending is not None:
+        return f"run: {printable(seen.why)}\n" if seen is not None and seen.beat is None and seen.why else ""
+    owner = f"run: {describe_run_of(seen.beat)}"
+    if seen.verdict == "free":
+        return f"{owner}: {seen.why}; run the campaign to go on\n"
+    sure = "" if seen.verdict == "alive" else f"; its sign of life number {seen.beat.count}, dead if that doesn't rise"
+    told = describe_live(look_of(seen.beat, STAGES), planned).splitlines()[1:]
+    return "\n".join((f"{owner}{sure}", *told, ""))
 
 
 def describe_live(look: Look, planned: PlannedCampaign) -> str:

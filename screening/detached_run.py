@@ -8,7 +8,6 @@ it is in the store.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,18 +21,17 @@ from actors.progress import Progress
 from campaigns.screen_spec import ScreenSpec
 from campaigns.validation import validate
 from campaigns.yaml_source import Source
+from screening.asked import digest_of
 from screening.campaign import Campaign, PlannedCampaign
 from screening.errors import PlaceError
 from screening.members import load_members
 from screening.outcome import EXIT_PARTIAL, outcome_of
-from screening.publication import open_results, read_hits
-from screening.run import RunResult, run_loaded
+from screening.run import RunResult, facts_of, result_of, run_loaded
 
 TARGET = "screening.detached_run:run_screen"
 UNTIL_PREDICTED = ("load", "plan", "open", "predict")
 """Stages before which a run may be ended; what follows is a fold over the store, and is not cut short."""
 UNTOUCHED = "the store is as it was, and nothing was published; run the campaign again to go on"
-_FACTS = ("run_id", "output", "computed", "reused", "failed", "gates", "cache", "cancelled")
 
 
 class Cancellable:
@@ -78,10 +76,10 @@ class RunEnd:
         return cls(EXIT_PARTIAL if result.shortfall else 0, result.shortfall, result)
 
 
-def screen_job(campaign: Campaign) -> JobSpec:
+def screen_job(campaign: Campaign, take_over: bool = False) -> JobSpec:
     """Say what the planner's process has to run."""
     options = {"campaign": campaign.spec.as_data(), "file": campaign.source.file, "folder": str(Path.cwd())}
-    return JobSpec(TARGET, options)
+    return JobSpec(TARGET, {**options, "take_over": take_over})
 
 
 def job_name(output: str) -> str:
@@ -101,13 +99,7 @@ def about_screen(planned: PlannedCampaign) -> dict[str, Any]:
     }
 
 
-def digest_of(spec: ScreenSpec) -> str:
-    """Return the SHA-256 of what a campaign asks for, wherever and with whatever it is computed."""
-    asked = {name: value for name, value in spec.as_data().items() if name not in ("compute", "budget")}
-    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
-
-
-def run_screen(board: Board, campaign: Mapping[str, Any], file: str, folder: str) -> Ending:
+def run_screen(board: Board, campaign: Mapping[str, Any], file: str, folder: str, take_over: bool = False) -> Ending:
     """Run a campaign in this process, which is the planner's; errors become the way in which it ended.
 
     One that is cancelled while it loads or plans ends there, and leaves the store as it was.
@@ -118,15 +110,14 @@ def run_screen(board: Board, campaign: Mapping[str, Any], file: str, folder: str
         spec = validate(ScreenSpec, source)
         _enter(folder, spec)
         listener.stage("load", file)
-        result = run_loaded(Campaign(spec, source, load_members(spec, source)), listener)
+        result = run_loaded(Campaign(spec, source, load_members(spec, source)), listener, take_over=take_over)
     except Cancelled as cancelled:
         return Ending(EXIT_PARTIAL, f"{cancelled}, before anything was computed: {UNTOUCHED}")
     except Exception as error:  # becomes data: whoever attaches tells it
         code, line = outcome_of(error)
         return Ending(code, line, trace=trace_of(error))
     end = RunEnd.of(result)
-    facts = {name: getattr(result, name) for name in _FACTS}
-    return Ending(end.code, end.line, {**facts, "files": list(result.files)})
+    return Ending(end.code, end.line, facts_of(result))
 
 
 def end_of(ending: Ending, place: str) -> RunEnd:
@@ -139,9 +130,7 @@ def end_of(ending: Ending, place: str) -> RunEnd:
     """
     if not ending.facts:
         return RunEnd(ending.code, ending.line, None, ending.trace)
-    facts = dict(ending.facts)
-    files = dict.fromkeys(facts.pop("files"))
-    return RunEnd(ending.code, ending.line, RunResult(hits=read_hits(open_results(place)), files=files, **facts))
+    return RunEnd(ending.code, ending.line, result_of(ending.facts, place))
 
 
 def _enter(folder: str, spec: ScreenSpec) -> None:

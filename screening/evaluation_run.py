@@ -34,7 +34,8 @@ from screening.evaluation_verdict import Verdict
 from screening.leak_checker import LeakReport
 from screening.publication import ledger_url, location
 from screening.readouts import read_data
-from screening.run import RunListener, begin_epoch, open_cluster, open_output, open_pool, until_fenced
+from screening.run import begin_epoch, open_cluster, open_output, open_pool, until_fenced
+from screening.run_listener import RunListener
 from screening.splitting import make_split
 
 STAGES = ("load", "split", "check", "plan", "compute", "collect", "compare", "publish")

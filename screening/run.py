@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -26,6 +26,7 @@ from actors.errors import Cancelled, StoreUnavailable
 from actors.history import History
 from actors.in_process_pool import InProcessPool
 from actors.injector import Injector
+from actors.job import Ending
 from actors.lazy_tasks import LazyTasks
 from actors.ledger import Ledger
 from actors.planner import Planner, PlannerSettings
@@ -45,28 +46,27 @@ from screening.cells_export import CELLS, export_cells
 from screening.context_null import ContextNull, trained_cells
 from screening.decisions import decide
 from screening.effect_matrix import EffectMatrix
+from screening.following import FACTS, Newcomer, Tenure
 from screening.hits import Scored, extra_columns, hit_table, score_folded
 from screening.null_table import null_summary, null_table, standardised_blocks
-from screening.publication import LEDGER, Publication, Table, ledger_url, location, publish
+from screening.publication import (
+    LEDGER,
+    Publication,
+    Table,
+    ledger_url,
+    location,
+    open_results,
+    publish,
+    read_hits,
+)
 from screening.rehearsal import Rehearsal, open_rehearsal
+from screening.run_listener import RunListener
 
 FENCE_SECONDS = 30.0
 """How often a run looks whether another one has taken over."""
 NO_TABLES: Mapping[str, Table] = MappingProxyType({})
 NOTHING_DONE = Summary(0, 0, {}, 0, 0, 0.0)
 STAGES = ("load", "plan", "open", "predict", "commit", "aggregate", "score", "publish")
-
-
-class RunListener(Protocol):
-    """Who wants to know how a run is getting on."""
-
-    def stage(self, name: str, detail: str) -> None:
-        """Hear that a stage has begun."""
-        ...
-
-    def progress(self, progress: Progress) -> None:
-        """Hear how far the prediction is."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -109,10 +109,12 @@ def run_campaign(
     listener: RunListener,
     overrides: Mapping[str, Any] | None = None,
     chaos: str | os.PathLike[str] | None = None,
+    take_over: bool = False,
 ) -> RunResult:
     """Run a campaign from its YAML to published results; run again, it goes on where it was.
 
-    With a ``chaos`` file it is a rehearsal: its faults strike replicas and stores, and the results are the same.
+    With a ``chaos`` file it is a rehearsal: its faults strike replicas and stores, and the results are the same. With
+    ``take_over`` it doesn't follow a run that is in the place already, but stops it.
 
     Raises
     ------
@@ -121,43 +123,67 @@ def run_campaign(
     """
     listener.stage("load", str(path) if chaos is None else f"{path}; a rehearsal: the faults of {chaos} strike")
     campaign = load_campaign(path, overrides)
-    return run_loaded(campaign, listener, None if chaos is None else open_rehearsal(chaos, campaign.spec))
+    rehearsal = None if chaos is None else open_rehearsal(chaos, campaign.spec)
+    return run_loaded(campaign, listener, rehearsal, take_over)
 
 
-def run_loaded(campaign: Campaign, listener: RunListener, rehearsal: Rehearsal | None = None) -> RunResult:
-    """Run a campaign that is loaded, as `run_campaign`.
+def run_loaded(
+    campaign: Campaign, listener: RunListener, rehearsal: Rehearsal | None = None, take_over: bool = False
+) -> RunResult:
+    """Run a campaign that is loaded, as `run_campaign`; or follow the run of it that is there already.
 
     If the listener raises `Cancelled` when it hears of the prediction or its progress, no more is computed, and what
     is complete is published. Before that, it ends the run, and nothing has been touched.
+
+    Raises
+    ------
+    PlaceTaken
+        If another campaign is running into the same place.
+    LeftRunning
+        If this is interrupted while it follows another run.
     """
     listener.stage("plan", ", ".join(campaign.spec.models))
     planned = plan_campaign(campaign)
+    listener.stage("open", campaign.spec.output)
+    blobs, ledger = open_output(campaign.spec.output, campaign.spec.cache)
+    newcomer = Newcomer(planned, blobs, listener, STAGES, is_rehearsal=rehearsal is not None)
+    if rehearsal is not None:  # its faults strike no beat, and no look at the beats of others
+        blobs, ledger = rehearsal.faulty(blobs), Ledger(rehearsal.faulty(ledger.blobs))
+    held = newcomer.take(History(blobs), _holder(campaign.spec.name), by_force=take_over)
+    if isinstance(held, Ending):
+        return result_of(held.facts, campaign.spec.output)
+    with held:
+        result = compute_and_publish(planned, blobs, ledger, held, rehearsal)
+        held.published(facts_of(result), result.shortfall)
+    return result
+
+
+def compute_and_publish(
+    planned: PlannedCampaign, blobs: Blobs, ledger: Ledger, held: Tenure, rehearsal: Rehearsal | None = None
+) -> RunResult:
+    """Compute what is missing and publish what there is, as the run that holds the place."""
+    campaign, epoch = planned.campaign, held.epoch
     with ExitStack() as resources:
-        listener.stage("open", campaign.spec.output)
-        blobs, ledger = open_output(campaign.spec.output, campaign.spec.cache)
-        if rehearsal is not None:
-            blobs, ledger = rehearsal.faulty(blobs), Ledger(rehearsal.faulty(ledger.blobs))
-        epoch = begin_epoch(blobs, campaign.spec.name)
         missing = missing_tasks(planned, ledger)
         dashboard = open_cluster(campaign.spec.compute, resources) if missing else ""
         there = len(planned.plan.blocks) - len(missing)
         summary = NOTHING_DONE
         try:
-            listener.stage("predict", f"{len(missing)} blocks, {there} are there already{dashboard}")
-            progress = until_fenced(epoch, blobs, listener.progress)
+            held.stage("predict", f"{len(missing)} blocks, {there} are there already{dashboard}")
+            progress = until_fenced(epoch, blobs, held.progress)
             if missing:
                 summary = predict(campaign, ledger, missing, progress, resources, rehearsal)
         except Cancelled as cancelled:
             summary = replace(NOTHING_DONE, cancelled=str(cancelled))
         snapshot = Snapshot(ledger)
         committed = confirm(planned, snapshot)
-        listener.stage("commit", f"{len(committed)} of {len(planned.plan.blocks)} blocks are in the store")
-        listener.stage("aggregate", f"{len(planned.plan.conditions)} conditions")
+        held.stage("commit", f"{len(committed)} of {len(planned.plan.blocks)} blocks are in the store")
+        held.stage("aggregate", f"{len(planned.plan.conditions)} conditions")
         folded = fold(planned.plan, snapshot, summary.failed, summary.cancelled or NOT_COMPUTED)
-        listener.stage("score", next(iter(planned.readouts.values())).question)
+        held.stage("score", next(iter(planned.readouts.values())).question)
         hits, null, effects = score(planned, folded)
         tables = analyse(ScoredScreen(planned, hits, null))
-        listener.stage("publish", campaign.spec.output)
+        held.stage("publish", campaign.spec.output)
         epoch.check()  # before the cells, which have no versions
         if campaign.spec.estimator.store_cells and effects.keys:
             export_cells(planned, snapshot, committed, campaign.spec.output)
@@ -178,6 +204,24 @@ def run_loaded(campaign: Campaign, listener: RunListener, rehearsal: Rehearsal |
     )
 
 
+def facts_of(result: RunResult) -> dict[str, Any]:
+    """Return what another command has to know of a result to show the same; the table is in the store."""
+    return {**{name: getattr(result, name) for name in FACTS}, "files": list(result.files)}
+
+
+def result_of(facts: Mapping[str, Any], place: str) -> RunResult:
+    """Make of facts and of the table in the store what the run itself gave.
+
+    Raises
+    ------
+    ResultsError, StoreError
+        If it isn't there, or can't be reached from here.
+    """
+    told = dict(facts)
+    files = dict.fromkeys(told.pop("files"))
+    return RunResult(hits=read_hits(open_results(place)), files=files, **told)
+
+
 def open_output(output: str, cache: str | None = None) -> tuple[Blobs, Ledger]:
     """Open the place of results and its ledger, and make sure that the stores can decide who was first.
 
@@ -195,7 +239,11 @@ def open_output(output: str, cache: str | None = None) -> tuple[Blobs, Ledger]:
 
 def begin_epoch(blobs: Blobs, name: str) -> Epoch:
     """Take over the place of results: whatever run was there before may not publish any more."""
-    return Epoch.begin(History(blobs), f"{name}, process {os.getpid()} on {platform.node()}")
+    return Epoch.begin(History(blobs), _holder(name))
+
+
+def _holder(name: str) -> str:
+    return f"{name}, process {os.getpid()} on {platform.node()}"
 
 
 def until_fenced(epoch: Epoch, blobs: Blobs, on_progress: OnProgress) -> OnProgress:

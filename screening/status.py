@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from actors.blobs import open_blobs
+from actors.history import History
 from actors.ledger import Ledger
+from actors.watch import Sighting, Watch
 from screening.campaign import PlannedCampaign
 from screening.publication import ledger_url, local_path
 
@@ -41,6 +43,20 @@ def campaign_status(planned: PlannedCampaign) -> CampaignStatus:
     done = sum(block.id in committed for block in planned.plan.blocks)
     conditions = len(planned.plan.conditions)
     return CampaignStatus(len(planned.plan.blocks), done, conditions, conditions - incomplete, output)
+
+
+def run_in(output: str) -> Sighting | None:
+    """Look once who holds a place of results; asking does not make a folder that isn't there.
+
+    Raises
+    ------
+    StoreError
+        If it can't be reached, or its `HEAD` can't be read.
+    """
+    path = local_path(output)
+    if path is not None and not path.is_dir():
+        return None
+    return Watch(History(open_blobs(output), patience_seconds=0)).look()
 
 
 def _committed(url: str) -> frozenset[str]:

@@ -10,8 +10,13 @@ from pathlib import Path
 import pytest
 
 from actors.blobs import Blobs, open_blobs, probe_conditional_writes
+from actors.epoch import Epoch
 from actors.errors import BlobChanged, BlobExists, BlobNotFound, BlobTooLarge, UnsafeKey
+from actors.heartbeat import Heartbeat, remove_beats
+from actors.history import History
+from actors.job import Ending
 from actors.ledger import Ledger
+from actors.watch import Watch
 
 CREATORS = 16
 
@@ -144,6 +149,24 @@ class StoreContract:
         with ThreadPoolExecutor(4) as threads:
             list(threads.map(count, range(20)))
         assert blobs.load("counter").data == blobs.get("counter") == b"20"
+
+    def test_a_sign_of_life_is_seen_to_change_and_to_end(self, blobs: Blobs) -> None:
+        now = 0.0
+        heart = Heartbeat(blobs, dict.fromkeys(("name", "run_id", "asked", "file"), "x"), beat_seconds=3600)
+        heart.start()
+        Epoch.succeed(History(blobs), *History(blobs).load(), "a run", heart.owner)
+        watch = Watch(History(blobs), patience_seconds=45, clock=lambda: now)
+        assert watch.look().verdict != "free"
+        heart._write()
+        assert watch.look().verdict == "alive"
+        now = 45.0
+        assert watch.look().verdict == "free"
+        heart.end(Ending(0))
+        seen = watch.look()
+        assert seen.beat is not None
+        assert (seen.verdict, seen.beat.ending) == ("free", Ending(0))
+        remove_beats(blobs, heart.owner)
+        assert watch.look().beat is None
 
     def test_a_copy_is_the_same_bytes_and_stays_so(self, blobs: Blobs) -> None:
         blobs.put("runs/1/hits", b"first")

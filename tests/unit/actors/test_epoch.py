@@ -56,6 +56,29 @@ def test_the_first_run_begins_epoch_1_and_the_next_epoch_2(blobs: Blobs) -> None
         first.check()
 
 
+def test_a_place_is_taken_only_as_it_was_seen(blobs: Blobs) -> None:
+    seen = History(blobs).load()
+    first = Epoch.succeed(History(blobs), *seen, "a", uuid.uuid4().hex)
+    assert first is not None
+    assert first.number == 1
+    assert Epoch.succeed(History(blobs), *seen, "b", uuid.uuid4().hex) is None
+    first.check()
+    second = Epoch.succeed(History(blobs), *History(blobs).load(), "b", uuid.uuid4().hex)
+    assert second is not None
+    assert second.number == 2
+    with pytest.raises(Fenced):
+        first.check()
+
+
+def test_a_place_that_was_taken_with_an_answer_that_was_lost_is_taken(blobs: Blobs) -> None:
+    strike = Striking("swap", 1, "lost answer")
+    owner = uuid.uuid4().hex
+    epoch = Epoch.succeed(history(blobs, strike), *History(blobs).load(), "a", owner)
+    assert epoch is not None
+    assert (epoch.number, epoch.owner) == (1, owner)
+    epoch.check()
+
+
 def test_a_version_has_its_files_under_names_of_its_own_and_plain_copies(blobs: Blobs) -> None:
     first = publish(blobs, b"1")
     second = publish(blobs, b"2")

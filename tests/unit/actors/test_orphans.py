@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from actors.beat import beat_key
 from actors.blobs import Blobs, open_blobs
 from actors.epoch import Epoch
 from actors.errors import CorruptBlob
@@ -50,6 +51,18 @@ def test_data_without_a_record_are_orphans_and_those_of_a_record_are_not(blobs: 
     assert ledger.read(TASK) == b"result"
     assert [key for key, _ in blobs.list("data")] == [record.data]
     assert list(orphans_of_ledger(ledger, soon())) == []
+
+
+def test_signs_of_life_of_runs_that_were_taken_over_are_orphans(blobs: Blobs) -> None:
+    earlier, latest = (Epoch.begin(History(blobs)) for _ in range(2))
+    for epoch in (earlier, latest):
+        blobs.put(beat_key(epoch.owner), b"{}")
+    found = list(delete_from_history(History(blobs), soon()))
+    assert [(orphan.key, orphan.why) for orphan in found] == [
+        (beat_key(earlier.owner), "told of a run that was taken over")
+    ]
+    assert [key for key, _ in blobs.list("ledger/beats")] == [beat_key(latest.owner)]
+    latest.check()
 
 
 def test_what_is_young_stays(blobs: Blobs) -> None:

@@ -1,9 +1,11 @@
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from actors.cluster import RaySession
 from actors.errors import ClusterUnavailable, JobLost, JobSilent
 from actors.job import Ending, Look
 from actors.progress import Progress
@@ -169,3 +171,18 @@ def test_a_run_plans_until_it_opens_its_store() -> None:
     stages = [("load", "screen.yaml"), ("plan", "model"), ("open", "results")]
     looks = [Look(ABOUT, tuple(stages[:number])) for number in range(4)]
     assert [attachment.is_planning(look) for look in looks] == [True, True, True, False]
+
+
+def test_a_run_on_the_same_cluster_is_not_stopped_by_taking_over(
+    write_screen: WriteScreen, listener: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_screen(compute={"backend": "ray", "address": "10.0.0.5:6379"})
+
+    def running(name: str, spec: Any, about: dict[str, Any], *, outlives: bool) -> tuple[Any, Look, bool]:
+        assert spec.options["take_over"] is True
+        return ScriptedJob(), Look(ABOUT | {"run_id": about["run_id"]}), False
+
+    monkeypatch.setattr(attachment, "ray_session", lambda address: nullcontext(RaySession(address, None, False)))
+    monkeypatch.setattr(attachment, "start_job", running)
+    with pytest.raises(PlaceTaken, match="end this one with `lingshu cancel "):
+        run_or_attach(path, listener, take_over=True)
