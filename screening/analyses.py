@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import polars as pl
 
 from screening.campaign import PlannedCampaign
+from screening.dose_response import COLUMNS as DOSE_COLUMNS
+from screening.dose_response import DOSES, dose_table
 from screening.hits import COLUMNS
 from screening.publication import NULL, Table
 
@@ -47,7 +49,16 @@ def _null(screen: ScoredScreen) -> Table | None:
     return Table(screen.null, {name: text for name, (_, text) in COLUMNS.items() if name in screen.null.columns})
 
 
+def _doses(screen: ScoredScreen) -> Table | None:
+    perturbations = {planned.condition.perturbation for planned in screen.planned.plan.conditions}
+    dosed = [each for each in perturbations if any(part.dose is not None for part in each.parts)]
+    names = {each.label: "+".join(part.name for part in each.parts) for each in dosed}
+    rows = dose_table(screen.hits, names, screen.planned.campaign.spec.seed)
+    return None if rows is None else Table(rows, {name: text for name, (_, text) in DOSE_COLUMNS.items()})
+
+
 ANALYSES: Mapping[str, Callable[[ScoredScreen], Table | None]] = {
     NULL: _null,
+    DOSES: _doses,
 }
 """File name → what makes its table, in the order of the manifest."""
