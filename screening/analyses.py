@@ -12,9 +12,12 @@ from dataclasses import dataclass
 import polars as pl
 
 from screening.campaign import PlannedCampaign
+from screening.combination_scores import CombinationScores
 from screening.dose_response import COLUMNS as DOSE_COLUMNS
 from screening.dose_response import DOSES, dose_table
 from screening.hits import COLUMNS
+from screening.interactions import COLUMNS as INTERACTION_COLUMNS
+from screening.interactions import INTERACTIONS, ModelFacts, interaction_table
 from screening.publication import NULL, Table
 
 
@@ -30,11 +33,14 @@ class ScoredScreen:
         The ranked and decided table (`screening.hits.COLUMNS`).
     null
         The pseudo-perturbations (`screening.null_table`); None where the model has none.
+    combinations
+        Combinations beside their parts, shard by shard; None where nobody gathered them.
     """
 
     planned: PlannedCampaign
     hits: pl.DataFrame
     null: pl.DataFrame | None
+    combinations: CombinationScores | None = None
 
 
 def analyse(screen: ScoredScreen) -> dict[str, Table]:
@@ -57,8 +63,18 @@ def _doses(screen: ScoredScreen) -> Table | None:
     return None if rows is None else Table(rows, {name: text for name, (_, text) in DOSE_COLUMNS.items()})
 
 
+def _interactions(screen: ScoredScreen) -> Table | None:
+    if screen.combinations is None:
+        return None
+    campaign = screen.planned.campaign
+    model = ModelFacts(campaign.paths, campaign.is_baseline, campaign.spec.hits.minimum_effect)
+    rows = interaction_table(screen.combinations.found(), screen.hits, model)
+    return None if rows is None else Table(rows, {name: text for name, (_, text) in INTERACTION_COLUMNS.items()})
+
+
 ANALYSES: Mapping[str, Callable[[ScoredScreen], Table | None]] = {
     NULL: _null,
     DOSES: _doses,
+    INTERACTIONS: _interactions,
 }
 """File name → what makes its table, in the order of the manifest."""

@@ -103,9 +103,9 @@ def fit_draws(doses: Array, draws: Array, errors: Array) -> HillCurves:
 def monotonicity(scores: Array, errors: Array) -> float:
     """Return the chance that noise alone makes scores stray so far from any monotone curve through 0 at no dose.
 
-    Isotonic regression (`scipy.optimize.isotonic_regression`), rising or falling, whichever fits better; what it leaves,
-    in squared errors, beside a chi-square with as many degrees of freedom as doses. The exact reference is a mixture of
-    chi-squares with fewer (Barlow et al. 1972), so this is an upper bound: what is called not monotone is not.
+    Isotonic regression (`scipy.optimize.isotonic_regression`), rising or falling, whichever fits better; what it
+    leaves, in squared errors, beside a chi-square with as many degrees of freedom as doses. The exact reference is a
+    mixture of chi-squares with fewer (Barlow et al. 1972), so this is an upper bound: few are called so by chance.
 
     Parameters
     ----------
@@ -132,7 +132,7 @@ def _log_ec50_bounds(doses: Array) -> tuple[float, float]:
 @lru_cache(maxsize=64)
 def _grid(log_doses: tuple[float, ...], low: float, high: float, steps: int) -> tuple[Array, Array, Array]:
     """Log EC50 and log slope of every point, (points,), and what a curve there reaches, (points, doses)."""
-    ec50, slope = np.linspace(low, high, steps), np.linspace(*np.log(SLOPES), _SLOPE_STEPS)
+    ec50, slope = np.linspace(low, high, steps), np.linspace(math.log(SLOPES[0]), math.log(SLOPES[1]), _SLOPE_STEPS)
     log_ec50, log_slope = (axis.ravel() for axis in np.meshgrid(ec50, slope))
     reached = _reached(np.array(log_doses)[None], log_ec50[:, None], np.exp(log_slope)[:, None])
     return log_ec50, log_slope, reached
