@@ -99,8 +99,8 @@ class PerturbationChoice:
             self.findings.problem(self.unreadable_structures[0][1], text)
         if self.needless_structures:
             self.findings.notice(
-                f"{len(self.needless_structures)} drugs are known to the model by name, so their `smiles` aren't used: "
-                f"{some(self.needless_structures)}"
+                f"{len(self.needless_structures)} drugs are known to the model by name, so their `smiles` tell"
+                f" scaffolds only: {some(self.needless_structures)}"
             )
 
     def _all_seen(self, type: str) -> None:

@@ -19,6 +19,8 @@ from screening.hits import COLUMNS
 from screening.interactions import COLUMNS as INTERACTION_COLUMNS
 from screening.interactions import INTERACTIONS, ModelFacts, interaction_table
 from screening.publication import NULL, Table
+from screening.scaffolds import COLUMNS as SCAFFOLD_COLUMNS
+from screening.scaffolds import SCAFFOLDS, drug_structures, scaffold_table, scaffolds_of
 
 
 @dataclass(frozen=True)
@@ -72,9 +74,23 @@ def _interactions(screen: ScoredScreen) -> Table | None:
     return None if rows is None else Table(rows, {name: text for name, (_, text) in INTERACTION_COLUMNS.items()})
 
 
+def _scaffolds(screen: ScoredScreen) -> Table | None:
+    plan = screen.planned.plan
+    structures = drug_structures(screen.planned.campaign.spec, plan)
+    if not structures:
+        return None
+    perturbations = {planned.condition.perturbation for planned in plan.conditions}
+    drugs = [each for each in perturbations if each.type == "drug" and len(each.parts) == 1]
+    names = {each.label: each.parts[0].name for each in drugs}
+    asked = {name: structures[name] for name in names.values() if name in structures}
+    rows = scaffold_table(screen.hits, names, scaffolds_of(asked))
+    return None if rows is None else Table(rows, {name: text for name, (_, text) in SCAFFOLD_COLUMNS.items()})
+
+
 ANALYSES: Mapping[str, Callable[[ScoredScreen], Table | None]] = {
     NULL: _null,
     DOSES: _doses,
     INTERACTIONS: _interactions,
+    SCAFFOLDS: _scaffolds,
 }
 """File name → what makes its table, in the order of the manifest."""
