@@ -129,6 +129,7 @@ class _ContextCombinations:
         self._parts: dict[str, tuple[tuple[Moments, Moments], ...] | str] = {}
         self._whole: list[tuple[Perturbation, Array | str]] = []
         self._scored: dict[tuple[str, tuple[int, ...]], Array] = {}
+        self._controls: list[tuple[Moments, Moments]] = []  # of each member, whole and cut: the same for all conditions
 
     def add(self, folded: Folded, *, whole: bool) -> None:
         perturbation = folded.planned.condition.perturbation
@@ -171,7 +172,14 @@ class _ContextCombinations:
         if folded.moments is None or folded.control is None:
             return folded.reason
         members = folded.members or ((folded.moments, folded.control),)
-        return tuple((self._cut(condition), self._cut(control)) for condition, control in members)
+        return tuple((self._cut(condition), self._cut_control(control)) for condition, control in members)
+
+    def _cut_control(self, control: Moments) -> Moments:
+        for whole, cut in self._controls:
+            if whole is control:
+                return cut
+        self._controls.append((control, self._cut(control)))
+        return self._controls[-1][1]
 
     def _left_out(self, perturbation: Perturbation) -> tuple[int, ...]:
         """Places among the genes of the objective of the own targets, ascending."""
@@ -181,11 +189,12 @@ class _ContextCombinations:
         return tuple(np.flatnonzero(np.isin(self._used, targets)).tolist())
 
     def _cut(self, moments: Moments) -> Moments:
+        """Copy what scores are made of, and no counts; a view would keep all genes in memory."""
         return Moments(
             log1p=moments.log1p[:, self._used],
-            counts=moments.counts[:, :0],  # no score is made of counts
+            counts=np.empty((len(moments.log1p), 0)),
             log1p_square=moments.log1p_square[self._used],
-            counts_square=moments.counts_square[:0],
+            counts_square=np.empty(0),
             cells=moments.cells,
         )
 
