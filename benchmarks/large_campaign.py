@@ -96,7 +96,7 @@ def write_cells(simulation: DrugSimulation, drugs: int) -> int:
     obs.loc[knocked, ["perturbation_type", "dose"]] = ["genetic", 0.0]
     var = pd.DataFrame(index=list(simulation.genes))
     anndata.AnnData(simulation.counts[kept], obs=obs[kept], var=var).write_h5ad(FOLDER / "cells.h5ad")
-    rows = [(drug.name, drug.smiles) for drug in simulation.drugs[:drugs]]
+    rows = [(drug.name, drug.smiles.split()[0]) for drug in simulation.drugs[:drugs]]  # some have a comment behind
     pd.DataFrame(rows, columns=["name", "smiles"]).to_csv(FOLDER / "drugs.tsv", sep="\t", index=False)
     return int(kept.sum())
 

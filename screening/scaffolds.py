@@ -22,9 +22,8 @@ from campaigns.yaml_source import Source
 from screening.decisions import HIT
 
 SCAFFOLDS = "scaffolds.parquet"
-NO_RING, UNREADABLE = "no ring", "unreadable structure"
-NO_SCAFFOLDS = (NO_RING, UNREADABLE)
-"""What stands in for a scaffold where there is none; such drugs have nothing in common that could be tested."""
+NO_RING = "no ring"
+"""Stands in for a scaffold where there is none; such drugs have nothing in common that could be tested."""
 LEAST_DRUGS = 2
 """Drugs of a scaffold that is tested: of one drug the test would be of the drug."""
 NAMED = 10
@@ -32,7 +31,7 @@ NAMED = 10
 COLUMNS: Mapping[str, tuple[Any, str]] = {
     "scaffold": (
         pl.String,
-        "Bemis-Murcko scaffold as SMILES, without stereochemistry; or no ring, or unreadable structure",
+        "Bemis-Murcko scaffold as SMILES, without stereochemistry; or the words: no ring",
     ),
     "drugs": (pl.Int64, "drugs of this scaffold with a score"),
     "hits": (pl.Int64, "those that are a hit in one condition at least; empty without a null"),
@@ -84,17 +83,10 @@ def _listed(spec: ScreenSpec) -> Iterator[tuple[str, str]]:
 
 
 def scaffolds_of(structures: Mapping[str, str]) -> dict[str, str]:
-    """Return the scaffold of every drug; drugs without a ring, or whose structure can't be read, have a word for it."""
+    """Return the scaffold of every drug, in words where it has no ring; the plan has read all structures before."""
     from lingshu_core.chemistry import murcko_scaffold
-    from lingshu_core.errors import FeatureError
 
-    found = {}
-    for name, smiles in structures.items():
-        try:
-            found[name] = murcko_scaffold(smiles) or NO_RING
-        except FeatureError:  # of a drug that the model knows by name nobody has read it before
-            found[name] = UNREADABLE
-    return found
+    return {name: murcko_scaffold(smiles) or NO_RING for name, smiles in structures.items()}
 
 
 def scaffold_table(hits: pl.DataFrame, names: Mapping[str, str], scaffolds: Mapping[str, str]) -> pl.DataFrame | None:
@@ -165,7 +157,7 @@ def _tested(table: pl.DataFrame) -> pl.DataFrame:
     all_drugs, all_hits = int(table["drugs"].sum()), int(table["hits"].sum())
     odds, p_values = np.full((2, table.height), np.nan)
     for place, (scaffold, drugs, hits) in enumerate(table.select("scaffold", "drugs", "hits").iter_rows()):
-        if drugs >= LEAST_DRUGS and scaffold not in NO_SCAFFOLDS:
+        if drugs >= LEAST_DRUGS and scaffold != NO_RING:
             others = (all_hits - hits, all_drugs - drugs - (all_hits - hits))
             found = stats.fisher_exact([[hits, drugs - hits], others], alternative="greater")
             odds[place], p_values[place] = found.statistic, found.pvalue

@@ -9,7 +9,7 @@ from campaigns.screen_spec import ScreenSpec
 from campaigns.validation import validate
 from campaigns.yaml_source import Source
 from screening.campaign import PlannedCampaign
-from screening.scaffolds import COLUMNS, NO_RING, UNREADABLE, drug_structures, scaffold_table, scaffolds_of
+from screening.scaffolds import COLUMNS, NO_RING, drug_structures, scaffold_table, scaffolds_of
 
 SCHEMA = {
     **{"perturbation": pl.String, "context": pl.String, "status": pl.String, "decision": pl.String},
@@ -78,13 +78,11 @@ def test_every_column_has_its_type() -> None:
     assert dict(found.schema) == {name: kind for name, (kind, _) in COLUMNS.items()}
 
 
-def test_what_has_no_scaffold_is_named_and_not_tested() -> None:
-    read = scaffolds_of({"aspirin": "CC(=O)Oc1ccccc1C(=O)O", "toluene": "Cc1ccccc1", "ethanol": "CCO", "wrong": "C1CC"})
-    assert read == {"aspirin": "c1ccccc1", "toluene": "c1ccccc1", "ethanol": NO_RING, "wrong": UNREADABLE}
-    rows = [
-        (f"{name}@1", "x", 1.0, decision) for name, decision in zip("ABCD", ("hit", "hit", "not", "not"), strict=True)
-    ]
-    found = table(hits(*rows), {"A": NO_RING, "B": NO_RING, "C": UNREADABLE, "D": UNREADABLE})
+def test_what_has_no_ring_is_named_and_not_tested() -> None:
+    read = scaffolds_of({"aspirin": "CC(=O)Oc1ccccc1C(=O)O", "toluene": "Cc1ccccc1", "ethanol": "CCO"})
+    assert read == {"aspirin": "c1ccccc1", "toluene": "c1ccccc1", "ethanol": NO_RING}
+    rows = [("A@1", "x", 1.0, "hit"), ("B@1", "x", 0.9, "hit"), ("C@1", "x", 0.1, "not")]
+    found = table(hits(*rows), {"A": NO_RING, "B": NO_RING, "C": "s"})
     assert found["p_fisher"].to_list() == [None, None]
 
 
