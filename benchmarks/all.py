@@ -20,6 +20,7 @@ NAMES = (
     "embedding",
     "doubles",
     "drugs",
+    "large_campaign",
     "unseen",
     "growth",
     "unconditional",

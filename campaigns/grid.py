@@ -19,6 +19,7 @@ from campaigns.conditions import (
 from campaigns.errors import EmptyGridError, VocabularyError, Where
 from campaigns.findings import Findings, some
 from campaigns.listing import read_table
+from campaigns.pairs import SingleRanking
 from campaigns.perturbation_choice import PerturbationChoice, StructureCheck
 from campaigns.screen_spec import ListingSpec, ScreenSpec
 from campaigns.spec import ALL_SEEN
@@ -76,6 +77,7 @@ def build_grid(
     vocabulary: Vocabulary,
     source: Source = NO_SOURCE,
     structure_problem: StructureCheck | None = None,
+    single_ranking: SingleRanking | None = None,
 ) -> Grid:
     """Resolve the contexts and perturbations of a screen against what a model knows.
 
@@ -88,6 +90,8 @@ def build_grid(
         The file of the screen, for messages.
     structure_problem : callable or None
         SMILES → what is wrong with it, None if nothing is; without it structures stay unchecked.
+    single_ranking : callable or None
+        Reads published singles for `pairs`; without it a screen of pairs is a problem.
 
     Returns
     -------
@@ -103,7 +107,7 @@ def build_grid(
         Nothing is left to screen.
     """
     findings = Findings()
-    grid = collect_grid(spec, vocabulary, source, findings, structure_problem)
+    grid = collect_grid(spec, vocabulary, source, findings, structure_problem, single_ranking)
     findings.raise_problems()
     return checked_grid(grid, source)
 
@@ -114,6 +118,7 @@ def collect_grid(
     source: Source,
     findings: Findings,
     structure_problem: StructureCheck | None = None,
+    single_ranking: SingleRanking | None = None,
 ) -> Grid:
     """Do the work of `build_grid`, adding to the findings of others instead of raising; may be empty."""
     contexts = _Contexts(vocabulary, source, findings).resolve(spec)
@@ -121,7 +126,10 @@ def collect_grid(
         text = "the model was trained on cells without perturbations: it can generate and embed, and knows nothing to"
         findings.problem(source.where(("model",)), f"{text} screen; train on a perturbation experiment")
         return Grid((), ())
-    perturbations = tuple(PerturbationChoice(vocabulary, source, findings, structure_problem).resolve(spec))
+    choice = PerturbationChoice(vocabulary, source, findings, structure_problem)
+    choice.resolve(spec)
+    _add_pairs(choice, spec, list(contexts), single_ranking)
+    perturbations = tuple(choice.found)
     if spec.objective.exclude_own_targets:
         _notice_strange_targets(perturbations, vocabulary, findings)
     return Grid(
@@ -132,6 +140,24 @@ def collect_grid(
         frozenset(each for each in contexts if vocabulary.is_adapted(each)),
         tuple(Perturbation.of((name,), NULL_TYPE) for name in vocabulary.pseudo),
     )
+
+
+def _add_pairs(
+    choice: PerturbationChoice, spec: ScreenSpec, contexts: list[Context], single_ranking: SingleRanking | None
+) -> None:
+    """Add pairs of the best singles, where they are asked for."""
+    pairs = spec.perturbations.pairs
+    if pairs is None or not contexts:  # without contexts there is a problem that says so
+        return
+    labels = [context.label for context in contexts]
+    ranked = "can't be read here" if single_ranking is None else single_ranking(pairs.start, pairs.of, labels)
+    if isinstance(ranked, str):
+        choice.findings.problem(choice.source.where(("perturbations", "pairs", "from")), ranked)
+    elif len(ranked.names) < 2:
+        text = f"{pairs.start} ranks {len(ranked.names)} {pairs.of} singles in these contexts, and a pair has two"
+        choice.findings.problem(choice.source.where(("perturbations", "pairs", "of")), f"{text}; screen more of them")
+    else:
+        choice.add_pairs(pairs, ranked, len(labels))
 
 
 def checked_grid(grid: Grid, source: Source) -> Grid:

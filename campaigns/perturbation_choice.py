@@ -10,8 +10,17 @@ from campaigns.conditions import Perturbation, split_combination
 from campaigns.errors import VocabularyError, Where
 from campaigns.findings import Findings, some
 from campaigns.listing import read_columns, read_names
+from campaigns.pairs import RankedSingles, describe_pairs, top_pairs
 from campaigns.reach import Reach
-from campaigns.screen_spec import DosedListingSpec, DosedSpec, DrugSpec, LibrarySpec, ListingSpec, ScreenSpec
+from campaigns.screen_spec import (
+    DosedListingSpec,
+    DosedSpec,
+    DrugSpec,
+    LibrarySpec,
+    ListingSpec,
+    PairsSpec,
+    ScreenSpec,
+)
 from campaigns.spec import ALL_DESCRIBED, ALL_SEEN
 from campaigns.vocabulary import PERTURBATION_TYPES, Vocabulary
 from campaigns.yaml_source import FieldPath, Source
@@ -32,7 +41,7 @@ class _Entry:
 
 
 class PerturbationChoice:
-    """Resolves the perturbations of a screen, one type after the other.
+    """Resolves the perturbations of a screen, one type after the other, and then pairs.
 
     A name is known if it was seen in training, if the model has features of it, or if the screen gives its
     structure and the model reads structures. All others are problems.
@@ -66,6 +75,15 @@ class PerturbationChoice:
         self._tell()
         return self.found
 
+    def add_pairs(self, spec: PairsSpec, ranked: RankedSingles, asked_contexts: int) -> None:
+        """Add the best singles of a screen and all pairs of them; one that was named already is there once."""
+        where, named = self.source.where(("perturbations", "pairs")), len(self.twice)
+        doses = () if isinstance(spec.doses, str) else spec.doses
+        for label in top_pairs(spec, ranked):
+            self._entry(_Entry(label, where, doses), spec.of)
+        del self.twice[named:]
+        self.findings.notice(describe_pairs(spec, ranked, asked_contexts))
+
     def _tell(self) -> None:
         if self.twice:
             self.findings.notice(f"{len(self.twice)} perturbations are named twice and count once: {some(self.twice)}")
@@ -81,8 +99,8 @@ class PerturbationChoice:
             self.findings.problem(self.unreadable_structures[0][1], text)
         if self.needless_structures:
             self.findings.notice(
-                f"{len(self.needless_structures)} drugs are known to the model by name, so their `smiles` aren't used: "
-                f"{some(self.needless_structures)}"
+                f"{len(self.needless_structures)} drugs are known to the model by name, so their `smiles` tell"
+                f" scaffolds only: {some(self.needless_structures)}"
             )
 
     def _all_seen(self, type: str) -> None:

@@ -27,6 +27,7 @@ from campaigns.errors import BudgetError, PlanFileError, Problem, Where
 from campaigns.findings import Findings
 from campaigns.grid import Grid, checked_grid, collect_grid
 from campaigns.objective_genes import ObjectiveGenes, collect_objective
+from campaigns.pairs import SingleRanking
 from campaigns.perturbation_choice import StructureCheck
 from campaigns.screen_spec import EstimatorSpec, ScreenSpec
 from campaigns.vocabulary import Vocabulary
@@ -386,6 +387,7 @@ def make_plan(
     source: Source = NO_SOURCE,
     members: Sequence[PlannedMember] = (),
     structure_problem: StructureCheck | None = None,
+    single_ranking: SingleRanking | None = None,
 ) -> Plan:
     """Plan a screen.
 
@@ -406,6 +408,8 @@ def make_plan(
         Of an ensemble, at least two in any order; none for a single model.
     structure_problem : callable or None
         SMILES → what is wrong with it, None if nothing is; without it structures stay unchecked.
+    single_ranking : callable or None
+        Reads published singles for `pairs`; without it a screen of pairs is a problem.
 
     Returns
     -------
@@ -421,7 +425,7 @@ def make_plan(
         The plan is larger than the campaign's budget.
     """
     findings = Findings()
-    grid = collect_grid(spec, vocabulary, source, findings, structure_problem)
+    grid = collect_grid(spec, vocabulary, source, findings, structure_problem, single_ranking)
     genes = collect_objective(spec.objective, vocabulary, source, findings)
     findings.raise_problems()
     _check_budget(spec, checked_grid(grid, source), source, len(members) or 1)

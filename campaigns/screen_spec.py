@@ -222,6 +222,21 @@ Drugs = Annotated[
 ]
 
 
+class PairsSpec(Spec):
+    """All pairs of the best single perturbations of a screen that was published."""
+
+    start: Location = Field(alias="from", description="Results of the screen of the singles: its `output`.")
+    of: Literal["genetic", "cytokine", "drug", "environment"] = Field(
+        default="genetic", description="Type of the singles; both parts of a pair are of it."
+    )
+    top: int = Field(
+        ge=2, le=10_000, description="How many of the best singles are paired; by mean score over the contexts."
+    )
+    doses: Doses = Field(
+        default="all_seen", description="Doses of the pairs, or all_seen: those that both parts were seen at."
+    )
+
+
 class PerturbationsSpec(Spec):
     """What to try. A+B is a combination; controls are added by themselves."""
 
@@ -234,10 +249,13 @@ class PerturbationsSpec(Spec):
     environment: DosedNames = Field(
         default=(), description="Changes of the environment (virus, hypoxia, medium): as for cytokines."
     )
+    pairs: PairsSpec | None = Field(
+        default=None, description="All pairs of the top singles of a screen that was published; null for none."
+    )
 
     @model_validator(mode="after")
     def _check_any(self) -> PerturbationsSpec:
-        if self.genetic == self.cytokine == self.drug == self.environment == ():
+        if self.genetic == self.cytokine == self.drug == self.environment == () and self.pairs is None:
             refuse(((), "selects nothing to screen; write genetic: all_seen, or name perturbations"))
         return self
 
@@ -429,7 +447,9 @@ class EstimatorSpec(Spec):
 
 def _paper_guidance(perturbations: PerturbationsSpec) -> float:
     """Return the published guidance for the types that are screened, if there is one for all of them."""
-    types = [name for name in type(perturbations).model_fields if getattr(perturbations, name) != ()]
+    types = [name for name in type(perturbations).model_fields if getattr(perturbations, name) not in ((), None)]
+    if perturbations.pairs is not None:
+        types = list(dict.fromkeys(perturbations.pairs.of if name == "pairs" else name for name in types))
     if len(types) == 1 and types[0] in PAPER_GUIDANCE:
         return PAPER_GUIDANCE[types[0]]
     published = ", ".join(f"{strength:g} for {name}" for name, strength in PAPER_GUIDANCE.items())

@@ -12,8 +12,15 @@ from dataclasses import dataclass
 import polars as pl
 
 from screening.campaign import PlannedCampaign
+from screening.combination_scores import CombinationScores
+from screening.dose_response import COLUMNS as DOSE_COLUMNS
+from screening.dose_response import DOSES, dose_table
 from screening.hits import COLUMNS
+from screening.interactions import COLUMNS as INTERACTION_COLUMNS
+from screening.interactions import INTERACTIONS, ModelFacts, interaction_table
 from screening.publication import NULL, Table
+from screening.scaffolds import COLUMNS as SCAFFOLD_COLUMNS
+from screening.scaffolds import SCAFFOLDS, drug_structures, scaffold_table, scaffolds_of
 
 
 @dataclass(frozen=True)
@@ -28,11 +35,14 @@ class ScoredScreen:
         The ranked and decided table (`screening.hits.COLUMNS`).
     null
         The pseudo-perturbations (`screening.null_table`); None where the model has none.
+    combinations
+        Combinations beside their parts, shard by shard; None where nobody gathered them.
     """
 
     planned: PlannedCampaign
     hits: pl.DataFrame
     null: pl.DataFrame | None
+    combinations: CombinationScores | None = None
 
 
 def analyse(screen: ScoredScreen) -> dict[str, Table]:
@@ -47,7 +57,40 @@ def _null(screen: ScoredScreen) -> Table | None:
     return Table(screen.null, {name: text for name, (_, text) in COLUMNS.items() if name in screen.null.columns})
 
 
+def _doses(screen: ScoredScreen) -> Table | None:
+    perturbations = {planned.condition.perturbation for planned in screen.planned.plan.conditions}
+    dosed = [each for each in perturbations if any(part.dose is not None for part in each.parts)]
+    names = {each.label: "+".join(part.name for part in each.parts) for each in dosed}
+    rows = dose_table(screen.hits, names, screen.planned.campaign.spec.seed)
+    return None if rows is None else Table(rows, {name: text for name, (_, text) in DOSE_COLUMNS.items()})
+
+
+def _interactions(screen: ScoredScreen) -> Table | None:
+    if screen.combinations is None:
+        return None
+    campaign = screen.planned.campaign
+    model = ModelFacts(campaign.paths, campaign.is_baseline, campaign.spec.hits.minimum_effect)
+    rows = interaction_table(screen.combinations.found(), screen.hits, model)
+    return None if rows is None else Table(rows, {name: text for name, (_, text) in INTERACTION_COLUMNS.items()})
+
+
+def _scaffolds(screen: ScoredScreen) -> Table | None:
+    plan = screen.planned.plan
+    structures = drug_structures(screen.planned.campaign.spec, plan)
+    if not structures:
+        return None
+    perturbations = {planned.condition.perturbation for planned in plan.conditions}
+    drugs = [each for each in perturbations if each.type == "drug" and len(each.parts) == 1]
+    names = {each.label: each.parts[0].name for each in drugs}
+    asked = {name: structures[name] for name in names.values() if name in structures}
+    rows = scaffold_table(screen.hits, names, scaffolds_of(asked))
+    return None if rows is None else Table(rows, {name: text for name, (_, text) in SCAFFOLD_COLUMNS.items()})
+
+
 ANALYSES: Mapping[str, Callable[[ScoredScreen], Table | None]] = {
     NULL: _null,
+    DOSES: _doses,
+    INTERACTIONS: _interactions,
+    SCAFFOLDS: _scaffolds,
 }
 """File name → what makes its table, in the order of the manifest."""

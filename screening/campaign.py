@@ -26,6 +26,7 @@ from screening.hits import RunFacts
 from screening.members import Member, load_members
 from screening.objectives import Readout
 from screening.readouts import build_readouts
+from screening.single_ranking import rank_singles
 from screening.structures import structure_problem
 
 
@@ -168,6 +169,7 @@ def plan_campaign(campaign: Campaign) -> PlannedCampaign:
         sampler_version=str(SAMPLER_VERSION),
         source=campaign.source,
         structure_problem=structure_problem,
+        single_ranking=rank_singles,
         members=[member.planned for member in campaign.members] if campaign.is_ensemble else (),
     )
     readouts = build_readouts(

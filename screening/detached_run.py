@@ -144,7 +144,8 @@ def _enter(folder: str, spec: ScreenSpec) -> None:
     if Path(folder).is_dir():
         os.chdir(folder)
         return
-    places = [place for place in (*spec.models, spec.output, spec.cache) if place is not None]
+    singles = spec.perturbations.pairs.start if spec.perturbations.pairs is not None else None
+    places = [place for place in (*spec.models, spec.output, spec.cache, singles) if place is not None]
     relative = [place for place in places if "://" not in place and not Path(place).is_absolute()]
     if relative:
         raise PlaceError(

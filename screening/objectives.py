@@ -14,7 +14,7 @@ left out):
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -63,6 +63,8 @@ class Score:
     members: int = 1
     score_sd: float | None = None
     """Standard deviation of the score between the members of an ensemble; None for a single model."""
+    by_shard: Array = field(default_factory=lambda: np.empty((0, 0)), repr=False, compare=False)
+    """The score of every member in every shard, (members, shards): shards pair with those of other conditions."""
 
 
 def signed_readout(genes: tuple[str, ...], directions: dict[str, int], question: str) -> Readout:
@@ -152,7 +154,15 @@ def score_members(
     first = found[0]
     if len(found) == 1:
         mean, error = float(first.effects.mean()), float(standard_error(first.effects))
-        return Score(mean / first.scale, error / first.scale, mean, error, first.genes_used, first.targets_left_out)
+        return Score(
+            score=mean / first.scale,
+            score_se=error / first.scale,
+            effect=mean,
+            effect_se=error,
+            genes_used=first.genes_used,
+            targets_left_out=first.targets_left_out,
+            by_shard=first.effects[None] / first.scale,
+        )
     effects = np.stack([each.effects for each in found])  # (members, shards)
     scores = np.stack([each.effects / each.scale for each in found])
     return Score(
@@ -164,6 +174,7 @@ def score_members(
         targets_left_out=first.targets_left_out,
         members=len(found),
         score_sd=float(scores.mean(axis=1).std(ddof=1)),
+        by_shard=scores,
     )
 
 

@@ -5,6 +5,7 @@
     output/
     ├── hits.parquet, hits.csv     the ranked table
     ├── null.parquet               pseudo-perturbations, only of a model that has some
+    ├── doses.parquet, …           what else applies (`screening.analyses`)
     ├── effects.h5ad               conditions × genes, layers in two units with standard errors
     ├── cells.zarr/                drawn cells, only with estimator.store_cells
     ├── campaign.yaml, plan.json   as resolved
@@ -195,9 +196,15 @@ def read_hits(blobs: Blobs) -> pl.DataFrame:
     ResultsError
         If there is none, or what is there is another table or none at all.
     """
+    return read_hits_with_digest(blobs)[0]
+
+
+def read_hits_with_digest(blobs: Blobs) -> tuple[pl.DataFrame, str]:
+    """Read the ranked table and the SHA-256 of its file; errors as in `read_hits`."""
     where = f"{blobs.url}/{HITS}"
     try:
-        table = _parse_hits(read_published(blobs, HITS), where)
+        data = read_published(blobs, HITS)
+        table = _parse_hits(data, where)
     except BlobNotFound as error:
         raise ResultsError(
             f"{blobs.url}: no {HITS} here; run the campaign, or give the `output:` of a campaign that ran"
@@ -206,7 +213,7 @@ def read_hits(blobs: Blobs) -> pl.DataFrame:
         raise ResultsError(
             f"{where}: not a ranked table of a screen: {reason}; give the `output:` of a campaign that ran"
         )
-    return table
+    return table, hashlib.sha256(data).hexdigest()
 
 
 def _parse_hits(data: bytes, where: str) -> pl.DataFrame:

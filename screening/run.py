@@ -43,6 +43,7 @@ from screening.aggregation import NOT_COMPUTED, CommittedBlocks, Folded, fold
 from screening.analyses import ScoredScreen, analyse
 from screening.campaign import Campaign, PlannedCampaign, load_campaign, plan_campaign
 from screening.cells_export import CELLS, export_cells
+from screening.combination_scores import CombinationScores
 from screening.context_null import ContextNull, trained_cells
 from screening.decisions import decide
 from screening.effect_matrix import EffectMatrix
@@ -181,8 +182,9 @@ def compute_and_publish(
         held.stage("aggregate", f"{len(planned.plan.conditions)} conditions")
         folded = fold(planned.plan, snapshot, summary.failed, summary.cancelled or NOT_COMPUTED)
         held.stage("score", next(iter(planned.readouts.values())).question)
-        hits, null, effects = score(planned, folded)
-        tables = analyse(ScoredScreen(planned, hits, null))
+        combinations = gather_combinations(planned)
+        hits, null, effects = score(planned, folded, combinations)
+        tables = analyse(ScoredScreen(planned, hits, null, combinations))
         held.stage("publish", campaign.spec.output)
         epoch.check()  # before the cells, which have no versions
         if campaign.spec.estimator.store_cells and effects.keys:
@@ -335,8 +337,23 @@ def confirm(planned: PlannedCampaign, ledger: CommittedBlocks) -> frozenset[str]
     return frozenset(block.id for block in planned.plan.blocks if block.id in committed)
 
 
-def score(planned: PlannedCampaign, folded: Iterator[Folded]) -> tuple[pl.DataFrame, pl.DataFrame | None, EffectMatrix]:
+def gather_combinations(planned: PlannedCampaign) -> CombinationScores:
+    """Say which combinations are to be compared with their parts while conditions are scored."""
+    campaign = planned.campaign
+    return CombinationScores.of(
+        planned.plan,
+        planned.readouts,
+        campaign.model.vocabulary,
+        exclude_own_targets=campaign.spec.objective.exclude_own_targets,
+    )
+
+
+def score(
+    planned: PlannedCampaign, folded: Iterator[Folded], combinations: CombinationScores | None = None
+) -> tuple[pl.DataFrame, pl.DataFrame | None, EffectMatrix]:
     """Score, rank and decide every condition; keep the per-gene effects that are to be exported.
+
+    ``combinations`` hears every condition on the way.
 
     Returns
     -------
@@ -359,6 +376,8 @@ def score(planned: PlannedCampaign, folded: Iterator[Folded]) -> tuple[pl.DataFr
             else:
                 scored = _scored(planned, condition, nulls.get(context))
                 effects.add(scored)
+                if combinations is not None:
+                    combinations.add(condition)
                 yield scored.row
 
     readout = next(iter(planned.readouts.values()))

@@ -15,6 +15,7 @@ from campaigns.source import load_any
 from campaigns.vocabulary import Vocabulary
 from campaigns.yaml_source import Source
 from screening.ensemble_file import ONE_OR_LIST, SAME_CELLS, read_ensemble
+from screening.single_ranking import rank_singles
 from screening.structures import structure_problem
 from screening.support import describe_support
 from screening.vocabulary_file import read_plain_vocabulary
@@ -56,6 +57,7 @@ def validate_campaign(path: Path) -> Iterator[str]:
         sampler_version="",
         source=loaded.source,
         structure_problem=structure_problem,
+        single_ranking=rank_singles,
         members=members if len(members) > 1 else (),
     )
     if plan.members:

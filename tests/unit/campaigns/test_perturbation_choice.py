@@ -171,7 +171,7 @@ def test_structures_need_a_model_that_reads_them(screen: Screen, vocabulary: Voc
 def test_a_structure_of_a_known_drug_is_not_used_and_that_is_said(screen: Screen, described: Vocabulary) -> None:
     loaded = screen(contexts="[{donor: D1}]", genetic="drug: [{name: Drug_03, smiles: CCO}]")
     grid = grid_of(loaded, described)
-    assert grid.notices == ("1 drugs are known to the model by name, so their `smiles` aren't used: Drug_03",)
+    assert grid.notices == ("1 drugs are known to the model by name, so their `smiles` tell scaffolds only: Drug_03",)
     assert [part.smiles for each in grid.perturbations for part in each.parts] == [None]
 
 
