@@ -40,7 +40,7 @@ Keys = set[tuple[str, ...]]
 
 def measure() -> Figures:
     """Train and screen what isn't there yet, and compare the decisions with the truth."""
-    rows, counts = [], {"pan": [0, 0, 0], "selective": [0, 0, 0]}
+    rows, counts, smaller = [], {"pan": [0, 0, 0], "selective": [0, 0, 0]}, 0
     for quiet in QUIET:
         for seed in SEEDS:
             found, truth = _calls(_screen(quiet, seed)), _truth(quiet, seed)
@@ -50,11 +50,13 @@ def measure() -> Figures:
                 row += [len(truth[name]), len(found[name]), correct]
                 triple = (len(truth[name]), len(found[name]), correct)
                 counts[name] = [a + b for a, b in zip(counts[name], triple, strict=True)]
+            row.append(len(found["pan"] & _everywhere(quiet, seed)))
+            smaller += row[-1]
             rows.append(row)
             print(f"{quiet} quiet, seed {seed}: {row[2:]}", file=sys.stderr, flush=True)
     columns = [f"{name}: {what}" for name in counts for what in ("true", "called", "correct")]
-    table(["quiet cell types", "seed", *columns], rows)
-    figures: dict[str, Any] = {}
+    table(["quiet cell types", "seed", *columns, "pan: called, and a true effect in all of them"], rows)
+    figures: dict[str, Any] = {"pan_precision_any_size": smaller / counts["pan"][1] if counts["pan"][1] else None}
     for name, (true, called, correct) in counts.items():
         figures |= {f"{name}_precision": correct / called if called else None, f"{name}_recall": correct / true}
     return figures | {f"{name}_counts": triple for name, triple in counts.items()} | glioblastoma()
@@ -127,15 +129,29 @@ def _calls(folder: Path) -> dict[str, Keys]:
 
 def _truth(quiet: int, seed: int) -> dict[str, Keys]:
     """Say which perturbations are hits in all cell types, and which in one alone."""
-    truth = pl.read_parquet(FOLDER / f"quiet-{quiet}-seed-{seed}" / "truth.parquet")
-    dose = pl.col("dose").cast(pl.String).str.strip_suffix(".0")
-    label = pl.when(pl.col("dose") > 0).then(pl.col("perturbation") + "@" + dose).otherwise("perturbation")
-    counted = truth.with_columns(perturbation=label, context="cell_type").with_columns(
+    counted = _true_effects(quiet, seed).with_columns(
         hits=pl.col("true_hit").sum().over("perturbation"), types=pl.len().over("perturbation")
     )
     pan = counted.filter(pl.col("hits") == pl.col("types"))
     one = counted.filter(pl.col("true_hit") & (pl.col("hits") == 1))
     return {"pan": _keys(pan, "perturbation"), "selective": _keys(one, "perturbation", "context")}
+
+
+def _everywhere(quiet: int, seed: int) -> Keys:
+    """Say which perturbations have a true effect in all cell types that is no less than the minimum effect there."""
+    hits = pl.read_parquet(FOLDER / f"quiet-{quiet}-seed-{seed}" / "screen/hits.parquet")
+    least = hits.select("perturbation", "minimum_effect", context="cell_type")
+    both = _true_effects(quiet, seed).join(least, on=["perturbation", "context"])
+    far = both.with_columns(far=(-pl.col("true_score") >= pl.col("minimum_effect")).all().over("perturbation"))
+    return _keys(far.filter("far"), "perturbation")
+
+
+def _true_effects(quiet: int, seed: int) -> pl.DataFrame:
+    """Read the truth with perturbations and contexts named as in the tables."""
+    truth = pl.read_parquet(FOLDER / f"quiet-{quiet}-seed-{seed}" / "truth.parquet")
+    dose = pl.col("dose").cast(pl.String).str.strip_suffix(".0")
+    label = pl.when(pl.col("dose") > 0).then(pl.col("perturbation") + "@" + dose).otherwise("perturbation")
+    return truth.with_columns(perturbation=label, context="cell_type")
 
 
 def _keys(rows: pl.DataFrame, *columns: str) -> Keys:
