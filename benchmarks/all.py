@@ -11,6 +11,7 @@ NAMES = (
     "papalexi",
     "ensemble",
     "kang",
+    "across_contexts",
     "new_context",
     "masking",
     "backbone",

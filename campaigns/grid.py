@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
 
+from campaigns.across import check_across
 from campaigns.conditions import (
     CONTROL,
     FEATURES_ONLY,
@@ -122,6 +123,7 @@ def collect_grid(
 ) -> Grid:
     """Do the work of `build_grid`, adding to the findings of others instead of raising; may be empty."""
     contexts = _Contexts(vocabulary, source, findings).resolve(spec)
+    check_across(spec, tuple(contexts), source, findings)
     if not vocabulary.perturbations:
         text = "the model was trained on cells without perturbations: it can generate and embed, and knows nothing to"
         findings.problem(source.where(("model",)), f"{text} screen; train on a perturbation experiment")

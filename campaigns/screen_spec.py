@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 
+from campaigns.across_spec import AcrossSpec
 from campaigns.compute_spec import ComputeSpec
 from campaigns.conditions import split_combination
 from campaigns.data_spec import DataSpec
@@ -511,6 +512,10 @@ class ScreenSpec(Spec):
         description="Folder of blocks that campaigns share: local path or s3:// URL; null keeps them in `output`.",
     )
     compute: ComputeSpec = Field(default=ComputeSpec(), description="Where the screen runs.")
+    across: AcrossSpec | None = Field(
+        default=None,
+        description="Pan-context, selective and patient-specific hits; the first two by default, if one factor varies.",
+    )
 
     @model_validator(mode="after")
     def _fill_in_guidance(self) -> ScreenSpec:

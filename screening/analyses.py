@@ -6,11 +6,15 @@ that doesn't apply to a screen (no null, no doses, one context) gives no table.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import polars as pl
 
+from campaigns.conditions import Context
+from campaigns.screen_spec import ScreenSpec
+from screening import across_contexts, pan_context, patients, selective
 from screening.campaign import PlannedCampaign
 from screening.combination_scores import CombinationScores
 from screening.dose_response import COLUMNS as DOSE_COLUMNS
@@ -62,7 +66,7 @@ def _doses(screen: ScoredScreen) -> Table | None:
     dosed = [each for each in perturbations if any(part.dose is not None for part in each.parts)]
     names = {each.label: "+".join(part.name for part in each.parts) for each in dosed}
     rows = dose_table(screen.hits, names, screen.planned.campaign.spec.seed)
-    return None if rows is None else Table(rows, {name: text for name, (_, text) in DOSE_COLUMNS.items()})
+    return _described(rows, DOSE_COLUMNS)
 
 
 def _interactions(screen: ScoredScreen) -> Table | None:
@@ -71,7 +75,7 @@ def _interactions(screen: ScoredScreen) -> Table | None:
     campaign = screen.planned.campaign
     model = ModelFacts(campaign.paths, campaign.is_baseline, campaign.spec.hits.minimum_effect)
     rows = interaction_table(screen.combinations.found(), screen.hits, model)
-    return None if rows is None else Table(rows, {name: text for name, (_, text) in INTERACTION_COLUMNS.items()})
+    return _described(rows, INTERACTION_COLUMNS)
 
 
 def _scaffolds(screen: ScoredScreen) -> Table | None:
@@ -84,7 +88,29 @@ def _scaffolds(screen: ScoredScreen) -> Table | None:
     names = {each.label: each.parts[0].name for each in drugs}
     asked = {name: structures[name] for name in names.values() if name in structures}
     rows = scaffold_table(screen.hits, names, scaffolds_of(asked))
-    return None if rows is None else Table(rows, {name: text for name, (_, text) in SCAFFOLD_COLUMNS.items()})
+    return _described(rows, SCAFFOLD_COLUMNS)
+
+
+def _pan(screen: ScoredScreen) -> Table | None:
+    return _described(across_contexts.pan_hits(*_over_contexts(screen)), pan_context.COLUMNS)
+
+
+def _selective(screen: ScoredScreen) -> Table | None:
+    return _described(across_contexts.selective_hits(*_over_contexts(screen)), selective.COLUMNS)
+
+
+def _patients(screen: ScoredScreen) -> Table | None:
+    return _described(across_contexts.patient_hits(*_over_contexts(screen)), patients.COLUMNS)
+
+
+def _over_contexts(
+    screen: ScoredScreen,
+) -> tuple[ScreenSpec, Sequence[Context], pl.DataFrame, pl.DataFrame | None]:
+    return screen.planned.campaign.spec, tuple(screen.planned.plan.control_sets), screen.hits, screen.null
+
+
+def _described(rows: pl.DataFrame | None, columns: Mapping[str, tuple[Any, str]]) -> Table | None:
+    return None if rows is None else Table(rows, {name: text for name, (_, text) in columns.items()})
 
 
 ANALYSES: Mapping[str, Callable[[ScoredScreen], Table | None]] = {
@@ -92,5 +118,8 @@ ANALYSES: Mapping[str, Callable[[ScoredScreen], Table | None]] = {
     DOSES: _doses,
     INTERACTIONS: _interactions,
     SCAFFOLDS: _scaffolds,
+    across_contexts.PAN_CONTEXT: _pan,
+    across_contexts.SELECTIVE: _selective,
+    across_contexts.PATIENTS: _patients,
 }
 """File name → what makes its table, in the order of the manifest."""

@@ -79,12 +79,13 @@ def _with_p_values(table: pl.DataFrame, blocks: Array | None) -> pl.DataFrame:
         rows = table[places]
         z = ((rows["score"] - rows["null_centre"]) / rows["null_sd"]).to_numpy()
         degrees = np.array([freedom(number) for number in rows["null_blocks"]])
-        p_values[places] = special.stdtr(degrees, -z) if blocks is None else _rank_p_values(z, blocks)
+        p_values[places] = special.stdtr(degrees, -z) if blocks is None else rank_p_values(z, blocks)
         q_values[places] = stats.false_discovery_control(p_values[places], method="bh")
     return table.with_columns(p_null=pl.Series(p_values).fill_nan(None), q_value=pl.Series(q_values).fill_nan(None))
 
 
-def _rank_p_values(z: Array, blocks: Array) -> Array:
+def rank_p_values(z: Array, blocks: Array) -> Array:
+    """Return p-values as ranks among blocks; both in standard deviations."""
     at_least = len(blocks) - np.searchsorted(np.sort(blocks), z, side="left")
     return np.asarray((1.0 + at_least) / (1.0 + len(blocks)), dtype=np.float64)
 

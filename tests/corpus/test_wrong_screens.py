@@ -24,12 +24,29 @@ KIND, COMPUTE, BUDGET, OUTPUT = (
 DATA = "data: {path: cells.h5ad, columns: {perturbation: perturbation, cell_type: cell_type}}"
 
 LINES: dict[str, tuple[str, str, str]] = {
+    "a factor that no context names": (
+        "seed: 0",
+        "across: {factor: donor}",
+        "screen.yaml:14: across.factor: nothing can be compared: no context of the screen names a factor 'donor', they"
+        " name cell_type; name it in `contexts`, as in `donor: all_seen`, or name another factor here",
+    ),
+    "patients without donors": (
+        "seed: 0",
+        "across: {factor: cell_type, modes: [patient]}",
+        "screen.yaml:14: across: the mode patient needs two donors or more: no context of the screen names a factor"
+        " 'donor', they name cell_type; name it in `contexts`, as in `donor: all_seen`, or name another factor here",
+    ),
+    "an unknown mode across contexts": (
+        "seed: 0",
+        "across: {modes: [all]}",
+        "screen.yaml:14: across.modes[0]: must be 'pan', 'selective' or 'patient', not the text 'all'",
+    ),
     "a misspelt key": ("seed: 0", "sead: 0", "screen.yaml:14: sead: unknown key 'sead'; nearest: seed"),
     "a key of another kind": (
         "seed: 0",
         "training: {epochs: 3}",
         "screen.yaml:14: training: unknown key 'training'; known: kind, name, model, contexts, "
-        "perturbations, objective, estimator, hits, seed, budget, output, cache and 1 more",
+        "perturbations, objective, estimator, hits, seed, budget, output, cache and 2 more",
     ),
     "no name": ("name: tiny", "", "screen.yaml:1: missing field 'name': Name of the campaign: letters, digits, . _ -"),
     "a name with a slash": (

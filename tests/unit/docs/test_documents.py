@@ -19,6 +19,7 @@ import campaigns.generation_spec
 import campaigns.split_spec
 import lingshu_core.errors
 import screening.errors
+from campaigns.across_spec import AcrossSpec
 from campaigns.chaos_spec import ChaosSpec
 from campaigns.evaluation_spec import EvaluateSpec
 from campaigns.generation_spec import GenerateSpec
@@ -120,6 +121,7 @@ def test_every_field_of_a_campaign_is_explained() -> None:
     explained = (ROOT / "docs" / "campaigns.md").read_text(encoding="utf-8")
     blocks = [
         ScreenSpec,
+        AcrossSpec,
         *(ScreenSpec.model_fields[name].annotation for name in ("estimator", "hits", "budget", "compute")),
     ]
     fields = {name for block in blocks for name in block.model_fields}  # type: ignore[union-attr]

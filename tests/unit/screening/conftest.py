@@ -1,12 +1,15 @@
 """Small moments, a vocabulary of four genes, and a ledger whose blocks are made up from their names."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
+from scipy import stats
 
 from actors.blobs import open_blobs
 from actors.ledger import Ledger
@@ -14,14 +17,19 @@ from actors.obstore_blobs import ObstoreBlobs
 from actors.progress import Progress
 from campaigns.conditions import Condition, Context, Perturbation
 from campaigns.plan import Block, PlannedCondition
+from campaigns.screen_spec import HitsSpec
 from lingshu_core.cells import Cells
 from lingshu_core.splits import Split
 from lingshu_core.vocabulary import SeenContext, SeenPerturbation, Vocabulary
+from screening import score_posterior
 from screening.aggregation import Folded
 from screening.campaign import PlannedCampaign, load_campaign, plan_campaign
+from screening.decisions import decide
 from screening.effects import Moments
 from screening.evaluation_plan import Contender, Evaluation, Unit, contenders, make_units, read_evaluation
-from screening.hits import RunFacts
+from screening.hits import RunFacts, hit_table
+from screening.null_distribution import NullDistribution
+from screening.null_table import null_table
 from screening.readouts import read_data
 from screening.splitting import make_split
 from screening.store import BlockResult, encode_block
@@ -180,5 +188,54 @@ def plan_evaluation(write_evaluation: Callable[..., Path]) -> Callable[..., Plan
         split = make_split(evaluation.spec.split, cells, evaluation.spec.name)
         asked = contenders(evaluation)
         return PlannedEvaluation(evaluation, cells, split, asked, make_units(evaluation, cells, split, asked))
+
+    return make
+
+
+@pytest.fixture
+def decided_screen(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[pl.DataFrame, pl.DataFrame | None]]:
+    """Make a decided table and its null: `decided_screen({"A": {"cell_type=T": 0.5, …}}, blocks=30, spread=0.05)`.
+
+    Blocks of the null go by one number in all contexts, and `own` of a context's own beside it. `blocks=0`: no null.
+    """
+    monkeypatch.setattr(score_posterior, "DRAWS", 2)  # intervals take most of the time, and nobody looks at them
+    monkeypatch.setattr(score_posterior, "BURN_IN", 0)
+
+    def make(
+        scores: Mapping[str, Mapping[str, float | None]],
+        blocks: int = 30,
+        spread: float = 0.05,
+        own: float = 0.0,
+        **changes: Any,
+    ) -> tuple[pl.DataFrame, pl.DataFrame | None]:
+        random = np.random.default_rng(7)
+        contexts = sorted({context for row in scores.values() for context in row})
+        label = stats.zscore(random.normal(size=max(blocks, 2)), ddof=1) * spread
+        noise = {name: label + own * random.normal(size=len(label)) for name in contexts}
+        found = {name: NullDistribution.of(each, np.full(len(each), 30.0)) for name, each in noise.items()}
+        rows = []
+        for name, row in scores.items():
+            for context, score in row.items():
+                base = {"perturbation": name, "context": context, "gate": "pass", "support": "in_vocabulary"}
+                base |= {"training_cells": 20, "training_cells_all": 30, "score_unit": "mean log1p counts per 10k"}
+                base |= dict(part.split("=") for part in context.split(", "))
+                null = found[context]
+                if score is None:
+                    rows.append(base | {"status": "failed", "reason": "it exploded"} | changes)
+                    continue
+                base |= {"status": "done", "score": score, "score_se": 0.001}
+                if blocks and null is not None:
+                    base |= {"null_blocks": null.blocks, "null_centre": 0.0, "null_sd": null.sd_of([30.0])}
+                    base |= {"minimum_effect": null.minimum_effect([30.0])}
+                rows.append(base | changes)
+        factors = dict.fromkeys(sorted({part.split("=")[0] for c in contexts for part in c.split(", ")}), pl.String)
+        pseudo = [
+            {"perturbation": f"null-{i:02d}", "context": context, "status": "done", "training_cells_all": 30}
+            | {"score": float(value)}
+            for context in contexts
+            for i, value in enumerate(noise[context], 1)
+        ]
+        hits = decide(hit_table(rows, factors), HitsSpec(), 0)
+        return hits, null_table(pseudo, factors) if blocks else None
 
     return make
