@@ -12,8 +12,10 @@ from dataclasses import dataclass
 import polars as pl
 
 from screening.campaign import PlannedCampaign
+from screening.connectivity_table import COLUMNS as CONNECTIVITY_COLUMNS
+from screening.connectivity_table import connectivity_table
 from screening.hits import COLUMNS
-from screening.publication import NULL, Table
+from screening.publication import CONNECTIVITY, NULL, Table
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,15 @@ def _null(screen: ScoredScreen) -> Table | None:
     return Table(screen.null, {name: text for name, (_, text) in COLUMNS.items() if name in screen.null.columns})
 
 
+def _connectivity(screen: ScoredScreen) -> Table | None:
+    if screen.planned.campaign.spec.objective.kind != "connectivity":
+        return None
+    table = connectivity_table(screen.hits)
+    return Table(table, {name: text for name, (_, text) in CONNECTIVITY_COLUMNS.items()})
+
+
 ANALYSES: Mapping[str, Callable[[ScoredScreen], Table | None]] = {
     NULL: _null,
+    CONNECTIVITY: _connectivity,
 }
 """File name → what makes its table, in the order of the manifest."""

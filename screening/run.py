@@ -148,7 +148,7 @@ def run_loaded(campaign: Campaign, listener: RunListener, rehearsal: Rehearsal |
         committed = confirm(planned, snapshot)
         listener.stage("commit", f"{len(committed)} of {len(planned.plan.blocks)} blocks are in the store")
         listener.stage("aggregate", f"{len(planned.plan.conditions)} conditions")
-        folded = fold(planned.plan, snapshot, summary.failed, summary.cancelled or NOT_COMPUTED)
+        folded = fold(planned.plan, snapshot, summary.failed, summary.cancelled or NOT_COMPUTED, planned.spaces)
         listener.stage("score", next(iter(planned.readouts.values())).question)
         hits, null, effects = score(planned, folded)
         tables = analyse(ScoredScreen(planned, hits, null))
@@ -309,7 +309,7 @@ def score(planned: PlannedCampaign, folded: Iterator[Folded]) -> tuple[pl.DataFr
                 yield scored.row
 
     readout = next(iter(planned.readouts.values()))
-    extra = extra_columns(vocabulary.factors, readout.marker_genes)
+    extra = extra_columns(vocabulary.factors, readout.marker_genes, readout.columns)
     table = hit_table(rows(), extra)
     null = null_table(pseudo, vocabulary.factors) if pseudo else None
     blocks = None if null is None else standardised_blocks(null)
