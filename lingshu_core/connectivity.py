@@ -15,6 +15,9 @@ import numpy.typing as npt
 Array = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
 
+LEVEL = 1e-12
+"""A walk that goes as far up as down, but for rounding, is at neither end: its score is 0."""
+
 
 def enrichment(profiles: Array, members: Indices) -> Array:
     """Return the weighted enrichment of a set of genes at the top of each profile, (profiles,), from −1 to 1.
@@ -26,7 +29,7 @@ def enrichment(profiles: Array, members: Indices) -> Array:
     members
         Places of the set's genes; at least one, and not all.
     """
-    rows, genes = profiles.shape
+    genes = profiles.shape[1]
     # Of equal values the gene that comes first in the panel stands first: the same profile gives the same score.
     order = np.argsort(-profiles, axis=1, kind="stable")
     is_member = np.zeros(genes, dtype=bool)
@@ -37,8 +40,10 @@ def enrichment(profiles: Array, members: Indices) -> Array:
     # A set without any effect has no weights; its genes count alike then, and are found in the order of the panel.
     weight = np.where(total > 0, weight / np.where(total > 0, total, 1.0), hit / len(members))
     walk = np.cumsum(weight - np.where(hit, 0.0, 1.0 / (genes - len(members))), axis=1)
-    furthest = np.abs(walk).argmax(axis=1)
-    return np.asarray(walk[np.arange(rows), furthest])
+    highest, lowest = walk.max(axis=1), walk.min(axis=1)
+    # As many other genes above the set as below it, and both may be as far: no end is nearer, whatever the rounding.
+    level = np.abs(highest + lowest) < LEVEL
+    return np.where(level, 0.0, np.where(highest > -lowest, highest, lowest))
 
 
 def weighted_connectivity(profiles: Array, up: Indices, down: Indices) -> Array:
