@@ -508,11 +508,11 @@ class ScreenSpec(Spec):
         if not isinstance(self.objective, PopulationSpec):
             return self
         if self.estimator.kind != "sampled":
-            text = "an objective of kind population is measured on drawn cells, and variance_reduced draws none"
-            refuse((("estimator", "kind"), f"{text}; set `kind: sampled`"))
+            text = "a population is measured on drawn cells, and variance_reduced draws none"
+            refuse((("objective", "kind"), f"{text}; set `estimator: {{kind: sampled}}`"))
         if self.estimator.depth_strata < 2:
-            text = "one cell a shard has no distance from another; an objective of kind population needs 2 at least"
-            refuse((("estimator", "depth_strata"), text))
+            text = "a shard of one cell has no spread, and an objective of kind population needs one"
+            refuse((("estimator", "depth_strata"), f"{text}; set 2 at least"))
         return self
 
     @property
