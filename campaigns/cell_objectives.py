@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from campaigns.data_spec import DataSpec
-from campaigns.spec import CellMatch, Label, Spec, as_items, refuse, unnamed_columns
+from campaigns.spec import CellMatch, Label, Location, Spec, as_items, refuse, unnamed_columns
 from campaigns.yaml_source import FieldPath
 
 FEWEST_QUERY_GENES = 3
@@ -64,6 +64,11 @@ class ConnectivitySpec(Spec):
     kind: Literal["connectivity"]
     up: _Genes = Field(default=(), description="Genes that the query raises.")
     down: _Genes = Field(default=(), description="Genes that the query lowers.")
+    compendium: Location | None = Field(
+        default=None,
+        description="A .parquet of reference profiles, a column for each gene, that τ is taken among; null: the other"
+        " conditions of the context.",
+    )
     exclude_own_targets: bool = Field(
         default=True, description="Leave the genes that a genetic perturbation targets out of its own score."
     )

@@ -152,7 +152,8 @@ class StateSpace:
 
     def place(self, counts: sp.csr_matrix, depth: Array, shards: int) -> PlacedCells:
         """Place drawn cells: ``counts`` is (cells, genes of the model), ``depth`` (cells,)."""
-        values = log1p_per_10k(counts, depth)[:, self.genes]
+        # A null keeps the cells of all its groups, so they are kept small.
+        values = log1p_per_10k(counts, depth)[:, self.genes].astype(np.float32)
         return PlacedCells(values.tocsc(), self._points(values), shards)
 
     def points(self, placed: PlacedCells, left_out: Sequence[int] = ()) -> Array:

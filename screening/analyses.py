@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from screening.campaign import PlannedCampaign
+from screening.connectivity_readout import ConnectivityReadout
 from screening.connectivity_table import COLUMNS as CONNECTIVITY_COLUMNS
 from screening.connectivity_table import connectivity_table
 from screening.hits import COLUMNS
@@ -50,9 +51,10 @@ def _null(screen: ScoredScreen) -> Table | None:
 
 
 def _connectivity(screen: ScoredScreen) -> Table | None:
-    if screen.planned.campaign.spec.objective.kind != "connectivity":
+    readout = next(iter(screen.planned.readouts.values()))
+    if not isinstance(readout, ConnectivityReadout):
         return None
-    table = connectivity_table(screen.hits)
+    table = connectivity_table(screen.hits, readout.compendium)
     return Table(table, {name: text for name, (_, text) in CONNECTIVITY_COLUMNS.items()})
 
 

@@ -18,7 +18,12 @@ from screening.objectives import Array, ByShard, Indices, Readout, check_any_lef
 
 @dataclass(frozen=True)
 class ConnectivityReadout(Readout):
-    """A query: ``weights`` is (genes,), 1 for genes to raise and −1 for genes to lower."""
+    """A query: ``weights`` is (genes,), 1 for genes to raise and −1 for genes to lower.
+
+    ``compendium`` has its scores with reference profiles, (profiles,); None where there are none.
+    """
+
+    compendium: Array | None = None
 
     @property
     def needed(self) -> npt.NDArray[np.bool_]:

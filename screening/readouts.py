@@ -16,6 +16,7 @@ from lingshu_core.cell_files import find_files, read_all
 from lingshu_core.cells import Cells, CellSource
 from lingshu_core.differences import GroupDifference, group_difference
 from lingshu_core.state_space import fit_state_space
+from screening.compendium import compendium_scores
 from screening.connectivity_readout import ConnectivityReadout
 from screening.errors import ObjectiveError
 from screening.objectives import Readout, difference_readout, signed_readout
@@ -94,7 +95,7 @@ def build_readouts(
     if isinstance(objective, MarkersSpec):
         readout = Readout(readout.weights, readout.normalisation, readout.question, tuple(directions))
     if isinstance(objective, ConnectivitySpec):
-        readout = _connectivity(readout)
+        readout = _connectivity(readout, objective, genes)
     return dict.fromkeys(contexts, readout)
 
 
@@ -144,14 +145,17 @@ def _readout(
     return difference_readout(difference, certain, question, where)
 
 
-def _connectivity(signed: Readout) -> Readout:
-    query, genes = int(signed.used.sum()), len(signed.weights)
-    if 2 * query > genes:
+def _connectivity(signed: Readout, objective: ConnectivitySpec, genes: tuple[str, ...]) -> ConnectivityReadout:
+    query = int(signed.used.sum())
+    if 2 * query > len(genes):
         raise ObjectiveError(
-            f"objective: the query has {query} of the model's {genes} genes; it is looked for among the others, so it"
-            " can have half of them at most"
+            f"objective: the query has {query} of the model's {len(genes)} genes; it is looked for among the others, so"
+            " it can have half of them at most"
         )
-    return ConnectivityReadout(signed.weights, "connectivity", f"effects like {signed.question}")
+    path = objective.compendium
+    scores = None if path is None else compendium_scores(path, genes, signed.weights)
+    question = f"effects like {signed.question}"
+    return ConnectivityReadout(signed.weights, "connectivity", question, compendium=scores)
 
 
 def _populations(

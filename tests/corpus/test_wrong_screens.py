@@ -235,7 +235,8 @@ LINES: dict[str, tuple[str, str, str]] = {
     "an objective without kind": (
         KIND,
         "",
-        "screen.yaml:9: objective: missing field 'kind'; one of signature, target_state, markers, population, connectivity",
+        "screen.yaml:9: objective: missing field 'kind'; one of signature, target_state, markers, population, "
+        "connectivity",
     ),
     "two sources of genes": (
         GENE_SET,

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -50,6 +51,25 @@ def test_conditions_are_ranked_judged_and_put_beside_one_another(
     opposite = dict(zip(other.hits["perturbation"], other.hits["score"], strict=True))
     for name, score in zip(found.hits["perturbation"], found.hits["score"], strict=True):
         assert opposite[name] == pytest.approx(-score, abs=1e-12)
+
+
+def test_reference_profiles_can_be_the_compendium(
+    tiny_null: Path, write_screen: WriteScreen, tmp_path: Path, listener: Any, lingshu: Callable[..., Any]
+) -> None:
+    genes = [*(f"REG{n:02d}" for n in range(1, 11)), *(f"GENE{n:02d}" for n in range(1, 31))]
+    values = np.random.default_rng(0).normal(size=(30, 40))
+    columns = {gene: values[:, place] for place, gene in enumerate(genes)}
+    pl.DataFrame({"signature": [f"s{n}" for n in range(30)], **columns}).write_parquet(tmp_path / "profiles.parquet")
+    path = write_screen(**asked(tiny_null, compendium=str(tmp_path / "profiles.parquet")))
+    found = run_campaign(path, listener)
+    table = pl.read_parquet(tmp_path / "screen" / "connectivity.parquet")
+    assert found.complete
+    assert table["compendium"].to_list() == [30] * 6
+    assert table["tau"].null_count() == 0
+    path = write_screen(**asked(tiny_null, compendium=str(tmp_path / "none.parquet")))
+    code, _, shown = lingshu("plan", path)
+    assert code == 2
+    assert "none.parquet: no such file" in shown
 
 
 def test_a_query_of_most_genes_is_refused(
