@@ -68,7 +68,7 @@ def _compared(scores: Array, compendium: Array | None) -> dict[str, pl.Series]:
 
 
 def normalised(scores: Array, by: Array) -> Array:
-    """Divide scores by the mean size of those in ``by`` with the same sign, by 1 where there are none, (conditions,)."""
+    """Divide scores by the mean size of those in ``by`` with the same sign (by 1 if there are none), (conditions,)."""
     found = scores.copy()
     for mine, theirs in ((scores > 0, by > 0), (scores < 0, by < 0)):
         if theirs.any():
