@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from campaigns.cell_objectives import ConnectivitySpec
 from campaigns.errors import GeneSetError
 from campaigns.findings import Findings
 from campaigns.gene_sets import find_gene_set, read_gene_sets, restrict_to_panel
@@ -73,9 +74,11 @@ def collect_objective(
     """Do the work of `resolve_objective`, adding to the findings of others instead of raising."""
     if isinstance(objective, MarkersSpec):
         return _markers(objective, vocabulary, source, findings)
-    if not isinstance(objective, SignatureSpec) or objective.reference is not None:
+    if not isinstance(objective, SignatureSpec | ConnectivitySpec):
         return None
-    if objective.gene_set is not None:
+    if isinstance(objective, SignatureSpec) and objective.reference is not None:
+        return None
+    if isinstance(objective, SignatureSpec) and objective.gene_set is not None:
         return _gene_set(objective.gene_set, vocabulary, source, findings)
     up = _known(objective.up, ("objective", "up"), vocabulary, source, findings)
     down = _known(objective.down, ("objective", "down"), vocabulary, source, findings)

@@ -432,7 +432,7 @@ def make_plan(
 
     digest_of = control_set_digest if callable(control_set_digest) else _by_label(control_set_digest)
     inputs = PlanInputs(
-        model_digest, panel_digest, sampler_version, _settings(spec.estimator), spec.estimator.store_cells, spec.seed
+        model_digest, panel_digest, sampler_version, _settings(spec.estimator), spec.holds_cells, spec.seed
     )
     control_sets = {context: digest_of(context) for context in grid.contexts}
     ordered = tuple(sorted(members, key=lambda member: member.digest))

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from campaigns.across_spec import AcrossSpec
+from campaigns.cell_objectives import ConnectivitySpec, PopulationSpec
 from campaigns.compute_spec import ComputeSpec
 from campaigns.conditions import split_combination
 from campaigns.data_spec import DataSpec
@@ -380,7 +381,9 @@ class MarkersSpec(Spec):
         return self
 
 
-ObjectiveSpec = Annotated[SignatureSpec | TargetStateSpec | MarkersSpec, Field(discriminator="kind")]
+ObjectiveSpec = Annotated[
+    SignatureSpec | TargetStateSpec | MarkersSpec | PopulationSpec | ConnectivitySpec, Field(discriminator="kind")
+]
 
 
 PAPER_SAMPLER: Mapping[str, Any] = {"kind": "sampled", "schedule": "cosine", "steps": 3}
@@ -524,6 +527,23 @@ class ScreenSpec(Spec):
             # Frozen is what the spec is from here on; until now it was being made.
             object.__setattr__(self, "estimator", guided)
         return self
+
+    @model_validator(mode="after")
+    def _check_population(self) -> ScreenSpec:
+        if not isinstance(self.objective, PopulationSpec):
+            return self
+        if self.estimator.kind != "sampled":
+            text = "a population is measured on drawn cells, and variance_reduced draws none"
+            refuse((("objective", "kind"), f"{text}; set `estimator: {{kind: sampled}}`"))
+        if self.estimator.depth_strata < 2:
+            text = "a shard of one cell has no spread, and an objective of kind population needs one"
+            refuse((("estimator", "depth_strata"), f"{text}; set 2 at least"))
+        return self
+
+    @property
+    def holds_cells(self) -> bool:
+        """Whether blocks hold the drawn cells: because they are asked for, or the objective is scored from them."""
+        return self.estimator.store_cells or isinstance(self.objective, PopulationSpec)
 
     @property
     def models(self) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ BEGIN, END = "<!-- columns: begin -->", "<!-- columns: end -->"
 TYPES = {pl.Int64: "integer", pl.Float64: "number", pl.String: "text"}
 
 LOG, STATED, TRAINED = "log1p counts per 10k", "as `score_unit` says", "as in training"
-SCALED = f"{LOG}; a share for objectives of a difference"
+SCALED = f"{LOG}; for other objectives as its meaning says"
 UNITS = {
     "dose": TRAINED,
     "p_null": "probability",

@@ -7,11 +7,14 @@ number, so any order of commits, any number of replicas and any interruption giv
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Protocol
 
 from campaigns.conditions import Context
 from campaigns.plan import Block, Plan, PlannedCondition
+from lingshu_core.state_space import StateSpace
+from screening.drawn_cells import placed_cells
 from screening.effects import Moments, merge_blocks, pool_members
 from screening.store import BlockResult, decode_block
 
@@ -44,10 +47,15 @@ class Folded:
 
 
 NOT_COMPUTED = "not computed yet"
+NO_SPACES: Mapping[Context, StateSpace] = MappingProxyType({})
 
 
 def fold(
-    plan: Plan, ledger: CommittedBlocks, failures: Mapping[str, str], missing: str = NOT_COMPUTED
+    plan: Plan,
+    ledger: CommittedBlocks,
+    failures: Mapping[str, str],
+    missing: str = NOT_COMPUTED,
+    spaces: Mapping[Context, StateSpace] = NO_SPACES,
 ) -> Iterator[Folded]:
     """Yield every condition of the plan but the controls, context by context.
 
@@ -61,6 +69,8 @@ def fold(
         Reasons of blocks that were set aside.
     missing
         Why all others are not committed that are not.
+    spaces
+        Where drawn cells are placed, by context, for an objective that asks for them.
 
     Yields
     ------
@@ -72,7 +82,8 @@ def fold(
     controls: dict[Context, _Models] = {}
     for planned in plan.conditions:
         context = planned.condition.context
-        found = _models(plan, [blocks[key] for key in planned.keys], ledger, committed, failures, missing)
+        own = [blocks[key] for key in planned.keys]
+        found = _models(plan, own, ledger, committed, failures, missing, spaces.get(context))
         if planned.role == "control":
             controls = {context: found}
         else:
@@ -117,6 +128,7 @@ def _models(
     committed: frozenset[str],
     failures: Mapping[str, str],
     why: str,
+    space: StateSpace | None,
 ) -> _Models:
     """Read one condition with every model; ``blocks`` has a list for each."""
     names = [f"member {member.name}: " for member in plan.members] or [""]
@@ -125,5 +137,10 @@ def _models(
     if missing:
         reasons = [f"{name}{failures[block]}" for name, block in missing if block in failures]
         return _Models(reason=reasons[0] if reasons else f"{missing[0][0]}{why}")
-    each = tuple(merge_blocks(read_blocks(own, ledger)) for own in blocks)
+    each = tuple(_merged(read_blocks(own, ledger), space) for own in blocks)
     return _Models(each, pool_members(each))
+
+
+def _merged(blocks: list[BlockResult], space: StateSpace | None) -> Moments:
+    moments = merge_blocks(blocks)
+    return moments if space is None else replace(moments, placed=placed_cells(blocks, space))

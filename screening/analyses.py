@@ -17,12 +17,15 @@ from campaigns.screen_spec import ScreenSpec
 from screening import across_contexts, pan_context, patients, selective
 from screening.campaign import PlannedCampaign
 from screening.combination_scores import CombinationScores
+from screening.connectivity_readout import ConnectivityReadout
+from screening.connectivity_table import COLUMNS as CONNECTIVITY_COLUMNS
+from screening.connectivity_table import connectivity_table
 from screening.dose_response import COLUMNS as DOSE_COLUMNS
 from screening.dose_response import DOSES, dose_table
 from screening.hits import COLUMNS
 from screening.interactions import COLUMNS as INTERACTION_COLUMNS
 from screening.interactions import INTERACTIONS, ModelFacts, interaction_table
-from screening.publication import NULL, Table
+from screening.publication import CONNECTIVITY, NULL, Table
 from screening.scaffolds import COLUMNS as SCAFFOLD_COLUMNS
 from screening.scaffolds import SCAFFOLDS, drug_structures, scaffold_table, scaffolds_of
 
@@ -113,6 +116,13 @@ def _described(rows: pl.DataFrame | None, columns: Mapping[str, tuple[Any, str]]
     return None if rows is None else Table(rows, {name: text for name, (_, text) in columns.items()})
 
 
+def _connectivity(screen: ScoredScreen) -> Table | None:
+    readout = next(iter(screen.planned.readouts.values()))
+    if not isinstance(readout, ConnectivityReadout):
+        return None
+    return _described(connectivity_table(screen.hits, readout.compendium), CONNECTIVITY_COLUMNS)
+
+
 ANALYSES: Mapping[str, Callable[[ScoredScreen], Table | None]] = {
     NULL: _null,
     DOSES: _doses,
@@ -121,5 +131,6 @@ ANALYSES: Mapping[str, Callable[[ScoredScreen], Table | None]] = {
     across_contexts.PAN_CONTEXT: _pan,
     across_contexts.SELECTIVE: _selective,
     across_contexts.PATIENTS: _patients,
+    CONNECTIVITY: _connectivity,
 }
 """File name → what makes its table, in the order of the manifest."""

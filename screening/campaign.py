@@ -21,10 +21,12 @@ from lingshu_core.checkpoint import PRIORS, CheckpointHeader, is_baseline
 from lingshu_core.depths import pooled_depths
 from lingshu_core.estimator import SAMPLER_VERSION
 from lingshu_core.prior_genes import PriorInjection
+from lingshu_core.state_space import StateSpace
 from screening.gates import Gates
 from screening.hits import RunFacts
 from screening.members import Member, load_members
 from screening.objectives import Readout
+from screening.population_readout import PopulationReadout
 from screening.readouts import build_readouts
 from screening.single_ranking import rank_singles
 from screening.structures import structure_problem
@@ -88,6 +90,15 @@ class PlannedCampaign:
             paths=self.campaign.paths,
             seed=spec.seed,
         )
+
+    @property
+    def spaces(self) -> Mapping[Context, StateSpace]:
+        """Where drawn cells are placed, by context; empty unless the objective is one of a population."""
+        return {
+            context: readout.space
+            for context, readout in self.readouts.items()
+            if isinstance(readout, PopulationReadout)
+        }
 
     @property
     def gate_notice(self) -> str:
@@ -173,7 +184,11 @@ def plan_campaign(campaign: Campaign) -> PlannedCampaign:
         members=[member.planned for member in campaign.members] if campaign.is_ensemble else (),
     )
     readouts = build_readouts(
-        campaign.spec.objective, plan.objective["resolved"], model.vocabulary.genes, tuple(plan.control_sets)
+        campaign.spec.objective,
+        plan.objective["resolved"],
+        model.vocabulary.genes,
+        tuple(plan.control_sets),
+        lambda context: pooled_depths(model.vocabulary, model.control_depths, context.as_dict()),
     )
     return PlannedCampaign(campaign, plan, readouts, gates)
 

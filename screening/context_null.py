@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -24,7 +23,7 @@ class ContextNull:
     """Gathers the pseudo-perturbations of a context and scores them, each by the members of the ensemble.
 
     Own targets are left out of the score of a genetic perturbation, which gives it other genes than its neighbour's:
-    its null leaves the same ones out. Only the genes of the objective are kept in memory.
+    its null leaves the same ones out. Only the genes that the objective needs are kept in memory.
 
     Parameters
     ----------
@@ -37,10 +36,10 @@ class ContextNull:
     """
 
     def __init__(self, readout: Readout, genes: tuple[str, ...], trained: Mapping[str, int]) -> None:
-        self._used = np.flatnonzero(readout.used)
-        self._place = {int(gene): place for place, gene in enumerate(self._used)}
-        self._readout = replace(readout, weights=readout.weights[self._used])
-        self._genes = tuple(genes[gene] for gene in self._used)
+        self._kept = np.flatnonzero(readout.needed)
+        self._place = {int(gene): place for place, gene in enumerate(self._kept) if readout.used[gene]}
+        self._readout = readout.restricted_to(self._kept)
+        self._genes = tuple(genes[gene] for gene in self._kept)
         self._trained = trained
         self._blocks: list[tuple[tuple[Moments, Moments], ...]] = []
         self._cells: list[float] = []
@@ -86,11 +85,12 @@ class ContextNull:
 
     def _cut(self, moments: Moments) -> Moments:
         return Moments(
-            log1p=moments.log1p[:, self._used],
-            counts=moments.counts[:, self._used],
-            log1p_square=moments.log1p_square[self._used],
-            counts_square=moments.counts_square[self._used],
+            log1p=moments.log1p[:, self._kept],
+            counts=moments.counts[:, self._kept],
+            log1p_square=moments.log1p_square[self._kept],
+            counts_square=moments.counts_square[self._kept],
             cells=moments.cells,
+            placed=moments.placed,
         )
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from lingshu_core.state_space import PlacedCells
 from screening.errors import BlockError
 from screening.store import BlockResult
 
@@ -22,7 +23,8 @@ Array = npt.NDArray[np.float64]
 class Moments:
     """All shards of one condition, in the order of their numbers.
 
-    ``log1p`` and ``counts`` are (shards, genes); ``log1p_square`` and ``counts_square`` (genes,).
+    ``log1p`` and ``counts`` are (shards, genes); ``log1p_square`` and ``counts_square`` (genes,). ``placed`` are the
+    drawn cells themselves, where the objective asks for them.
     """
 
     log1p: Array
@@ -30,6 +32,7 @@ class Moments:
     log1p_square: Array
     counts_square: Array
     cells: int
+    placed: PlacedCells | None = None
 
     @property
     def log1p_variance(self) -> Array:

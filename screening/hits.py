@@ -107,7 +107,8 @@ COLUMNS: Mapping[str, tuple[Any, str]] = {
     ),
     "effect": (
         pl.Float64,
-        "before standardisation: mean over the genes used in log1p counts per 10k; a share where score is one",
+        "before standardisation: mean over the genes used in log1p counts per 10k; an E-distance in components of"
+        " log1p counts per 10k; else the same as score",
     ),
     "effect_se": (pl.Float64, "Monte Carlo standard error of effect"),
     "genes_used": (pl.Int64, "genes that the score is made of"),
@@ -218,6 +219,7 @@ def score_folded(
     except ObjectiveError as error:
         return Scored(row | {"status": "failed", "reason": str(error)}, folded, None, None)
     row |= _numbers(score, effect, targets, folded, readout, vocabulary)
+    row |= readout.describe(members, left_out)
     if null is not None:
         row |= null.columns(condition.perturbation, left_out)
     return Scored(row, folded, effect, score)
@@ -267,12 +269,12 @@ def _table(rows: Iterator[Mapping[str, Any]], schema: Mapping[str, Any]) -> pl.D
     return pl.concat(parts)
 
 
-def extra_columns(factors: Iterable[str], markers: Iterable[str]) -> dict[str, Any]:
-    """Return the columns that depend on the campaign: one per context factor, three per marker gene."""
+def extra_columns(factors: Iterable[str], markers: Iterable[str], further: Iterable[str] = ()) -> dict[str, Any]:
+    """Return the columns that depend on the campaign: one per context factor, three per marker gene, and `further`."""
     columns: dict[str, Any] = dict.fromkeys(factors, pl.String)
     for gene in markers:
         columns |= dict.fromkeys((f"effect[{gene}]", f"effect_se[{gene}]", f"effect_sd[{gene}]"), pl.Float64)
-    return columns
+    return columns | dict.fromkeys(further, pl.Float64)
 
 
 def _identity(condition: Condition, vocabulary: Vocabulary) -> dict[str, Any]:

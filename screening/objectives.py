@@ -1,7 +1,8 @@
 """Objectives: what makes a condition a good one, as weights on genes.
 
-Every objective is additive per gene, so a condition is scored from its per-gene effects and no cells have
-to be kept. With weights a and the effect Δ of a condition over the genes U that are used (its own targets
+The objectives of this module are additive per gene, so a condition is scored from its per-gene effects and no cells
+have to be kept; others build on their readout (`screening.population_readout`, `screening.connectivity_readout`).
+With weights a and the effect Δ of a condition over the genes U that are used (its own targets
 left out):
 
 - ``mean``: effect = Σ_U a_g Δ_g / |U|, in log1p counts per 10k; score = effect / s(U), where s(U) is the
@@ -13,8 +14,8 @@ left out):
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -24,11 +25,18 @@ from screening.effects import Moments, standard_error
 from screening.errors import ObjectiveError
 
 Array = npt.NDArray[np.float64]
-Normalisation = Literal["mean", "share"]
+Indices = npt.NDArray[np.int64]
+Members = Sequence[tuple[Moments, Moments]]
+"""Moments of a condition and of its control, for each member of an ensemble."""
+Normalisation = Literal["mean", "share", "e_distance", "state_share", "heterogeneity", "connectivity"]
 
 UNITS = {
     "mean": "control standard deviations",
     "share": "share of the difference",
+    "e_distance": "share of the E-distance between the groups",
+    "state_share": "share of cells",
+    "heterogeneity": "variance along the way, way = 1",
+    "connectivity": "weighted connectivity score",
 }
 
 
@@ -48,6 +56,35 @@ class Readout:
     def used(self) -> npt.NDArray[np.bool_]:
         """Which genes count, (genes,)."""
         return self.weights != 0
+
+    @property
+    def needed(self) -> npt.NDArray[np.bool_]:
+        """Genes whose effects have to be known to score a condition, (genes,); those that count among them."""
+        return self.used
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Further columns that it gives a row of the ranked table, all numbers."""
+        return ()
+
+    def restricted_to(self, genes: Indices) -> Readout:
+        """Return the readout for moments of some of the genes only, ascending; those needed among them."""
+        return replace(self, weights=self.weights[genes])
+
+    def by_shard(self, condition: Moments, control: Moments, left_out: Indices, genes: tuple[str, ...]) -> ByShard:
+        """Measure one condition in every shard; parameters and errors as in :func:`score_condition`."""
+        weights = self.weights.copy()
+        dropped = tuple(genes[i] for i in left_out if weights[i] != 0)
+        weights[left_out] = 0.0
+        used = weights != 0
+        check_any_left(used, dropped)
+        effects = (condition.log1p[:, used] - control.log1p[:, used]) @ weights[used] / _size(weights[used], self)
+        scale = 1.0 if self.normalisation == "share" else float(np.sqrt(control.log1p_variance[used].mean()))
+        return ByShard(effects, max(scale, 1e-6), int(used.sum()), dropped)
+
+    def describe(self, members: Members, left_out: Indices) -> Mapping[str, float]:
+        """Return the values of its further :attr:`columns` for one condition."""
+        return {}
 
 
 @dataclass(frozen=True)
@@ -127,7 +164,7 @@ def score_condition(
 
 
 def score_members(
-    members: Sequence[tuple[Moments, Moments]],
+    members: Members,
     readout: Readout,
     left_out: npt.NDArray[np.int64],
     genes: tuple[str, ...],
@@ -150,7 +187,7 @@ def score_members(
     ObjectiveError
         If no gene is left.
     """
-    found = [_by_shard(condition, control, readout, left_out, genes) for condition, control in members]
+    found = [readout.by_shard(condition, control, left_out, genes) for condition, control in members]
     first = found[0]
     if len(found) == 1:
         mean, error = float(first.effects.mean()), float(standard_error(first.effects))
@@ -179,7 +216,7 @@ def score_members(
 
 
 @dataclass(frozen=True)
-class _ByShard:
+class ByShard:
     """Effect of a condition in every shard, (shards,), and what divides it to make a score."""
 
     effects: Array
@@ -188,18 +225,16 @@ class _ByShard:
     targets_left_out: tuple[str, ...]
 
 
-def _by_shard(
-    condition: Moments, control: Moments, readout: Readout, left_out: npt.NDArray[np.int64], genes: tuple[str, ...]
-) -> _ByShard:
-    weights = readout.weights.copy()
-    dropped = tuple(genes[i] for i in left_out if weights[i] != 0)
-    weights[left_out] = 0.0
-    used = weights != 0
+def check_any_left(used: npt.NDArray[np.bool_], dropped: Sequence[str]) -> None:
+    """Make sure that a gene is left to score by once own targets are left out.
+
+    Raises
+    ------
+    ObjectiveError
+        If none is.
+    """
     if not used.any():
         raise ObjectiveError(f"no gene is left to score by once the own targets ({', '.join(dropped)}) are left out")
-    effects = (condition.log1p[:, used] - control.log1p[:, used]) @ weights[used] / _size(weights[used], readout)
-    scale = 1.0 if readout.normalisation == "share" else float(np.sqrt(control.log1p_variance[used].mean()))
-    return _ByShard(effects, max(scale, 1e-6), int(used.sum()), dropped)
 
 
 def _size(weights: Array, readout: Readout) -> float:

@@ -6,6 +6,7 @@
     ├── hits.parquet, hits.csv     the ranked table
     ├── null.parquet               pseudo-perturbations, only of a model that has some
     ├── doses.parquet, …           what else applies (`screening.analyses`)
+    ├── connectivity.parquet       connectivity and its percentile τ, only of an objective of that kind
     ├── effects.h5ad               conditions × genes, layers in two units with standard errors
     ├── cells.zarr/                drawn cells, only with estimator.store_cells
     ├── campaign.yaml, plan.json   as resolved
@@ -39,9 +40,11 @@ from actors.errors import BlobNotFound, CorruptBlob
 from actors.history import History
 from screening.errors import ResultsError
 from screening.hits import COLUMNS, foreign
+from screening.population_readout import COLUMNS as POPULATION_COLUMNS
 
 HITS, HITS_CSV, EFFECTS = "hits.parquet", "hits.csv", "effects.h5ad"
 NULL = "null.parquet"
+CONNECTIVITY = "connectivity.parquet"
 LEDGER = "ledger"
 MOST_HITS = 50_000_000
 """Rows of a table of hits that is read; a screen has one for each condition."""
@@ -140,7 +143,8 @@ def publish(epoch: Epoch, publication: Publication) -> dict[str, Any]:
 
 def hits_to_parquet(hits: pl.DataFrame) -> bytes:
     """Write the table with the meaning of every column in the file's own metadata."""
-    return Table(hits, {name: text for name, (_, text) in COLUMNS.items() if name in hits.columns}).to_parquet()
+    meanings = {name: text for name, (_, text) in COLUMNS.items()} | POPULATION_COLUMNS
+    return Table(hits, {name: text for name, text in meanings.items() if name in hits.columns}).to_parquet()
 
 
 def anndata_to_bytes(table: anndata.AnnData) -> bytes:

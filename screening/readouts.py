@@ -2,22 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from campaigns.cell_objectives import ConnectivitySpec, PopulationSpec
 from campaigns.conditions import Context
 from campaigns.data_spec import DataSpec
 from campaigns.screen_spec import MarkersSpec, ObjectiveSpec, ReferenceSpec, SignatureSpec, TargetStateSpec
 from lingshu_core.cell_files import find_files, read_all
 from lingshu_core.cells import Cells, CellSource
 from lingshu_core.differences import GroupDifference, group_difference
+from lingshu_core.state_space import fit_state_space
+from screening.compendium import compendium_scores
+from screening.connectivity_readout import ConnectivityReadout
 from screening.errors import ObjectiveError
 from screening.objectives import Readout, difference_readout, signed_readout
+from screening.population_readout import PopulationReadout, population_readout
 
+Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
+POPULATION_WORDS = {
+    ("e_distance", "up"): "cells nearer to",
+    ("e_distance", "down"): "cells farther from",
+    ("state_share", "up"): "more cells in the state of",
+    ("state_share", "down"): "fewer cells in the state of",
+    ("heterogeneity", "up"): "a more heterogeneous response on the way to",
+    ("heterogeneity", "down"): "a less heterogeneous response on the way to",
+}
+BETTER_THAN_CHANCE = 0.2
+"""How far on the way from chance to perfect a classifier of real cells has to be."""
 
 
 def cell_sources(data: DataSpec) -> tuple[CellSource, ...]:
@@ -39,7 +55,11 @@ def read_data(data: DataSpec, *, experiment: bool = True) -> Cells:
 
 
 def build_readouts(
-    objective: ObjectiveSpec, resolved: Mapping[str, Any] | None, genes: tuple[str, ...], contexts: Sequence[Context]
+    objective: ObjectiveSpec,
+    resolved: Mapping[str, Any] | None,
+    genes: tuple[str, ...],
+    contexts: Sequence[Context],
+    depths: Callable[[Context], Array] = lambda context: np.empty(0),
 ) -> dict[Context, Readout]:
     """Build the readout of every context.
 
@@ -53,6 +73,8 @@ def build_readouts(
         The model's genes.
     contexts
         Contexts of the screen.
+    depths
+        Context → depths of its control cells in the model, (controls,); needed for an objective of a population.
 
     Raises
     ------
@@ -61,6 +83,8 @@ def build_readouts(
     DataError
         If the real cells can't be used.
     """
+    if isinstance(objective, PopulationSpec):
+        return _populations(objective, genes, contexts, depths)
     if isinstance(objective, TargetStateSpec):
         return _toward_state(objective, genes, contexts)
     if isinstance(objective, SignatureSpec) and objective.reference is not None:
@@ -70,6 +94,8 @@ def build_readouts(
     readout = signed_readout(genes, directions, _signed_question(objective, directions))
     if isinstance(objective, MarkersSpec):
         readout = Readout(readout.weights, readout.normalisation, readout.question, tuple(directions))
+    if isinstance(objective, ConnectivitySpec):
+        readout = _connectivity(readout, objective, genes)
     return dict.fromkeys(contexts, readout)
 
 
@@ -117,6 +143,65 @@ def _readout(
     difference[shared] = sign * found.difference[theirs]
     certain[shared] = found.certain()[theirs]
     return difference_readout(difference, certain, question, where)
+
+
+def _connectivity(signed: Readout, objective: ConnectivitySpec, genes: tuple[str, ...]) -> ConnectivityReadout:
+    query = int(signed.used.sum())
+    if 2 * query > len(genes):
+        raise ObjectiveError(
+            f"objective: the query has {query} of the model's {len(genes)} genes; it is looked for among the others, so"
+            " it can have half of them at most"
+        )
+    path = objective.compendium
+    scores = None if path is None else compendium_scores(path, genes, signed.weights)
+    question = f"effects like {signed.question}"
+    return ConnectivityReadout(signed.weights, "connectivity", question, compendium=scores)
+
+
+def _populations(
+    objective: PopulationSpec, genes: tuple[str, ...], contexts: Sequence[Context], depths: Callable[[Context], Array]
+) -> dict[Context, Readout]:
+    cells = read_data(objective.data, experiment=False)
+    group = cells.matching(objective.group)
+    named = [cells.matching(other) for other in objective.against]
+    return {
+        context: _population(
+            objective,
+            cells,
+            group,
+            named or [cells.is_control & cells.matching(context.as_dict())],
+            genes,
+            depths(context),
+            context.label,
+        )
+        for context in contexts
+    }
+
+
+def _population(
+    objective: PopulationSpec,
+    cells: Cells,
+    group: Mask,
+    others: Sequence[Mask],
+    genes: tuple[str, ...],
+    depths: Array,
+    where: str,
+) -> PopulationReadout:
+    if not objective.against and np.array_equal(others[0], group):
+        raise ObjectiveError(f"objective: {where} is the reference already; leave it out of `contexts`")
+    space = fit_state_space(cells, group, others, genes, depths)
+    measured = group_difference(cells, np.any(others, axis=0), group).certain()
+    if not measured.any() or space.view().separation <= 0:
+        raise ObjectiveError(f"objective: in {where} the groups of cells do not differ: there is no way to go")
+    chance = 1 / space.states
+    if objective.measure == "state_share" and space.accuracy < chance + BETTER_THAN_CHANCE * (1 - chance):
+        raise ObjectiveError(
+            f"objective: in {where} real cells of the groups can't be told apart (balanced accuracy"
+            f" {space.accuracy:.2f}, chance {chance:.2f}): the share in a state would mean nothing"
+        )
+    question = f"{POPULATION_WORDS[objective.measure, objective.direction]} {_words(objective.group)}"
+    sign = 1.0 if objective.direction == "up" else -1.0
+    return population_readout(space, len(genes), objective.measure, sign, question)
 
 
 def _words(match: Mapping[str, Any]) -> str:

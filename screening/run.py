@@ -180,7 +180,7 @@ def compute_and_publish(
         committed = confirm(planned, snapshot)
         held.stage("commit", f"{len(committed)} of {len(planned.plan.blocks)} blocks are in the store")
         held.stage("aggregate", f"{len(planned.plan.conditions)} conditions")
-        folded = fold(planned.plan, snapshot, summary.failed, summary.cancelled or NOT_COMPUTED)
+        folded = fold(planned.plan, snapshot, summary.failed, summary.cancelled or NOT_COMPUTED, planned.spaces)
         held.stage("score", next(iter(planned.readouts.values())).question)
         combinations = gather_combinations(planned)
         hits, null, effects = score(planned, folded, combinations)
@@ -381,7 +381,7 @@ def score(
                 yield scored.row
 
     readout = next(iter(planned.readouts.values()))
-    extra = extra_columns(vocabulary.factors, readout.marker_genes)
+    extra = extra_columns(vocabulary.factors, readout.marker_genes, readout.columns)
     table = hit_table(rows(), extra)
     null = null_table(pseudo, vocabulary.factors) if pseudo else None
     blocks = None if null is None else standardised_blocks(null)

@@ -252,7 +252,8 @@ LINES: dict[str, tuple[str, str, str]] = {
     "an objective without kind": (
         KIND,
         "",
-        "screen.yaml:9: objective: missing field 'kind'; one of signature, target_state, markers",
+        "screen.yaml:9: objective: missing field 'kind'; one of signature, target_state, markers, population, "
+        "connectivity",
     ),
     "two sources of genes": (
         GENE_SET,
@@ -509,6 +510,20 @@ BLOCKS: dict[str, tuple[str, str]] = {
         "screen.yaml:12: objective.group.donor: column 'donor' isn't named in data.columns; named: "
         "perturbation, cell_type",
     ),
+    "a population without drawn cells": (
+        f"kind: population\n  measure: e_distance\n  {DATA}\n  group: {{cell_type: type_1}}",
+        "screen.yaml:10: objective.kind: a population is measured on drawn cells, and variance_reduced draws none; set "
+        "`estimator: {kind: sampled}`",
+    ),
+    "a population that is its own start": (
+        f"kind: population\n  measure: e_distance\n  {DATA}\n  group: {{cell_type: type_1}}\n"
+        "  against: {cell_type: type_1}",
+        "screen.yaml:14: objective.against: `group` and `against` are the same cells; nothing lies between them",
+    ),
+    "an unknown gene of a query": (
+        "kind: connectivity\n  up: [REG01, REG02, REG91]",
+        "screen.yaml:11: objective.up[2]: unknown gene 'REG91'; nearest: REG10, REG09, REG01",
+    ),
     "nothing": (
         "kind: signature\n  up: []",
         "screen.yaml:9: objective: needs exactly one source of genes and has 0: `up`/`down`, `gene_set` or `reference`",
@@ -548,6 +563,35 @@ def test_an_objective_that_the_cells_do_not_carry(desk: Path, refused: Refused, 
     before, rest = text.split("objective:\n")
     objective = f"objective:\n  kind: target_state\n  {block}\n"
     (desk / "screen.yaml").write_text(f"{before}{objective}{rest[rest.index('estimator:') :]}")
+    refused("plan", "screen.yaml", says=message)
+
+
+POPULATIONS: dict[str, tuple[str, str]] = {
+    "a population that isn't there": (
+        "group: {perturbation: REG44}",
+        "cells.h5ad: no cell has perturbation 'REG44'; there are: [...]",
+    ),
+    "a population of too few cells": (
+        "group: {perturbation: REG10}",
+        "cells.h5ad: a group has 16 cells; at least 20 are needed",
+    ),
+    "a population that its start is in": (
+        "group: {cell_type: type_1}",
+        "cells.h5ad: a cell is in `group` and in what it is held against; make them disjoint",
+    ),
+    "a population that a context is": (
+        "group: {cell_type: type_1, perturbation: control}",
+        "objective: cell_type=type_1 is the reference already; leave it out of `contexts`",
+    ),
+}
+
+
+@pytest.mark.parametrize(("group", "message"), POPULATIONS.values(), ids=POPULATIONS)
+def test_a_population_that_the_cells_do_not_carry(desk: Path, refused: Refused, group: str, message: str) -> None:
+    before, rest = (desk / "screen.yaml").read_text().split("objective:\n")
+    rest = rest[rest.index("estimator:") :].replace("{shards:", "{kind: sampled, shards:")
+    objective = f"objective:\n  kind: population\n  measure: state_share\n  {DATA}\n  {group}\n"
+    (desk / "screen.yaml").write_text(f"{before}{objective}{rest}")
     refused("plan", "screen.yaml", says=message)
 
 

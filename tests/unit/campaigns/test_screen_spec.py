@@ -143,7 +143,12 @@ def test_specs_cannot_be_changed(load: Load) -> None:
         ),
         ("genetic: all_seen", "drug: [{doses: [1]}]", 6, "perturbations.drug[0]: missing field 'name'"),
         ("genetic: all_seen", "chemical: [X]", 6, "perturbations.chemical: unknown key 'chemical'"),
-        ("  kind: signature\n", "", 7, "objective: missing field 'kind'; one of signature, target_state, markers"),
+        (
+            "  kind: signature\n",
+            "",
+            7,
+            "objective: missing field 'kind'; one of signature, target_state, markers, population, connectivity",
+        ),
         ("kind: signature", "kind: signatur", 8, "objective.kind: unknown kind 'signatur'; nearest: signature"),
         ("down: [IRF1, GBP1]", "up: []", 7, "objective: needs exactly one source of genes and has 0"),
         ("down: [IRF1, GBP1]", "down: [A]\n  gene_set: {file: a, name: b, direction: up}", 7, "exactly one source"),
