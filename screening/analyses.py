@@ -8,10 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import polars as pl
 
 from screening.campaign import PlannedCampaign
+from screening.effect_matrix import EffectMatrix
+from screening.evidence import Evidence, gather
+from screening.evidence_columns import CONDITION_COLUMNS, EVIDENCE, EVIDENCE_ITEMS, ITEM_COLUMNS, meanings
 from screening.hits import COLUMNS
 from screening.publication import NULL, Table
 
@@ -28,11 +32,19 @@ class ScoredScreen:
         The ranked and decided table (`screening.hits.COLUMNS`).
     null
         The pseudo-perturbations (`screening.null_table`); None where the model has none.
+    effects
+        Per-gene effects of the best conditions; None where nobody kept them.
     """
 
     planned: PlannedCampaign
     hits: pl.DataFrame
     null: pl.DataFrame | None
+    effects: EffectMatrix | None = None
+
+    @cached_property
+    def evidence(self) -> Evidence | None:
+        """What is gathered beside the hits, for both of its tables."""
+        return None if self.effects is None else gather(self.planned, self.hits, self.effects)
 
 
 def analyse(screen: ScoredScreen) -> dict[str, Table]:
@@ -47,7 +59,19 @@ def _null(screen: ScoredScreen) -> Table | None:
     return Table(screen.null, {name: text for name, (_, text) in COLUMNS.items() if name in screen.null.columns})
 
 
+def _evidence(screen: ScoredScreen) -> Table | None:
+    found = screen.evidence
+    return None if found is None else Table(found.conditions, meanings(CONDITION_COLUMNS))
+
+
+def _evidence_items(screen: ScoredScreen) -> Table | None:
+    found = screen.evidence
+    return None if found is None else Table(found.items, meanings(ITEM_COLUMNS))
+
+
 ANALYSES: Mapping[str, Callable[[ScoredScreen], Table | None]] = {
     NULL: _null,
+    EVIDENCE: _evidence,
+    EVIDENCE_ITEMS: _evidence_items,
 }
 """File name → what makes its table, in the order of the manifest."""

@@ -329,6 +329,27 @@ def diff(
             console.print(part)
 
 
+@app.command(epilog='Example: lingshu evidence results/papalexi/screen STAT1 --context "THP-1"')
+def evidence(
+    results: Annotated[str, typer.Argument(help="Folder or s3:// URL of a campaign's results.", show_default=False)],
+    perturbation: Annotated[str, typer.Argument(help="As the table of hits names it.", show_default=False)],
+    context: Annotated[
+        list[str] | None, typer.Option(help="A factor's value or a whole context; without it the best-ranked one.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+) -> None:
+    """Show what speaks for a hit and against it, and what would refute it."""
+    from screening.console import console
+    from screening.evidence_page import describe_evidence, read_evidence
+
+    found = read_evidence(results, perturbation, context or [])
+    if as_json:
+        print(json.dumps(found.as_json(), indent=1))
+    else:
+        for part in describe_evidence(found):
+            console.print(part)
+
+
 @app.command(epilog="Example: lingshu verify s3://bucket/papalexi")
 def verify(
     results: Annotated[str, typer.Argument(help="Folder or s3:// URL of results, or of a cache.", show_default=False)],

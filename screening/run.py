@@ -151,7 +151,7 @@ def run_loaded(campaign: Campaign, listener: RunListener, rehearsal: Rehearsal |
         folded = fold(planned.plan, snapshot, summary.failed, summary.cancelled or NOT_COMPUTED)
         listener.stage("score", next(iter(planned.readouts.values())).question)
         hits, null, effects = score(planned, folded)
-        tables = analyse(ScoredScreen(planned, hits, null))
+        tables = analyse(ScoredScreen(planned, hits, null, effects))
         listener.stage("publish", campaign.spec.output)
         epoch.check()  # before the cells, which have no versions
         if campaign.spec.estimator.store_cells and effects.keys:
