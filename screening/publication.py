@@ -5,6 +5,7 @@
     output/
     ├── hits.parquet, hits.csv     the ranked table
     ├── null.parquet               pseudo-perturbations, only of a model that has some
+    ├── evidence.parquet, evidence_items.parquet  what speaks for the best conditions (`screening.evidence`)
     ├── effects.h5ad               conditions × genes, layers in two units with standard errors
     ├── cells.zarr/                drawn cells, only with estimator.store_cells
     ├── campaign.yaml, plan.json   as resolved
