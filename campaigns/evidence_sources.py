@@ -28,7 +28,7 @@ def collect_evidence(spec: EvidenceSpec, vocabulary: Vocabulary, source: Source,
         return
     if spec.gene_sets is not None:
         try:
-            _notice_sets(len(testable_sets(spec.gene_sets, vocabulary.genes)), spec.gene_sets, source, findings)
+            _notice_sets(len(panel_sets(spec.gene_sets, vocabulary.genes)), spec.gene_sets, source, findings)
         except GeneSetError as error:
             text, place = error.problems[0].text, error.file if error.line is None else f"{error.file}:{error.line}"
             findings.problem(source.where(_SETS), text if str(error.file) in text else f"{place}: {text}")
@@ -39,7 +39,7 @@ def collect_evidence(spec: EvidenceSpec, vocabulary: Vocabulary, source: Source,
             findings.problems += error.problems
 
 
-def testable_sets(path: str, genes: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+def panel_sets(path: str, genes: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
     """Read a GMT file and keep what the model has of every set that is neither too small nor too large.
 
     Raises

@@ -58,7 +58,23 @@ def _genes(objective: Mapping[str, Any]) -> tuple[Any, ...] | None:
 
 def differences(a: PublishedCampaign, b: PublishedCampaign) -> tuple[Difference, ...]:
     """List what is not the same in two campaigns that ask the same question."""
-    return tuple(each for name, of in _PARTS for each in _unlike(name, of(a), of(b)))
+    return tuple([*_unlike("model", _model(a), _model(b)), *_trainings(a, b), *_settings(a, b)])
+
+
+def _settings(a: PublishedCampaign, b: PublishedCampaign) -> Iterator[Difference]:
+    for name, of in _PARTS:
+        yield from _unlike(name, of(a), of(b))
+
+
+def _trainings(a: PublishedCampaign, b: PublishedCampaign) -> Iterator[Difference]:
+    """Compare how two models were trained, where both still lie where they were screened."""
+    if a.manifest["model_digest"] == b.manifest["model_digest"]:
+        return
+    found = (_training(a), _training(b))
+    if any(isinstance(each, str) for each in found):
+        yield Difference("model.training", *(each if isinstance(each, str) else "known" for each in found))
+    else:
+        yield from _unlike("model", *found)
 
 
 def _unlike(name: str, a: Any, b: Any) -> Iterator[Difference]:
@@ -90,14 +106,14 @@ def _model(campaign: PublishedCampaign) -> dict[str, Any]:
     return {"": campaign.spec.get("model"), "digest": manifest["model_digest"], "members": members or None}
 
 
-def _training(campaign: PublishedCampaign) -> dict[str, Any]:
+def _training(campaign: PublishedCampaign) -> dict[str, Any] | str:
     """Return what the checkpoint says of its training; a word where the model isn't there any more."""
     try:
         header = _header(campaign)
     except (LingshuCoreError, CampaignError) as error:
-        return {"": f"not known: {' '.join(str(error).split())}"}
+        return f"not known: {' '.join(str(error).split())}"
     if header is None:
-        return {"": "not known: another model lies there by now"}
+        return "not known: another model lies there by now"
     card = header.card
     features = [f"{each['kind']} ({each['perturbation_type']})" for each in card.get("features", ())]
     known = {name: card.get(name) for name in _MODEL}
@@ -146,8 +162,6 @@ def _gates(campaign: PublishedCampaign) -> dict[str, Any]:
 
 
 _PARTS = (
-    ("model", _model),
-    ("model", _training),
     ("estimator", lambda campaign: campaign.spec.get("estimator")),
     ("", _head),
     ("hits", lambda campaign: campaign.spec.get("hits")),

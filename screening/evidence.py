@@ -16,7 +16,7 @@ import polars as pl
 from scipy import stats
 
 from campaigns.conditions import FEATURES_ONLY, Perturbation, split_method
-from campaigns.evidence_sources import Network, read_network, testable_sets
+from campaigns.evidence_sources import Network, panel_sets, read_network
 from campaigns.plan import PlannedCondition
 from lingshu_core.stored_features import stored_features
 from lingshu_core.vocabulary import Vocabulary
@@ -113,7 +113,7 @@ class _Sources:
             planned=planned,
             layers=layers,
             chosen=picked,
-            sets=None if asked.gene_sets is None else GeneSetTest(testable_sets(asked.gene_sets, genes), genes),
+            sets=None if asked.gene_sets is None else GeneSetTest(panel_sets(asked.gene_sets, genes), genes),
             network=None if asked.network is None else read_network(asked.network, planned.campaign.source),
             likeness=_likeness(planned),
             alike=_alike(planned, layers, kept, labels),

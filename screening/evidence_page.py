@@ -127,8 +127,8 @@ def _head(page: EvidencePage) -> Iterator[str]:
         yield f"own target: {_own_target(hit, found)}"
     if found["direct_links"] is not None:
         yield (
-            f"network: {found['direct_links']:,} genes of the objective linked directly, {found['indirect_links']:,}"
-            " through one gene"
+            f"genes of the objective in the network: {found['direct_links']:,} linked directly,"
+            f" {found['indirect_links']:,} through one gene"
         )
     if not found["has_effects"]:
         yield "effects of its single genes were not kept, as better conditions fill effects.h5ad"

@@ -134,7 +134,7 @@ def refutation(
     """Write what would refute a condition, as one paragraph; ``genes`` are those to measure."""
     said = [_claim(row, claim, weights, way), *_test(row, claim, way)]
     more = int(np.count_nonzero(weights)) - len(genes)
-    rest = f" and {more:,} more genes of the objective" if more else ""
+    rest = f" and {more:,} more of the objective" if more else ""
     said.append(f"To measure: the depth-matched means of {', '.join(genes)}{rest}.")
     said += [sentence for sentence in (_seen(row, standing), _gate(row), _own_target(standing)) if sentence]
     return " ".join(said)

@@ -62,7 +62,7 @@ def test_the_sentence_has_claim_test_cells_and_genes() -> None:
     assert "(90 % interval 0.1 to 0.25, above the null)" in text
     assert "As a hit it is refuted if the upper 95 % bound" in text
     assert "under the minimum effect, 0.05 log1p counts per 10k; under 0.1, the lower end" in text
-    assert "depth-matched means of G1, G2 and 1 more genes" in text
+    assert "depth-matched means of G1, G2 and 1 more of the objective" in text
     assert "12 cells of it here were in the training" in text
 
 
