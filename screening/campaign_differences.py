@@ -58,7 +58,7 @@ def _genes(objective: Mapping[str, Any]) -> tuple[Any, ...] | None:
 
 def differences(a: PublishedCampaign, b: PublishedCampaign) -> tuple[Difference, ...]:
     """List what is not the same in two campaigns that ask the same question."""
-    return tuple([*_unlike("model", _model(a), _model(b)), *_trainings(a, b), *_settings(a, b)])
+    return (*_unlike("model", _model(a), _model(b)), *_trainings(a, b), *_settings(a, b))
 
 
 def _settings(a: PublishedCampaign, b: PublishedCampaign) -> Iterator[Difference]:
