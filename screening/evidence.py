@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-from scipy import stats
 
-from campaigns.conditions import FEATURES_ONLY, Perturbation, split_method
+from campaigns.conditions import FEATURES_ONLY, Perturbation
 from campaigns.evidence_sources import Network, panel_sets, read_network
 from campaigns.plan import PlannedCondition
 from lingshu_core.stored_features import stored_features
@@ -25,10 +24,11 @@ from screening.decisions import HIT
 from screening.effect_matrix import EffectMatrix, Layers
 from screening.evidence_columns import CONDITION_COLUMNS, ITEM_COLUMNS
 from screening.gene_set_ranks import GeneSetTest
-from screening.hits import INTERVAL, own_targets
+from screening.hits import own_targets
 from screening.likeness import FeatureLikeness, correlations, largest
-from screening.network_paths import paths
+from screening.network_paths import NetworkPath, paths
 from screening.objectives import Readout
+from screening.own_targets import check_own_targets, expected_way, monte_carlo_interval
 from screening.refutation import Standing, genes_to_measure, make_claim, refutation
 
 Array = npt.NDArray[np.float64]
@@ -64,11 +64,13 @@ def gather(planned: PlannedCampaign, hits: pl.DataFrame, effects: EffectMatrix) 
     if not rows.height:
         return None
     sources = _Sources.of(planned, effects, rows)
-    found = [_Condition(row, sources) for row in rows.iter_rows(named=True)]
-    items = [item for condition in found for item in condition.items()]
-    return Evidence(
-        _table([condition.summary() for condition in found], CONDITION_COLUMNS), _table(items, ITEM_COLUMNS)
-    )
+    summaries: list[Row] = []
+    items: list[Row] = []
+    for row in rows.iter_rows(named=True):
+        condition = _Condition(row, sources)
+        summaries.append(condition.summary())
+        items += condition.items()
+    return Evidence(_table(summaries, CONDITION_COLUMNS), _table(items, ITEM_COLUMNS))
 
 
 def _table(rows: Sequence[Row], columns: Mapping[str, tuple[Any, str]]) -> pl.DataFrame:
@@ -176,6 +178,12 @@ class _Condition:
             self.weights[self.targets] = 0.0
         self.layers = sources.layers.get(planned.key, {})
         self.effect = self._layer("effect")
+        self.own = check_own_targets(
+            self.perturbation, self.targets, self.layers, self.row["shards"], self.vocabulary.methods
+        )
+        self.ends = {self.genes[i]: int(i) for i in np.flatnonzero(self.weights)}
+        starts = [part.target for part in self.perturbation.parts]
+        self.ways = list(paths(sources.network or {}, starts, self.ends))
 
     def _layer(self, name: str) -> Array | None:
         return self.layers[name].astype(np.float64) if name in self.layers else None
@@ -184,9 +192,10 @@ class _Condition:
         """Return its row of ``evidence.parquet``."""
         standing = self._standing()
         found = {name: self.row[name] for name in ("rank", "perturbation", "context", "decision")}
-        found |= {"has_effects": self.effect is not None, "seen": standing.seen, "on_target": standing.on_target}
+        found |= {"has_effects": self.effect is not None, "seen": standing.seen, "on_target": self.own.verdict}
+        found |= {f"on_target_{end}": getattr(self.own, end) for end in ("low", "high", "control")}
         found |= {"nearest_trained": standing.nearest or None, "feature_distance": standing.distance}
-        return found | self._own_targets() | self._link_numbers() | self._refutation(standing)
+        return found | self._link_numbers() | self._refutation(standing)
 
     def items(self) -> Iterator[Row]:
         """Yield its rows of ``evidence_items.parquet``."""
@@ -199,18 +208,14 @@ class _Condition:
             yield "gene_up", self._extreme_genes(self.effect, 1)
             yield "gene_down", self._extreme_genes(self.effect, -1)
             yield "gene_set", self._sets(self.effect)
-        yield "link", list(self._links())
+        yield "link", self._links()
         for kind, found in self.sources.alike.items():
             yield kind, [{"unit": "correlation", **row} for row in found.get(self.label, ())]
         yield "alike_by_features", self._alike_by_features()
 
-    def _interval(self, effect: Array, error: Array) -> tuple[Array, Array]:
-        margin = stats.t.ppf(0.5 + INTERVAL / 2, max(self.row["shards"] - 1, 1)) * error
-        return effect - margin, effect + margin
-
     def _extreme_genes(self, effect: Array, sign: int) -> list[Row]:
         error, spread = self._layer("effect_se"), self._layer("effect_sd")
-        low, high = self._interval(effect, np.full_like(effect, np.nan) if error is None else error)
+        low, high = monte_carlo_interval(effect, np.zeros_like(effect) if error is None else error, self.row["shards"])
         order = [i for i in np.argsort(-sign * effect, kind="stable")[:GENES] if sign * effect[i] > 0]
         return [
             {"name": self.genes[i], "value": effect[i], "unit": _LOG, "low": low[i], "high": high[i]}
@@ -234,48 +239,32 @@ class _Condition:
             for i in order
         ]
 
-    def _links(self) -> Iterator[Row]:
-        """Yield ways through the network to the genes of the objective, direct ones and large effects first."""
-        if self.sources.network is None:
-            return
-        ends = {self.genes[i]: i for i in np.flatnonzero(self.weights)}
-        found = list(paths(self.sources.network, self._starts(), ends))
+    def _links(self) -> list[Row]:
+        """Return ways through the network to the genes of the objective, direct ones and large effects first."""
         size = np.zeros(len(self.genes)) if self.effect is None else np.abs(self.effect)
-        found.sort(key=lambda path: (len(path.genes), -size[ends[path.genes[-1]]], path.genes))
-        for path in found[:LINKS]:
-            note = self._fits(path.sign, ends[path.genes[-1]])
-            yield {"name": " → ".join(path.genes), "value": path.sign, "unit": "sign", "note": note}
+        found = sorted(self.ways, key=lambda way: (len(way.genes), -size[self._end(way)], way.genes))
+        return [
+            {"name": " → ".join(way.genes), "value": way.sign, "unit": "sign", "note": self._fits(way)}
+            for way in found[:LINKS]
+        ]
 
-    def _starts(self) -> list[str]:
-        return [part.target for part in self.perturbation.parts]
-
-    def _fits(self, sign: float, gene: np.integer[Any]) -> str | None:
-        """Say whether what a link would do is what is predicted; of drugs nobody knows whether they act or inhibit."""
-        way = self._expected()
-        if self.effect is None or not sign or way is None or not self.effect[gene]:
+    def _fits(self, way: NetworkPath) -> str | None:
+        """Say whether what a way would do is what is predicted; of drugs nobody knows whether they act or inhibit."""
+        expected = expected_way(self.perturbation, self.vocabulary.methods)
+        change = 0.0 if self.effect is None or expected is None else expected * way.sign * self.effect[self._end(way)]
+        if not change:
             return None
-        return "fits the predicted change" if way * sign * self.effect[gene] > 0 else "against the predicted change"
+        return "fits the predicted change" if change > 0 else "against the predicted change"
 
-    def _expected(self) -> int | None:
-        """Return which way the own targets ought to go: −1, 1 after CRISPRa, None if that is not known."""
-        if self.perturbation.type != "genetic":
-            return None
-        methods = {
-            self.vocabulary.methods.get(part.name) or split_method(part.name)[1] for part in self.perturbation.parts
-        }
-        activated = methods == {"CRISPRa"}
-        return 1 if activated else None if "CRISPRa" in methods else -1
+    def _end(self, way: NetworkPath) -> int:
+        return self.ends[way.genes[-1]]
 
     def _link_numbers(self) -> Row:
         if self.sources.network is None:
             return {}
-        ends = {self.genes[i]: None for i in np.flatnonzero(self.weights)}
-        ways = list(paths(self.sources.network, self._starts(), ends))
-        direct = {path.genes[-1] for path in ways if len(path.genes) == 2}
-        return {
-            "direct_links": len(direct),
-            "indirect_links": len({path.genes[-1] for path in ways if len(path.genes) > 2} - direct),
-        }
+        direct = {way.genes[-1] for way in self.ways if len(way.genes) == 2}
+        indirect = {way.genes[-1] for way in self.ways} - direct
+        return {"direct_links": len(direct), "indirect_links": len(indirect)}
 
     def _alike_by_features(self) -> list[Row]:
         if self.sources.likeness is None:
@@ -299,7 +288,7 @@ class _Condition:
             unseen=tuple(part.name for part in unseen),
             nearest="" if far is None else far.name,
             distance=None if far is None else 1.0 - far.value,
-            on_target=self._on_target(),
+            on_target=self.own.verdict,
         )
 
     def _seen(self) -> str:
@@ -308,32 +297,6 @@ class _Condition:
         if self.row["training_cells"]:
             return "here"
         return "elsewhere" if self.row["training_cells_all"] else "parts"
-
-    def _target_numbers(self) -> tuple[float, float, float] | None:
-        """Return the interval of the mean effect on the own targets, and their mean in controls."""
-        error, control = self._layer("effect_se"), self._layer("control_mean")
-        if self.effect is None or error is None or control is None or not len(self.targets):
-            return None
-        # Errors of a condition's genes come from the same shards, and add up at worst.
-        low, high = self._interval(
-            self.effect[self.targets].mean(keepdims=True), error[self.targets].mean(keepdims=True)
-        )
-        return float(low[0]), float(high[0]), float(control[self.targets].mean())
-
-    def _own_targets(self) -> Row:
-        found = self._target_numbers()
-        names = ("on_target_low", "on_target_high", "on_target_control")
-        return {} if found is None else dict(zip(names, found, strict=True))
-
-    def _on_target(self) -> str:
-        if self.perturbation.type != "genetic":
-            return ""
-        if not len(self.targets):
-            return "not in the panel"
-        found, way = self._target_numbers(), self._expected()
-        if found is None or way is None or found[0] <= 0 <= found[1]:
-            return "unclear"
-        return "as expected" if way * found[0] > 0 else "against expectation"
 
     def _refutation(self, standing: Standing) -> Row:
         variance = self._layer("variance")

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from campaigns.evidence_sources import Network
+
+MOST_WAYS = 3
+"""Ways through one gene that are kept to each end."""
 
 
 @dataclass(frozen=True)
@@ -29,14 +33,21 @@ def paths(network: Network, starts: Iterable[str], ends: Mapping[str, object]) -
     starts
         Names of what is perturbed.
     ends
-        Genes of the objective.
+        Genes of the objective. To each at most `MOST_WAYS` lead through another gene, the first by name: in a dense
+        network there are thousands, and more of them say nothing more.
     """
     for start in starts:
-        direct = {target: sign for target, sign in network.get(start, {}).items() if target in ends and target != start}
+        links = network.get(start, {})
+        direct = {target: sign for target, sign in links.items() if target in ends and target != start}
         yield from (NetworkPath((start, target), sign) for target, sign in direct.items())
-        for between, first in network.get(start, {}).items():
-            if between == start:
-                continue
-            for target, second in network.get(between, {}).items():
-                if target in ends and target not in direct and target not in (start, between):
-                    yield NetworkPath((start, between, target), first * second)
+        found = Counter[str]()
+        for between in sorted(set(links) - {start}):
+            onward = network.get(between, {})
+            for target in [each for each in _shorter(ends, onward) if each in ends and each in onward]:
+                if target not in direct and target not in (start, between) and found[target] < MOST_WAYS:
+                    found[target] += 1
+                    yield NetworkPath((start, between, target), links[between] * onward[target])
+
+
+def _shorter(a: Mapping[str, object], b: Mapping[str, object]) -> Mapping[str, object]:
+    return a if len(a) < len(b) else b

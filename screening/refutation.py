@@ -24,6 +24,7 @@ from scipy import special
 
 from screening.decisions import HIT
 from screening.objectives import Normalisation
+from screening.own_targets import AGAINST, AS_EXPECTED, UNCLEAR
 
 Array = npt.NDArray[np.float64]
 _PLANNED = float(special.ndtri(0.95) + special.ndtri(0.90))
@@ -212,8 +213,8 @@ def _gate(row: Mapping[str, Any]) -> str:
 
 
 def _own_target(standing: Standing) -> str:
-    if standing.on_target == "against expectation":
+    if standing.on_target == AGAINST:
         return "The own target does not change as the perturbation ought to change it: check it first."
-    if standing.on_target in ("as expected", "unclear"):
+    if standing.on_target in (AS_EXPECTED, UNCLEAR):
         return "Make sure that the experiment hits the target (transcript or protein): else it says nothing."
     return ""

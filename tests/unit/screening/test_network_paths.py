@@ -1,4 +1,4 @@
-from screening.network_paths import NetworkPath, paths
+from screening.network_paths import MOST_WAYS, NetworkPath, paths
 
 NETWORK = {
     "A": {"X": 1.0, "M": -1.0, "A": 1.0},
@@ -24,3 +24,10 @@ def test_each_part_of_a_combination_starts_ways() -> None:
 def test_nothing_leads_nowhere_and_no_way_has_three_steps() -> None:
     assert list(paths(NETWORK, ["unknown"], ENDS)) == []
     assert list(paths({"A": {"M": 1.0}, "M": {"N": 1.0}, "N": {"Y": 1.0}}, ["A"], ENDS)) == []
+
+
+def test_a_dense_network_gives_a_few_ways_to_each_end() -> None:
+    between = [f"M{i}" for i in range(9)]
+    dense = {"A": dict.fromkeys(reversed(between), 1.0), **{gene: {"X": 1.0, "Y": 1.0} for gene in between}}
+    found = [path.genes for path in paths(dense, ["A"], dict.fromkeys("XY"))]
+    assert found == [("A", gene, end) for gene in between[:MOST_WAYS] for end in "XY"]
