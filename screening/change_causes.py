@@ -9,6 +9,9 @@ from screening.decisions import HIT, REFUSED
 
 Row = Mapping[str, Any]
 NOISE_LIMIT = 2.0
+"""A change within so many joint standard deviations is called noise."""
+MEMBERS = "computation and members"
+"""What the noise is of where a null is missing: too little, for two models."""
 _PARTS = {"by_score": "its score", "by_null_centre": "the centre of the null", "by_null_sd": "the spread of the null"}
 
 
@@ -46,9 +49,11 @@ def _change(row: Row) -> str:
         return "the score is the same"
     if times is None:
         return f"score {change:+.3g}, and neither side has any noise"
+    noise = "the joint noise" if row["noise_of"] != MEMBERS else "the error of computation and members"
     if abs(times) <= NOISE_LIMIT:
-        return f"score {change:+.3g}, within the joint noise ({abs(times):.1f} times)"
-    return f"score {change:+.3g}, {abs(times):.1f} times the joint noise"
+        return f"score {change:+.3g}, within {noise} ({abs(times):.1f} times)"
+    unknown = "; what else two trainings differ by is not known" if row["noise_of"] == MEMBERS else ""
+    return f"score {change:+.3g}, {abs(times):.1f} times {noise}{unknown}"
 
 
 def _decision(row: Row, fdr: tuple[float, float]) -> str:

@@ -19,7 +19,7 @@ import polars as pl
 
 from screening.agreement import Agreement, agreement, jaccard
 from screening.campaign_differences import Difference, differences, different_questions
-from screening.change_causes import why_moved
+from screening.change_causes import MEMBERS, NOISE_LIMIT, why_moved
 from screening.decisions import HIT, NO_NULL
 from screening.errors import ComparisonError
 from screening.published_campaign import PublishedCampaign
@@ -28,9 +28,8 @@ Array = npt.NDArray[np.float64]
 BOTH, ONLY_A, ONLY_B = "both", "A only", "B only"
 GAINED, LOST, KEPT = "gained", "lost", "kept"
 TOP_WITHOUT_NULL = 20
-"""The best conditions that count as hits where neither campaign decides, as neither model has a null."""
-NOISE_LIMIT = 2.0
-"""A change within so many joint standard deviations is called noise."""
+"""The best conditions that count as hits where neither campaign decides, as neither model has a null; of fewer than
+four times as many a quarter."""
 
 COLUMNS: Mapping[str, tuple[Any, str]] = {
     "perturbation": (pl.String, "as in the hit table"),
@@ -39,7 +38,7 @@ COLUMNS: Mapping[str, tuple[Any, str]] = {
     "hit": (
         pl.String,
         "gained (a hit in B only), lost (in A only) or kept (in both); empty for all others; where neither model has a"
-        " null, the best 20 count as hits",
+        " null, the best 20 count as hits, of fewer than 80 conditions a quarter",
     ),
     "rank_a": (pl.Int64, "rank in A among the conditions that both have done"),
     "rank_b": (pl.Int64, "rank in B among them"),
@@ -221,7 +220,7 @@ def _with_noise(table: pl.DataFrame, same_model: bool) -> pl.DataFrame:
         null = pl.col(f"null_sd_{side}").fill_null(0.0) ** 2
         variances.append(computation if same_model else pl.max_horizontal(own, null))
     has_null = pl.col("null_sd_a").is_not_null() & pl.col("null_sd_b").is_not_null()
-    of = "computation" if same_model else pl.when(has_null).then(pl.lit("null")).otherwise(pl.lit(_MEMBERS))
+    of = "computation" if same_model else pl.when(has_null).then(pl.lit("null")).otherwise(pl.lit(MEMBERS))
     named = pl.lit(of) if isinstance(of, str) else of
     known = pl.col("rank_a").is_not_null()
     noise = pl.when(known).then((variances[0] + variances[1]).sqrt())
@@ -231,9 +230,6 @@ def _with_noise(table: pl.DataFrame, same_model: bool) -> pl.DataFrame:
     return table.with_columns(
         change_in_noise=pl.when(pl.col("noise") > 0).then(pl.col("score_change") / pl.col("noise"))
     )
-
-
-_MEMBERS = "computation and members"
 
 
 def _with_standing(table: pl.DataFrame, least: tuple[float, float]) -> pl.DataFrame:
@@ -260,9 +256,15 @@ def _with_hits(table: pl.DataFrame, decides: bool) -> pl.DataFrame:
     if decides:
         is_hit = {side: (pl.col(f"decision_{side}") == HIT).fill_null(False) for side in ("a", "b")}
     else:
-        is_hit = {side: (pl.col(f"rank_{side}") <= TOP_WITHOUT_NULL).fill_null(False) for side in ("a", "b")}
+        best = top_without_null(table)
+        is_hit = {side: (pl.col(f"rank_{side}") <= best).fill_null(False) for side in ("a", "b")}
     words = pl.when(is_hit["a"] & is_hit["b"]).then(pl.lit(KEPT)).when(is_hit["a"]).then(pl.lit(LOST))
     return table.with_columns(hit=words.when(is_hit["b"]).then(pl.lit(GAINED)))
+
+
+def top_without_null(table: pl.DataFrame) -> int:
+    """Return how many of the conditions that both have done stand for hits where nothing is decided."""
+    return max(1, min(TOP_WITHOUT_NULL, table["rank_a"].count() // 4))
 
 
 def _in_order(table: pl.DataFrame) -> pl.DataFrame:
@@ -306,10 +308,12 @@ def _notices(a: PublishedCampaign, b: PublishedCampaign, table: pl.DataFrame, de
             "the objective has other genes in A than in B, as the models have other genes; scores are of each's"
         )
     if not decides:
-        found.append(f"neither model has a null, so nothing is decided; the best {TOP_WITHOUT_NULL} stand for hits")
+        found.append(
+            f"neither model has a null, so nothing is decided; the best {top_without_null(table)} stand for hits"
+        )
     elif _decides(a.hits) != _decides(b.hits):
         found.append(f"{'B' if _decides(a.hits) else 'A'} decides nothing: {NO_NULL}")
-    if (table["noise_of"] == _MEMBERS).any():
+    if (table["noise_of"] == MEMBERS).any():
         found.append(
             "no null in one of the two: the noise of the models is known only as far as members differ, if at all"
         )

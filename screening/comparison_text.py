@@ -10,7 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from screening.agreement import PERSISTENCE, Agreement
-from screening.comparison import GAINED, KEPT, LOST, NOISE_LIMIT, Comparison
+from screening.change_causes import MEMBERS, NOISE_LIMIT
+from screening.comparison import GAINED, KEPT, LOST, Comparison
 
 MOST_DIFFERENCES = 40
 
@@ -57,7 +58,9 @@ def _agreement(found: Comparison) -> Iterator[str]:
         f" gained (Jaccard {hits['jaccard']:.2f})"
     )
     if found.within_noise is not None:
-        yield f"{found.within_noise:.0%} of the scores changed by no more than {NOISE_LIMIT:g} times their joint noise"
+        too_little = " (of computation and members only)" if (found.conditions["noise_of"] == MEMBERS).any() else ""
+        share = f"{found.within_noise:.0%} of the scores changed by no more than {NOISE_LIMIT:g} times"
+        yield f"{share} their joint noise{too_little}"
     changed = [f"{a or 'none'} → {b or 'none'} {n:,}" for (a, b), n in found.decisions.items() if a != b]
     yield f"decisions that changed: {', '.join(changed) or 'none'}"
 

@@ -55,7 +55,10 @@ CONDITION_COLUMNS: Mapping[str, tuple[Any, str]] = {
         "lower end of its 90 % interval; of the computation alone where there is no null; same unit",
     ),
     "claim_high": (pl.Float64, "upper end of it"),
-    "claim_least": (pl.Float64, "the minimum effect, same unit; empty without a null"),
+    "claim_least": (
+        pl.Float64,
+        "the minimum effect, same unit: the null's or the campaign's, the larger; empty without either",
+    ),
     "cells_least": (
         pl.Int64,
         "cells an arm that refute it with power 90 % if nothing happens and genes vary independently; empty where"

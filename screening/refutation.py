@@ -43,7 +43,7 @@ class Claim:
     low, high
         Ends of its 90 % interval; of the computation alone where there is no null.
     least
-        The minimum effect; None without a null.
+        The minimum effect: the null's or the campaign's, the larger; None where there is neither.
     has_null
         Whether there is one.
     cells_least, cells_most
@@ -84,7 +84,7 @@ def make_claim(row: Mapping[str, Any], asked: float, weights: Array, variance: A
     has_null = row["high_90"] is not None and row["minimum_effect"] is not None
     names = ("posterior_mean", "low_90", "high_90") if has_null else ("score", "score_low", "score_high")
     predicted, low, high = (float(row[name]) * scale for name in names)
-    least = max(float(row["minimum_effect"]), asked) * scale if has_null else None
+    least = max(float(row["minimum_effect"]) if has_null else 0.0, asked) * scale or None
     claim = Claim(predicted, low, high, least, has_null)
     if predicted <= 0 or claim.threshold <= 0:
         return claim
@@ -170,7 +170,10 @@ def _test(row: Mapping[str, Any], claim: Claim, way: Normalisation) -> list[str]
     bound = "the upper 95 % bound of the measured change, counted the ways asked,"
     kind = "a hit" if row["decision"] == HIT else "what a hit would have to be"
     if claim.least is None:
-        refuted = f"It is refuted if {bound} is under {claim.low:.3g} {unit}, the lower end of that interval."
+        refuted = (
+            f"Without a null nothing says which effect is too small to matter; by its size it is refuted if {bound} is"
+            f" under {claim.low:.3g} {unit}, the lower end of that interval."
+        )
     else:
         refuted = f"As {kind} it is refuted if {bound} is under the minimum effect, {claim.least:.3g} {unit}"
         weaker = (

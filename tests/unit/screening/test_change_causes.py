@@ -13,7 +13,7 @@ def moved(**changes: Any) -> dict[str, Any]:
     b = a | {"decision": "undecided", "score": 0.5, "q_value": 0.3}
     null = {"null_centre": 0.0, "null_sd": 0.2, "minimum_effect": 0.2}
     sides = [{f"{name}_{side}": value for name, value in (own | null).items()} for side, own in (("a", a), ("b", b))]
-    joint = {"score_change": -0.4, "change_in_noise": -3.0, "standing_a": 4.5, "standing_b": 2.5}
+    joint = {"noise_of": "null", "score_change": -0.4, "change_in_noise": -3.0, "standing_a": 4.5, "standing_b": 2.5}
     return sides[0] | sides[1] | joint | {"by_score": -2.0, "by_null_centre": 0.0, "by_null_sd": 0.0} | changes
 
 
@@ -62,6 +62,10 @@ def test_an_effect_under_the_minimum_is_told_from_a_larger_minimum() -> None:
         ({"q_value_b": None, "decision_reason_b": "no null"}, "not judged in B: no null"),
         ({"decision_a": "not", "decision_reason_b": "q too high"}, "undecided in B: q too high"),
         ({"decision_b": "hit"}, "score -0.4, 3.0 times the joint noise"),
+        (
+            {"decision_b": "hit", "noise_of": "computation and members"},
+            "3.0 times the error of computation and members; what else two trainings differ by is not known",
+        ),
         ({"decision_b": "hit", "change_in_noise": 0.5}, "score -0.4, within the joint noise (0.5 times)"),
         ({"decision_b": "hit", "change_in_noise": None}, "score -0.4, and neither side has any noise"),
         ({"decision_b": "hit", "score_change": 0.0}, "the score is the same"),

@@ -97,8 +97,10 @@ def test_two_models_differ_by_their_nulls(publish: Publish) -> None:
 
 def test_without_a_null_the_best_stand_for_hits(publish: Publish) -> None:
     none = dict.fromkeys(NULL) | {"q_value": None, "decision": "undecided"}
-    rows = [row(f"P{i:02d}", float(i), **none) for i in range(30)]
-    found = compare(publish("a", rows), publish("b", rows[:25], model="n" * 64))
+    rows = [row(f"P{i:02d}", float(i), **none) for i in range(90)]
+    few = compare(publish("a", rows[:30]), publish("b", rows[:25], model="n" * 64))
+    assert (few.hits["a"], few.hits["b"]) == (6, 6)
+    found = compare(publish("a", rows), publish("b", rows[:85], model="n" * 64))
     assert (found.hits["a"], found.hits["b"]) == (20, 20)
     assert found.conditions["noise_of"].drop_nulls().unique().to_list() == ["computation and members"]
     assert any("nothing is decided" in notice for notice in found.notices)

@@ -38,6 +38,10 @@ def test_without_a_null_the_interval_is_of_the_computation() -> None:
     claim = make_claim(row(minimum_effect=None, high_90=None), 0.0, DOWN, VARIANCE, "mean")
     assert (claim.low, claim.high) == pytest.approx((0.195, 0.205))
     assert (claim.least, claim.has_null, claim.threshold) == (None, False, claim.low)
+    asked = make_claim(row(minimum_effect=None, high_90=None), 0.2, DOWN, VARIANCE, "mean")
+    assert (asked.least, asked.has_null) == (pytest.approx(0.1), False)
+    text = said(minimum_effect=None, high_90=None)
+    assert "Without a null nothing says which effect is too small to matter" in text
 
 
 def test_cells_are_those_of_the_power_of_a_one_sided_test() -> None:
