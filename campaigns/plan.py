@@ -24,6 +24,7 @@ from typing import Any
 from campaigns.conditions import FEATURES_ONLY, IN_VOCABULARY, Condition, Context, Perturbation, Support
 from campaigns.digests import SharedDigest, canonical_json, digest
 from campaigns.errors import BudgetError, PlanFileError, Problem, Where
+from campaigns.evidence_sources import collect_evidence
 from campaigns.findings import Findings
 from campaigns.grid import Grid, checked_grid, collect_grid
 from campaigns.objective_genes import ObjectiveGenes, collect_objective
@@ -427,6 +428,7 @@ def make_plan(
     findings = Findings()
     grid = collect_grid(spec, vocabulary, source, findings, structure_problem, single_ranking)
     genes = collect_objective(spec.objective, vocabulary, source, findings)
+    collect_evidence(spec.evidence, vocabulary, source, findings)
     findings.raise_problems()
     _check_budget(spec, checked_grid(grid, source), source, len(members) or 1)
 

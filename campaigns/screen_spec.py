@@ -12,6 +12,7 @@ from campaigns.cell_objectives import ConnectivitySpec, PopulationSpec
 from campaigns.compute_spec import ComputeSpec
 from campaigns.conditions import split_combination
 from campaigns.data_spec import DataSpec
+from campaigns.evidence_spec import EvidenceSpec
 from campaigns.spec import (
     ALL_DESCRIBED,
     ALL_SEEN,
@@ -507,6 +508,7 @@ class ScreenSpec(Spec):
     objective: ObjectiveSpec = Field(description="What you want the cells to do.")
     estimator: EstimatorSpec = Field(default=EstimatorSpec(), description="How effects are estimated.")
     hits: HitsSpec = Field(default=HitsSpec(), description="What makes a condition a hit.")
+    evidence: EvidenceSpec = Field(default=EvidenceSpec(), description="What is gathered beside the hits.")
     seed: Seed = Field(default=0, description="Root seed of every random number of the screen.")
     budget: BudgetSpec = Field(default=BudgetSpec(), description="Limits above which the plan is refused.")
     output: Location = Field(description="Folder of the results: local path or s3:// URL.")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import polars as pl
@@ -22,6 +23,9 @@ from screening.connectivity_table import COLUMNS as CONNECTIVITY_COLUMNS
 from screening.connectivity_table import connectivity_table
 from screening.dose_response import COLUMNS as DOSE_COLUMNS
 from screening.dose_response import DOSES, dose_table
+from screening.effect_matrix import EffectMatrix
+from screening.evidence import Evidence, gather
+from screening.evidence_columns import CONDITION_COLUMNS, EVIDENCE, EVIDENCE_ITEMS, ITEM_COLUMNS, meanings
 from screening.hits import COLUMNS
 from screening.interactions import COLUMNS as INTERACTION_COLUMNS
 from screening.interactions import INTERACTIONS, ModelFacts, interaction_table
@@ -44,12 +48,20 @@ class ScoredScreen:
         The pseudo-perturbations (`screening.null_table`); None where the model has none.
     combinations
         Combinations beside their parts, shard by shard; None where nobody gathered them.
+    effects
+        Per-gene effects of the best conditions; None where nobody kept them.
     """
 
     planned: PlannedCampaign
     hits: pl.DataFrame
     null: pl.DataFrame | None
     combinations: CombinationScores | None = None
+    effects: EffectMatrix | None = None
+
+    @cached_property
+    def evidence(self) -> Evidence | None:
+        """What is gathered beside the hits, for both of its tables."""
+        return None if self.effects is None else gather(self.planned, self.hits, self.effects)
 
 
 def analyse(screen: ScoredScreen) -> dict[str, Table]:
@@ -123,6 +135,16 @@ def _connectivity(screen: ScoredScreen) -> Table | None:
     return _described(connectivity_table(screen.hits, readout.compendium), CONNECTIVITY_COLUMNS)
 
 
+def _evidence(screen: ScoredScreen) -> Table | None:
+    found = screen.evidence
+    return None if found is None else Table(found.conditions, meanings(CONDITION_COLUMNS))
+
+
+def _evidence_items(screen: ScoredScreen) -> Table | None:
+    found = screen.evidence
+    return None if found is None else Table(found.items, meanings(ITEM_COLUMNS))
+
+
 ANALYSES: Mapping[str, Callable[[ScoredScreen], Table | None]] = {
     NULL: _null,
     DOSES: _doses,
@@ -132,5 +154,7 @@ ANALYSES: Mapping[str, Callable[[ScoredScreen], Table | None]] = {
     across_contexts.SELECTIVE: _selective,
     across_contexts.PATIENTS: _patients,
     CONNECTIVITY: _connectivity,
+    EVIDENCE: _evidence,
+    EVIDENCE_ITEMS: _evidence_items,
 }
 """File name → what makes its table, in the order of the manifest."""

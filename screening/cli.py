@@ -298,6 +298,61 @@ def hits(
         sys.stdout.buffer.write(hits_to_parquet(table))
 
 
+@app.command(epilog="Example: lingshu diff results/papalexi/before results/papalexi/screen --top 20")
+def diff(
+    before: Annotated[
+        str, typer.Argument(metavar="A", help="Folder or s3:// URL of a campaign's results.", show_default=False)
+    ],
+    after: Annotated[
+        str,
+        typer.Argument(metavar="B", help="Those of another one that asks the same question.", show_default=False),
+    ],
+    top: Annotated[
+        int | None, typer.Option(min=1, help="Conditions to show, moved hits first [20; JSON: all].")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write the whole table to this .parquet file too.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+) -> None:
+    """Compare two campaigns that ask the same question: which hits moved, and why."""
+    from screening.comparison import COLUMNS, compare
+    from screening.comparison_text import describe_comparison
+    from screening.console import console
+    from screening.publication import Table
+    from screening.published_campaign import read_campaign
+
+    found = compare(read_campaign(before), read_campaign(after))
+    if output is not None:
+        output.write_bytes(Table(found.conditions, {name: text for name, (_, text) in COLUMNS.items()}).to_parquet())
+    if as_json:
+        print(json.dumps(found.as_json(top), indent=1))
+    else:
+        for part in describe_comparison(found, top or 20):
+            console.print(part)
+
+
+@app.command(epilog='Example: lingshu evidence results/papalexi/screen STAT1 --context "THP-1"')
+def evidence(
+    results: Annotated[str, typer.Argument(help="Folder or s3:// URL of a campaign's results.", show_default=False)],
+    perturbation: Annotated[str, typer.Argument(help="As the table of hits names it.", show_default=False)],
+    context: Annotated[
+        list[str] | None, typer.Option(help="A factor's value or a whole context; without it the best-ranked one.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+) -> None:
+    """Show what speaks for a hit and against it, and what would refute it."""
+    from screening.console import console
+    from screening.evidence_page import describe_evidence, read_evidence
+
+    found = read_evidence(results, perturbation, context or [])
+    if as_json:
+        print(json.dumps(found.as_json(), indent=1))
+    else:
+        for part in describe_evidence(found):
+            console.print(part)
+
+
 @app.command(epilog="Example: lingshu verify s3://bucket/papalexi")
 def verify(
     results: Annotated[str, typer.Argument(help="Folder or s3:// URL of results, or of a cache.", show_default=False)],

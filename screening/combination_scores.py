@@ -9,7 +9,7 @@ would be partly one of genes.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -121,8 +121,8 @@ class _ContextCombinations:
 
     def __init__(self, context: Context, readout: Readout, vocabulary: Vocabulary, exclude_own_targets: bool) -> None:
         self.context = context
-        self._used = np.flatnonzero(readout.used)
-        self._readout = replace(readout, weights=readout.weights[self._used])
+        self._used = np.flatnonzero(readout.needed)
+        self._readout = readout.restricted_to(self._used)
         self._genes = tuple(vocabulary.genes[gene] for gene in self._used)
         self._vocabulary = vocabulary
         self._exclude_own_targets = exclude_own_targets
@@ -196,6 +196,7 @@ class _ContextCombinations:
             log1p_square=moments.log1p_square[self._used],
             counts_square=np.empty(0),
             cells=moments.cells,
+            placed=moments.placed,
         )
 
 

@@ -56,6 +56,11 @@ class EffectMatrix:
         """Keys of the conditions that are kept, in the order of the plan."""
         return [kept.key for kept in self._in_order()]
 
+    @property
+    def by_key(self) -> dict[str, Layers]:
+        """Layers of each condition that is kept, (genes,) each, as `to_anndata` names them; ``effect`` is its ``X``."""
+        return {kept.key: kept.layers for kept in self._kept}
+
     def to_anndata(self, rows: Mapping[str, Mapping[str, Any]], used: npt.NDArray[np.bool_]) -> anndata.AnnData | None:
         """Return conditions × genes; ``X`` is the effect in log1p counts per 10k, ``obs`` the hit table.
 

@@ -5,6 +5,7 @@
     ScreeningError               root: everything that screening raises on purpose
     ├── ObjectiveError           an objective that can't be scored in these contexts
     ├── ResultsError             results that are not there or can't be read
+    ├── ComparisonError          campaigns that can't be compared: they ask different questions
     ├── BlockError               bytes of a committed block that are not what the plan asked for
     ├── CardError                a model card that is damaged, was changed, or is of another model
     ├── LeakError                something of what is asked was there to learn from
@@ -34,6 +35,10 @@ class ObjectiveError(ScreeningError):
 
 class ResultsError(ScreeningError):
     """Results are not there or can't be read."""
+
+
+class ComparisonError(ScreeningError):
+    """Two campaigns can't be compared: they ask different questions, or of different conditions."""
 
 
 class BlockError(ScreeningError):

@@ -7,6 +7,7 @@
     ├── null.parquet               pseudo-perturbations, only of a model that has some
     ├── doses.parquet, …           what else applies (`screening.analyses`)
     ├── connectivity.parquet       connectivity and its percentile τ, only of an objective of that kind
+    ├── evidence.parquet, evidence_items.parquet  what speaks for the best conditions (`screening.evidence`)
     ├── effects.h5ad               conditions × genes, layers in two units with standard errors
     ├── cells.zarr/                drawn cells, only with estimator.store_cells
     ├── campaign.yaml, plan.json   as resolved
@@ -23,7 +24,7 @@ import hashlib
 import io
 import json
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -238,6 +239,27 @@ def _parse_hits(data: bytes, where: str) -> pl.DataFrame:
     except (pa.ArrowException, pl.exceptions.PolarsError, OSError, ValueError, TypeError, KeyError) as error:
         reason = " ".join(str(error).split())[:200]
         raise ResultsError(f"{where}: not a readable Parquet file ({reason}); publish again") from error
+
+
+def read_table(blobs: Blobs, name: str, columns: Iterable[str]) -> pl.DataFrame:
+    """Read a further table of a results folder.
+
+    Raises
+    ------
+    ResultsError
+        If there is none, or what is there is another table or none at all.
+    """
+    where = f"{blobs.url}/{name}"
+    try:
+        table = _parse_hits(read_published(blobs, name), where)
+    except BlobNotFound as error:
+        raise ResultsError(f"{blobs.url}: no {name} here; run the campaign again, and it is made") from error
+    missing = [column for column in columns if column not in table.columns]
+    if missing:
+        raise ResultsError(
+            f"{where}: has no column {', '.join(missing[:3])}; run the campaign again, and it is made anew"
+        )
+    return table
 
 
 def filter_hits(hits: pl.DataFrame, contexts: Sequence[str], top: int | None) -> pl.DataFrame:

@@ -184,7 +184,7 @@ def compute_and_publish(
         held.stage("score", next(iter(planned.readouts.values())).question)
         combinations = gather_combinations(planned)
         hits, null, effects = score(planned, folded, combinations)
-        tables = analyse(ScoredScreen(planned, hits, null, combinations))
+        tables = analyse(ScoredScreen(planned, hits, null, combinations, effects))
         held.stage("publish", campaign.spec.output)
         epoch.check()  # before the cells, which have no versions
         if campaign.spec.estimator.store_cells and effects.keys:
