@@ -12,6 +12,7 @@ NAMES = (
     "ensemble",
     "kang",
     "across_contexts",
+    "patients",
     "new_context",
     "masking",
     "backbone",
