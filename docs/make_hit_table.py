@@ -18,6 +18,7 @@ SCALED = f"{LOG}; a share for objectives of a difference"
 UNITS = {
     "dose": TRAINED,
     "p_null": "probability",
+    "e_value": "–",
     "q_value": "share of the hits",
     "score": STATED,
     "posterior_mean": STATED,
