@@ -18,7 +18,7 @@ SCALED = f"{LOG}; a share for objectives of a difference"
 UNITS = {
     "dose": TRAINED,
     "p_null": "probability",
-    "e_value": "–",
+    "e_value": "ratio, 1 or less expected without an effect",
     "q_value": "share of the hits",
     "score": STATED,
     "posterior_mean": STATED,
