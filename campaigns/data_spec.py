@@ -27,7 +27,7 @@ RESERVED_FACTORS = (
         "low_90",
         "high_90",
     ),
-    *("null_blocks", "null_centre", "null_sd", "minimum_effect", "p_null", "q_value"),
+    *("null_blocks", "null_centre", "null_sd", "minimum_effect", "p_null", "e_value", "q_value"),
     *("score", "score_se", "score_low", "score_high", "members", "score_sd", "score_unit"),
     *("effect", "effect_se", "genes_used"),
     *("targets_left_out", "on_target_effect", "depth_ratio", "training_cells", "training_cells_all"),

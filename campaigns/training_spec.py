@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, PlainValidator, Tag, model_validator
 from pydantic.fields import FieldInfo
 
-from campaigns.data_spec import TrainingDataSpec
+from campaigns.data_spec import NO_FACTORS, TrainingDataSpec
 from campaigns.feature_spec import FeaturesSpec
-from campaigns.spec import CampaignName, CellMatch, Location, Seed, Spec, as_items, distinct, refuse, unnamed_columns
+from campaigns.nearest import hint
+from campaigns.spec import (
+    CampaignName,
+    CellMatch,
+    Labels,
+    Location,
+    Seed,
+    Spec,
+    as_items,
+    distinct,
+    refuse,
+    unnamed_columns,
+)
 from campaigns.yaml_source import FieldPath
 
 LARGEST_SETTING = 65_536
@@ -233,11 +246,46 @@ class PseudoPerturbationsSpec(Spec):
         default=20,
         ge=2,
         le=10_000,
-        description="How many groups; hits need at least 20 of them for q-values.",
+        description="How many groups, drawn at random; hits need at least 20 of them for q-values.",
+    )
+    by: Labels | None = Field(
+        default=None,
+        description="Instead of random groups: names in data.columns, such as guide or [guide, batch]; the control"
+        " cells of each value are a group.",
+    )
+    minimum_cells: int = Field(
+        default=10,
+        ge=1,
+        le=1_000_000,
+        description="With `by`: what a group has in a context at least (half of the cells of its value), or else it is"
+        " left out there.",
     )
     seed: Seed = Field(
         default=0, description="Seed of the draw of their cells; the same in all members of an ensemble."
     )
+
+    @model_validator(mode="after")
+    def _check_kind(self) -> PseudoPerturbationsSpec:
+        if self.by and "groups" in self.model_fields_set:
+            refuse((("groups",), "with `by`, the values of its columns say how many there are; leave one of them out"))
+        if not self.by and "minimum_cells" in self.model_fields_set:
+            refuse((("minimum_cells",), "random groups have the sizes of perturbations; this is for `by`"))
+        return self
+
+    def column_findings(self, columns: Sequence[str]) -> list[tuple[FieldPath, str]]:
+        """Say which of ``by`` are no columns that tell control cells apart."""
+        possible = [name for name in columns if name not in NO_FACTORS]
+        return [
+            (("pseudo_perturbations", "by", place), _no_column(name, possible))
+            for place, name in enumerate(self.by or ())
+            if name not in possible
+        ]
+
+
+def _no_column(name: str, possible: Sequence[str]) -> str:
+    if name in NO_FACTORS:
+        return f"{name!r} doesn't tell control cells apart; name a column that does, such as the guide"
+    return f"{name!r} isn't named in data.columns; {hint(name, possible)}"
 
 
 class TrainSpec(Spec):
@@ -286,6 +334,9 @@ class TrainSpec(Spec):
             text = "an atlas has no perturbations whose null this could be; leave this out, or name the column"
             findings.append((("pseudo_perturbations",), text))
         used = {key for match in self.hold_out for key in match}
+        if self.pseudo_perturbations is not None:
+            used |= set(self.pseudo_perturbations.by or ())
+            findings += self.pseudo_perturbations.column_findings(list(self.data.columns.named))
         findings += [(("data", *path), text) for path, text in self.data.unused_columns(used)]
         if findings:
             refuse(*findings)

@@ -18,6 +18,7 @@ SCALED = f"{LOG}; for other objectives as its meaning says"
 UNITS = {
     "dose": TRAINED,
     "p_null": "probability",
+    "e_value": "ratio, 1 or less expected without an effect",
     "q_value": "share of the hits",
     "score": STATED,
     "posterior_mean": STATED,

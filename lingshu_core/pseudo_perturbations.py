@@ -1,5 +1,7 @@
 """Pseudo-perturbations: groups of control cells that are trained under labels of their own, as a perturbation is.
 
+Groups are drawn at random, or made of what a column says: each non-targeting guide, each replicate of a guide.
+
 What a model says of them is what it says where there is nothing to say: a measured null. Control against control under
 common random numbers is exactly zero and tells nothing.
 
@@ -11,6 +13,8 @@ be compared with itself, and the null too narrow: by (1/n − 1/N) / (1/n + 1/N)
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -23,6 +27,7 @@ from lingshu_core.errors import UnusableCells
 MOST_OF_CONTROLS = 0.5
 """Share of a context's control cells that the groups take together at most; the others stay the control."""
 _SALT = 20_107
+_NO_VALUE = ("", "nan", "None", "<NA>")
 
 
 @dataclass(frozen=True)
@@ -105,6 +110,96 @@ def draw_pseudo_perturbations(cells: Cells, groups: int, seed: int) -> PseudoPer
             " them would be empty; ask for fewer, or leave pseudo_perturbations out"
         )
     return PseudoPerturbations(names, drawn, _notices(short, drawn, cells))
+
+
+def pseudo_perturbations_by(cells: Cells, roles: Sequence[str], minimum_cells: int, seed: int) -> PseudoPerturbations:
+    """Make a group of the control cells of each value of a column, such as each non-targeting guide.
+
+    Such a group has what a random one hasn't: the effect of its guide, its plate or its replicate. Half of its cells
+    (``MOST_OF_CONTROLS``), drawn at random, are taught under its label, and the others stay among the controls.
+
+    Parameters
+    ----------
+    cells
+        All cells to train on.
+    roles
+        Columns whose values make the groups; of several columns, their combinations do.
+    minimum_cells
+        Cells that a group has in a context at least, or else it is left out there.
+    seed
+        Of the draw of the cells.
+
+    Raises
+    ------
+    UnusableCells
+        If fewer than two groups are large enough, or a perturbation of the data has the label of one.
+    """
+    values = _values(cells, roles)
+    drawn = np.full(len(cells), "", dtype=object)
+    small: dict[str, int] = {}
+    for number, rows in enumerate(_contexts(cells)):
+        random = np.random.default_rng([seed, _SALT, 1, number])
+        for value, own in _by_value(values, rows):
+            taken = random.permutation(own)[: int(len(own) * MOST_OF_CONTROLS)]
+            if len(taken) < minimum_cells:
+                small[value] = small.get(value, 0) + len(own)
+            else:
+                drawn[taken] = value
+    kept = sorted(set(drawn) - {""})
+    if len(kept) < 2:
+        raise UnusableCells(
+            f"{cells.source}: pseudo_perturbations: of the values of {' and '.join(roles)} among control cells,"
+            f" {len(kept)} have {minimum_cells} cells to spare (half of theirs) in a context, and a null needs two at"
+            " least; lower minimum_cells, or ask for random groups"
+        )
+    names = _labels_of(kept)
+    _refuse_taken(names, cells)
+    places = {value: place for place, value in enumerate(kept)} | {"": -1}
+    groups = np.array([places[value] for value in drawn], dtype=np.int64)
+    return PseudoPerturbations(names, groups, (*_notices(0, groups, cells), *_left_out(small, minimum_cells)))
+
+
+def _values(cells: Cells, roles: Sequence[str]) -> npt.NDArray[np.object_]:
+    """Return what the columns say of each control cell, joined; empty where one says nothing, (cells,)."""
+    columns = [cells.obs[role].astype(str).str.strip() for role in roles]
+    missing = np.any([column.isin(_NO_VALUE) for column in columns], axis=0) | ~cells.is_control
+    joined = np.array(["-".join(row) for row in zip(*columns, strict=True)], dtype=object)
+    joined[missing] = ""
+    return joined
+
+
+def _by_value(
+    values: npt.NDArray[np.object_], rows: npt.NDArray[np.int64]
+) -> Iterator[tuple[str, npt.NDArray[np.int64]]]:
+    """Yield every value and the cells that have it, among some cells, in sorted order."""
+    for value, places in sorted(pd.Series(values[rows]).groupby(values[rows]).indices.items()):
+        if value:
+            yield str(value), rows[places]
+
+
+def _labels_of(values: Sequence[str]) -> tuple[str, ...]:
+    """Return a label for each value, with no sign that means something in labels; equal ones are numbered."""
+    labels: list[str] = []
+    for value in values:
+        plain = label = "null-" + re.sub(r"[^\w.-]", "_", value)
+        number = 1
+        while label in labels:
+            number += 1
+            label = f"{plain}_{number}"
+        labels.append(label)
+    return tuple(labels)
+
+
+def _left_out(small: dict[str, int], minimum_cells: int) -> tuple[str, ...]:
+    """Tell which groups are too small in a context."""
+    if not small:
+        return ()
+    told = ", ".join(f"{value} ({size:,} cells)" for value, size in sorted(small.items())[:8])
+    more = f" and {len(small) - 8} more" if len(small) > 8 else ""
+    return (
+        f"pseudo-perturbations: left out where half of their cells are fewer than {minimum_cells}: {told}{more}; these"
+        " stay controls",
+    )
 
 
 def _refuse_taken(names: tuple[str, ...], cells: Cells) -> None:

@@ -73,7 +73,10 @@ def analyse(screen: ScoredScreen) -> dict[str, Table]:
 def _null(screen: ScoredScreen) -> Table | None:
     if screen.null is None:
         return None
-    return Table(screen.null, {name: text for name, (_, text) in COLUMNS.items() if name in screen.null.columns})
+    return Table(
+        screen.null,
+        {name: COLUMNS[name][1] if name in COLUMNS else "factor of the context" for name in screen.null.columns},
+    )
 
 
 def _doses(screen: ScoredScreen) -> Table | None:

@@ -11,12 +11,15 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 from scipy import special, stats
 
 from campaigns.conditions import FEATURES_ONLY
 from campaigns.screen_spec import HitsSpec
+from screening.e_values import calibrated, e_benjamini_hochberg
 from screening.null_distribution import LEAST_BLOCKS, Array, freedom
+from screening.null_tails import NullTails
 from screening.score_posterior import ScorePosterior, score_posterior
 
 HIT, NOT, UNDECIDED, FAILED, REFUSED = "hit", "not", "undecided", "failed", "refused"
@@ -25,7 +28,13 @@ HEAVY = 0.01
 NO_NULL = "the model has no null; train with `pseudo_perturbations`"
 
 
-def decide(table: pl.DataFrame, asked: HitsSpec, seed: int, blocks: Array | None = None) -> pl.DataFrame:
+def decide(
+    table: pl.DataFrame,
+    asked: HitsSpec,
+    seed: int,
+    blocks: Array | None = None,
+    adaptive: npt.NDArray[np.bool_] | None = None,
+) -> pl.DataFrame:
     """Fill the columns of a ranked table that depend on all of its rows, and decide.
 
     Parameters
@@ -33,19 +42,20 @@ def decide(table: pl.DataFrame, asked: HitsSpec, seed: int, blocks: Array | None
     table
         As :func:`screening.hits.hit_table` makes it, in any order of rows.
     asked
-        False discovery rate and minimum effect.
+        False discovery rate, minimum effect and tails of the null.
     seed
         Of the draws behind posterior intervals and ranks.
     blocks
-        All pseudo-perturbations of all contexts, in standard deviations of their own null, (blocks,).
+        All pseudo-perturbations, in standard deviations of the null of their context, (contexts, labels), NaN where
+        one was not computed.
+    adaptive
+        Rows whose shards were added until their scores were clear enough, (conditions,); by default none. If there is
+        one, all rows get an e-value, and hits are those of e-BH. The scores of such rows have to be of fresh shards
+        (`screening.e_values`).
     """
-    heavy = blocks is not None and has_heavy_tails(blocks)
-    table = _with_p_values(_with_posterior(table, seed), blocks if heavy else None)
-    note = (
-        f"; the null has heavy tails, so p is a rank among its {len(blocks):,} blocks"
-        if heavy and blocks is not None
-        else ""
-    )
+    known = np.empty((0, 0)) if blocks is None else np.atleast_2d(blocks)
+    table = _with_p_values(_with_posterior(table, seed), asked, known, adaptive is not None and bool(adaptive.any()))
+    note = _note(asked, known)
     decided = [_decision(row, asked, note) for row in table.select(_NEEDED).iter_rows(named=True)]
     return table.with_columns(
         decision=pl.Series([decision for decision, _ in decided], dtype=pl.String),
@@ -67,25 +77,53 @@ def has_heavy_tails(blocks: Array) -> bool:
     return len(blocks) >= LEAST_BLOCKS and stats.kurtosistest(blocks, alternative="greater").pvalue < HEAVY
 
 
-def _with_p_values(table: pl.DataFrame, blocks: Array | None) -> pl.DataFrame:
-    """Compare scores with the null, and adjust for their number (Benjamini and Hochberg 1995).
+def _note(asked: HitsSpec, blocks: Array) -> str:
+    """Say what a user of other tails than the learned ones ought to read in every reason."""
+    pooled = blocks[np.isfinite(blocks)]
+    if asked.tails == "empirical":
+        return f"; p is a rank among {len(pooled):,} blocks"
+    if asked.tails == "normal" and has_heavy_tails(pooled):
+        return f"; normal tails were asked for, and those of the {len(pooled):,} blocks are heavier"
+    return ""
 
-    By a Student t, which resolves what is far out; or by ranks among ``blocks``, which assume nothing of tails and
-    resolve nothing under 1 / (blocks + 1).
+
+def _with_p_values(table: pl.DataFrame, asked: HitsSpec, blocks: Array, adaptive: bool) -> pl.DataFrame:
+    """Compare scores with the null, and adjust for their number.
+
+    By Benjamini and Hochberg (1995); if the number of shards depended on scores, by e-BH (Wang and Ramdas 2022), which
+    needs nothing of how scores go together.
     """
     places = np.flatnonzero([_is_tested(row) for row in table.select(_NEEDED).iter_rows(named=True)])
-    p_values, q_values = np.full((2, table.height), np.nan)
+    p_values, e_values, q_values = np.full((3, table.height), np.nan)
     if len(places):
-        rows = table[places]
-        z = ((rows["score"] - rows["null_centre"]) / rows["null_sd"]).to_numpy()
-        degrees = np.array([freedom(number) for number in rows["null_blocks"]])
-        p_values[places] = special.stdtr(degrees, -z) if blocks is None else rank_p_values(z, blocks)
-        q_values[places] = stats.false_discovery_control(p_values[places], method="bh")
-    return table.with_columns(p_null=pl.Series(p_values).fill_nan(None), q_value=pl.Series(q_values).fill_nan(None))
+        p_values[places] = _p_values(table[places], asked, blocks)
+        if adaptive:
+            e_values[places] = calibrated(p_values[places])
+            q_values[places] = e_benjamini_hochberg(e_values[places])
+        else:
+            q_values[places] = stats.false_discovery_control(p_values[places], method="bh")
+    return table.with_columns(
+        p_null=pl.Series(p_values).fill_nan(None),
+        e_value=pl.Series(e_values).fill_nan(None),
+        q_value=pl.Series(q_values).fill_nan(None),
+    )
+
+
+def _p_values(rows: pl.DataFrame, asked: HitsSpec, blocks: Array) -> Array:
+    """Return the chance of each score without an effect, with the tails that were asked for, (conditions,)."""
+    z = ((rows["score"] - rows["null_centre"]) / rows["null_sd"]).to_numpy()
+    if asked.tails == "empirical":
+        return rank_p_values(z, blocks[np.isfinite(blocks)])
+    if asked.tails == "normal":
+        return np.asarray(special.stdtr([freedom(number) for number in rows["null_blocks"]], -z), dtype=np.float64)
+    return NullTails.of(blocks).p_values(z, rows["null_blocks"].to_numpy())
 
 
 def rank_p_values(z: Array, blocks: Array) -> Array:
-    """Return p-values as ranks among blocks; both in standard deviations."""
+    """Return p-values as ranks among blocks, both in standard deviations.
+
+    They assume nothing of tails, and resolve nothing under 1 / (blocks + 1).
+    """
     at_least = len(blocks) - np.searchsorted(np.sort(blocks), z, side="left")
     return np.asarray((1.0 + at_least) / (1.0 + len(blocks)), dtype=np.float64)
 

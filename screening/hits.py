@@ -98,12 +98,17 @@ COLUMNS: Mapping[str, tuple[Any, str]] = {
     ),
     "p_null": (
         pl.Float64,
-        "chance of such a score or a higher one without an effect, from the null (Student t, or ranks where tails are"
-        " heavy)",
+        "chance of such a score or a higher one without an effect, from the null, with tails as `hits.tails` says",
+    ),
+    "e_value": (
+        pl.Float64,
+        "evidence against no effect, expected to be at most 1 without one; empty where the shards of all rows were"
+        " fixed beforehand",
     ),
     "q_value": (
         pl.Float64,
-        "FDR under the model: Benjamini-Hochberg over all rows with a p_null; no statement about cells in a dish",
+        "FDR under the model: Benjamini-Hochberg over all rows with a p_null, or e-BH where there are e-values; no"
+        " statement about cells in a dish",
     ),
     "effect": (
         pl.Float64,

@@ -10,6 +10,7 @@ import polars as pl
 
 from screening.hits import COLUMNS
 from screening.null_distribution import Array, NullDistribution
+from screening.null_tails import SHAPES, NullTails
 
 NULL_COLUMNS = (
     *("perturbation", "context", "status", "reason", "gate"),
@@ -42,14 +43,28 @@ def null_summary(table: pl.DataFrame) -> list[dict[str, Any]]:
 
 
 def standardised_blocks(table: pl.DataFrame) -> Array:
-    """Return all pseudo-perturbations of all contexts in standard deviations of their own null, (blocks,)."""
-    found = [np.empty(0)]
+    """Return all pseudo-perturbations in standard deviations of the null of their context, (contexts, labels).
+
+    NaN where a label was not computed; a context whose pseudo-perturbations have no spread is left out.
+    """
+    places = {label: place for place, label in enumerate(sorted(set(table["perturbation"])))}
+    found = [np.empty((0, len(places)))]
     for _, rows in table.group_by("context", maintain_order=True):
         scores, cells = _scores_and_cells(rows)
         null = NullDistribution.of(scores, cells)
-        if null is not None:
-            found.append(null.standardised(scores, cells))
+        if null is not None and null.sd > 0:
+            own = np.full((1, len(places)), np.nan)
+            done = rows.filter(pl.col("status") == "done")["perturbation"]
+            own[0, [places[label] for label in done]] = null.standardised(scores, cells)
+            found.append(own)
     return np.concatenate(found)
+
+
+def tail_weights(table: pl.DataFrame) -> dict[str, Any]:
+    """Return what the pseudo-perturbations say of the null's tails, for the manifest."""
+    tails = NullTails.of(standardised_blocks(table))
+    shapes = {shape: round(weight, 4) for shape, weight in zip(SHAPES, tails.weights, strict=True)}
+    return {"weights": shapes, "independent_blocks": round(tails.blocks, 1)}
 
 
 def _scores_and_cells(rows: pl.DataFrame) -> tuple[Array, Array]:

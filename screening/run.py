@@ -49,7 +49,7 @@ from screening.decisions import decide
 from screening.effect_matrix import EffectMatrix
 from screening.following import FACTS, Newcomer, Tenure
 from screening.hits import Scored, extra_columns, hit_table, score_folded
-from screening.null_table import null_summary, null_table, standardised_blocks
+from screening.null_table import null_summary, null_table, standardised_blocks, tail_weights
 from screening.publication import (
     LEDGER,
     Publication,
@@ -437,7 +437,7 @@ def publish_run(
                 **_members(planned),
                 **planned.gates.facts,
                 "paths": planned.campaign.paths,
-                **({} if null is None else {"null": null_summary(null)}),
+                **({} if null is None else {"null": null_summary(null), "null_tails": tail_weights(null)}),
                 "conditions": hits.height,
                 "failed": hits.filter(pl.col("status") != "done").height,
                 "conditions_in_effects": len(kept),

@@ -29,7 +29,12 @@ from lingshu_core.feature_files import read_feature_file
 from lingshu_core.perturbation_features import PerturbationFeatures
 from lingshu_core.preparation import TrainingSet, build_vocabulary, gene_statistics, training_set
 from lingshu_core.prior_genes import measure_priors
-from lingshu_core.pseudo_perturbations import NO_PSEUDO, PseudoPerturbations, draw_pseudo_perturbations
+from lingshu_core.pseudo_perturbations import (
+    NO_PSEUDO,
+    PseudoPerturbations,
+    draw_pseudo_perturbations,
+    pseudo_perturbations_by,
+)
 from lingshu_core.resume import load_state, remove_state, save_state
 from lingshu_core.streamed_set import StreamedSet, streamed_set
 from lingshu_core.training import (
@@ -318,7 +323,7 @@ def build_trainer(
 
 
 def pseudo_perturbations(spec: TrainSpec, cells: Cells) -> PseudoPerturbations:
-    """Draw the pseudo-perturbations that a training asks for; the same ones in every member of an ensemble.
+    """Make the pseudo-perturbations that a training asks for; the same ones in every member of an ensemble.
 
     Raises
     ------
@@ -326,7 +331,11 @@ def pseudo_perturbations(spec: TrainSpec, cells: Cells) -> PseudoPerturbations:
         If the control cells are too few.
     """
     asked = spec.pseudo_perturbations
-    return NO_PSEUDO if asked is None else draw_pseudo_perturbations(cells, asked.groups, asked.seed)
+    if asked is None:
+        return NO_PSEUDO
+    if asked.by:
+        return pseudo_perturbations_by(cells, asked.by, asked.minimum_cells, asked.seed)
+    return draw_pseudo_perturbations(cells, asked.groups, asked.seed)
 
 
 def training_config(spec: TrainSpec, overrides: Mapping[str, Any]) -> TrainingConfig:

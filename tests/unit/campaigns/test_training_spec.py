@@ -166,6 +166,11 @@ def test_pseudo_perturbations_are_asked_for(write: Callable[..., Path], train_te
     [
         ("pseudo_perturbations: {groups: 1}\n", "greater than or equal to 2"),
         ("model: {kind: additive}\npseudo_perturbations: {}\n", "additive is a baseline and learns no labels"),
+        ("pseudo_perturbations: {by: guide}\n", "'guide' isn't named in data.columns"),
+        ("pseudo_perturbations: {by: perturbation}\n", "'perturbation' doesn't tell control cells apart"),
+        ("pseudo_perturbations: {by: cell_type, groups: 20}\n", "leave one of them out"),
+        ("pseudo_perturbations: {minimum_cells: 5}\n", "random groups have the sizes of perturbations"),
+        ("pseudo_perturbations: {by: [cell_type, cell_type]}\n", "listed twice"),
     ],
 )
 def test_pseudo_perturbations_that_mean_nothing(

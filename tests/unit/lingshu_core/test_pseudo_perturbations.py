@@ -17,6 +17,7 @@ from lingshu_core.pseudo_perturbations import (
     PseudoPerturbations,
     _sizes,
     draw_pseudo_perturbations,
+    pseudo_perturbations_by,
 )
 from lingshu_core.vocabulary import Vocabulary
 
@@ -115,3 +116,41 @@ def test_smaller_groups_are_told(cells: Cells) -> None:
 def test_without_groups_nothing_changes(cells: Cells) -> None:
     assert NO_PSEUDO.relabelled(cells) is cells
     assert NO_PSEUDO.counts(np.arange(3)) == {}
+
+
+@pytest.fixture
+def guided(cells: Cells) -> Cells:
+    """Cells of which every control has one of three guides, one of them rare, and one control none."""
+    guides = np.full(len(cells), "of a target", dtype=object)
+    controls = np.flatnonzero(cells.is_control)
+    guides[controls] = np.where(np.arange(len(controls)) % 2, "NT+1", "NT@1")
+    guides[controls[:3]] = "rare"
+    guides[controls[3]] = "nan"
+    return replace(cells, obs=cells.obs.assign(guide=guides, plate="one"))
+
+
+def test_guides_are_groups_of_half_of_their_cells(guided: Cells) -> None:
+    pseudo = pseudo_perturbations_by(guided, ["guide"], minimum_cells=2, seed=0)
+    assert pseudo.names == ("null-NT_1", "null-NT_1_2")  # neither plus nor at sign means anything here
+    for number, guide in enumerate(("NT+1", "NT@1")):
+        assert set(guided.obs["guide"][pseudo.groups == number]) == {guide}
+    for _, rows in guided.obs.groupby([*guided.context_roles, "guide"]).indices.items():
+        assert (pseudo.groups[rows] >= 0).sum() <= MOST_OF_CONTROLS * len(rows)
+    assert guided.is_control[pseudo.groups >= 0].all()
+    assert "rare (3 cells)" in pseudo.notices[-1]
+
+
+def test_columns_are_joined_and_the_draw_depends_on_its_seed(guided: Cells) -> None:
+    pseudo = pseudo_perturbations_by(guided, ["guide", "plate"], minimum_cells=2, seed=0)
+    assert pseudo.names == ("null-NT_1-one", "null-NT_1-one_2")
+    again = pseudo_perturbations_by(guided, ["guide", "plate"], minimum_cells=2, seed=0)
+    other = pseudo_perturbations_by(guided, ["guide", "plate"], minimum_cells=2, seed=1)
+    assert np.array_equal(again.groups, pseudo.groups)
+    assert not np.array_equal(other.groups, pseudo.groups)
+
+
+def test_values_that_make_no_null_are_refused(guided: Cells) -> None:
+    with pytest.raises(UnusableCells, match=r"values of guide among control cells, 0 have 40 cells to spare"):
+        pseudo_perturbations_by(guided, ["guide"], minimum_cells=40, seed=0)
+    with pytest.raises(UnusableCells, match="values of plate among control cells, 1 have 2 cells"):
+        pseudo_perturbations_by(guided, ["plate"], minimum_cells=2, seed=0)

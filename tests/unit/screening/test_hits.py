@@ -121,7 +121,7 @@ def test_every_column_is_there_typed_and_documented(score_one: ScoreOne) -> None
     assert without_value == ["rank_low", "rank_high", "reason", *told, "dose", "score_sd", *of_the_null]
 
 
-_NULL = ("null_blocks", "null_centre", "null_sd", "minimum_effect", "p_null", "q_value")
+_NULL = ("null_blocks", "null_centre", "null_sd", "minimum_effect", "p_null", "e_value", "q_value")
 
 
 def test_no_row_has_a_column_that_the_table_does_not(

@@ -4,7 +4,7 @@ import pytest
 
 from screening.hits import COLUMNS
 from screening.null_distribution import NullDistribution
-from screening.null_table import NULL_COLUMNS, null_summary, null_table, standardised_blocks
+from screening.null_table import NULL_COLUMNS, null_summary, null_table, standardised_blocks, tail_weights
 
 
 def rows(context: str, number: int, seed: int) -> list[dict[str, object]]:
@@ -46,7 +46,16 @@ def test_the_summary_has_the_null_of_every_context() -> None:
 
 
 def test_blocks_of_all_contexts_are_brought_to_one_scale() -> None:
-    blocks = standardised_blocks(null_table([*rows("T", 300, 1), failed("T"), *rows("U", 300, 7)], ()))
-    assert len(blocks) == 600
-    assert (blocks.mean(), blocks.std()) == (pytest.approx(0, abs=1e-9), pytest.approx(1, abs=0.02))
-    assert len(standardised_blocks(null_table([failed("T")], ()))) == 0
+    blocks = standardised_blocks(null_table([*rows("T", 300, 1), failed("T"), *rows("U", 200, 7)], ()))
+    assert blocks.shape == (2, 300)  # contexts, labels; null-99 of T failed
+    assert np.isfinite(blocks).sum(axis=1).tolist() == [300, 200]
+    assert np.nanmean(blocks, axis=1) == pytest.approx([0, 0], abs=1e-9)
+    assert np.nanstd(blocks, axis=1) == pytest.approx([1, 1], abs=0.02)
+    assert standardised_blocks(null_table([failed("T")], ())).size == 0
+
+
+def test_the_manifest_tells_of_the_tails() -> None:
+    told = tail_weights(null_table([*rows("T", 300, 1), *rows("U", 300, 7)], ()))
+    assert sum(told["weights"].values()) == pytest.approx(1, abs=1e-3)
+    assert max(told["weights"], key=told["weights"].get) in ("normal", "t10")
+    assert 300 <= told["independent_blocks"] <= 600
