@@ -143,7 +143,7 @@ class ContextScores:
     def p_values(self, z: Array) -> Array:
         """Return the chance of such values or higher ones without an effect; ``z`` in standard deviations, any shape.
 
-        By a Student t, or by ranks among pseudo-perturbations where their tails are heavy; `hits.tails` has no say here.
+        By a Student t, or by ranks among pseudo-perturbations where their tails are heavy, whatever `hits.tails` says.
         """
         if self.degrees is None:
             return np.asarray(special.ndtr(-z), dtype=np.float64)
