@@ -46,7 +46,7 @@ def test_the_best_come_through_and_are_estimated_on_fresh_shards() -> None:
     halving = finished(400, 10, seed=5, noise=0.1)
     verdicts = {place: halving.verdict(place) for place in range(400)}
     finalists = {place: found for place, found in verdicts.items() if found is not None and found.word == FINALIST}
-    assert 20 <= len(finalists) <= 20 * (1 + SLACK)
+    assert 25 <= len(finalists) <= 25 * (1 + SLACK)
     assert set(range(390, 400)) <= set(finalists)
     assert {(found.first, found.stop, found.drawn) for found in finalists.values()} == {(32, 128, 128)}
     place, found = next(iter(finalists.items()))
