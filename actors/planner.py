@@ -23,7 +23,6 @@ from actors.pool import LEASES_PER_REPLICA, Pool
 from actors.progress import OnProgress, Progress, Summary
 from actors.tasks import Lease, LeaseReport, Outcome, Task
 
-
 More = Callable[[Sequence[str], Mapping[str, str]], Collection[Task]]
 """Ids of tasks that were committed since it was last asked, and all that were set aside so far → further tasks."""
 

@@ -1,6 +1,6 @@
 """Screens of 5,000 conditions of which the 50 best are looked for, as numbers: hard ones for an allocation.
 
-A tenth of the conditions act. The unit is the score's; a shard of an ordinary condition scatters by .35 around its centre.
+A tenth of the conditions act. The unit is the score's; shards scatter by .35 (root mean square) around their centre.
 """
 
 from __future__ import annotations

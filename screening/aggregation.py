@@ -94,7 +94,7 @@ _Span = tuple[int, int]
 
 
 def _span(blocks: list[Block]) -> _Span:
-    """Return the first shard of some blocks, and the one behind the last; a condition pairs with those of its control."""
+    """Return the first shard of some blocks, and the one behind the last."""
     last = blocks[-1]
     return blocks[0].first_shard, last.first_shard + last.n_shards
 

@@ -21,6 +21,7 @@ from lingshu_core.checkpoint import PRIORS, CheckpointHeader, is_baseline
 from lingshu_core.depths import pooled_depths
 from lingshu_core.estimator import SAMPLER_VERSION
 from lingshu_core.prior_genes import PriorInjection
+from screening.allocation_choice import check_allocation
 from screening.gates import Gates
 from screening.hits import RunFacts
 from screening.members import Member, load_members
@@ -150,7 +151,7 @@ def plan_campaign(campaign: Campaign) -> PlannedCampaign:
     VocabularyError
         With everything that the model doesn't know, or if it has no priors and the campaign asks for them.
     PlanError
-        If nothing is left to screen or the budget is too small.
+        If nothing is left to screen, the budget is too small, or a certificate can't be had with so few shards.
     ObjectiveError, DataError
         If the objective can't be made of the cells that it names.
     CardError
@@ -170,6 +171,7 @@ def plan_campaign(campaign: Campaign) -> PlannedCampaign:
         structure_problem=structure_problem,
         members=[member.planned for member in campaign.members] if campaign.is_ensemble else (),
     )
+    check_allocation(plan, campaign.source)
     readouts = build_readouts(
         campaign.spec.objective, plan.objective["resolved"], model.vocabulary.genes, tuple(plan.control_sets)
     )

@@ -77,7 +77,7 @@ class Certified:
         self._unit, self._budget = unit, budget
         self._failed = np.zeros(conditions, dtype=np.bool_)
         self._known = np.zeros(conditions, dtype=np.int64)  # shards that the bounds are made of
-        start = least_shards(conditions, first=first, most=most, delta=delta, unit=unit)
+        start = min(least_shards(conditions, first=first, most=most, delta=delta, unit=unit), most)
         self._wanted = np.full(conditions, start, dtype=np.int64)
 
     def observe(self, condition: int, scores: Array) -> None:
@@ -176,9 +176,9 @@ class Certified:
 
 
 def least_shards(conditions: int, *, first: int, most: int, delta: float, unit: int = 1) -> int:
-    """Return the shards of the first round: ``first``, or what a finite bound takes if it is more; ``most`` at most."""
+    """Return the shards of the first round: ``first``, or what a finite bound takes if it is more."""
     least = SymmetricBounds(delta / max(conditions, 1), most).least
-    return min(ceil(max(first, least) / unit) * unit, most)
+    return ceil(max(first, least) / unit) * unit
 
 
 def _others_above(limits: Array, values: Array, alive: Flags, *, or_equal: bool = False) -> Indices:

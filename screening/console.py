@@ -132,7 +132,7 @@ class RunDisplay:
         text = f"replicas: {progress.replicas}  leases in flight: {progress.leases}{failed}"
         if self._task is None:
             self._task = self._bar.add_task(text, total=progress.total)
-        self._bar.update(self._task, completed=progress.done, description=text)
+        self._bar.update(self._task, completed=progress.done, total=progress.total, description=text)
         if not console.is_terminal and time.monotonic() >= self._line_due:
             self._line_due = time.monotonic() + _LINE_SECONDS
             console.print(

@@ -167,6 +167,17 @@ def score_members(
     )
 
 
+def effects_by_shard(
+    condition: Moments, control: Moments, readout: Readout, left_out: npt.NDArray[np.int64], genes: tuple[str, ...]
+) -> tuple[Array, float]:
+    """Return the effect of a condition in every shard, (shards,), and what divides it to make a score.
+
+    Arguments and errors are those of :func:`score_condition`.
+    """
+    found = _by_shard(condition, control, readout, left_out, genes)
+    return found.effects, found.scale
+
+
 @dataclass(frozen=True)
 class _ByShard:
     """Effect of a condition in every shard, (shards,), and what divides it to make a score."""

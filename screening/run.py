@@ -28,7 +28,7 @@ from actors.in_process_pool import InProcessPool
 from actors.injector import Injector
 from actors.lazy_tasks import LazyTasks
 from actors.ledger import Ledger
-from actors.planner import Planner, PlannerSettings
+from actors.planner import More, Planner, PlannerSettings
 from actors.pool import Pool
 from actors.progress import OnProgress, Progress, Summary
 from actors.ray_pool import RayPool, ReplicaShape
@@ -39,6 +39,7 @@ from campaigns.compute_spec import ComputeSpec, ReplicasSpec
 from campaigns.conditions import Context
 from campaigns.source import dump_spec
 from screening.aggregation import NOT_COMPUTED, CommittedBlocks, Folded, fold
+from screening.allocated_blocks import AllocatedBlocks
 from screening.analyses import ScoredScreen, analyse
 from screening.campaign import Campaign, PlannedCampaign, load_campaign, plan_campaign
 from screening.cells_export import CELLS, export_cells
@@ -49,6 +50,7 @@ from screening.hits import Scored, extra_columns, hit_table, score_folded
 from screening.null_table import null_summary, null_table, standardised_blocks
 from screening.publication import LEDGER, Publication, Table, ledger_url, location, publish
 from screening.rehearsal import Rehearsal, open_rehearsal
+from screening.spending import Spending
 
 FENCE_SECONDS = 30.0
 """How often a run looks whether another one has taken over."""
@@ -91,8 +93,8 @@ class RunResult:
 
     @property
     def complete(self) -> bool:
-        """Whether every condition succeeded."""
-        return self.failed == 0
+        """Whether every condition succeeded, and nobody ended the run before."""
+        return self.failed == 0 and not self.cancelled
 
     @property
     def shortfall(self) -> str:
@@ -138,31 +140,42 @@ def run_loaded(campaign: Campaign, listener: RunListener, rehearsal: Rehearsal |
         if rehearsal is not None:
             blobs, ledger = rehearsal.faulty(blobs), Ledger(rehearsal.faulty(ledger.blobs))
         epoch = begin_epoch(blobs, campaign.spec.name)
-        missing = missing_tasks(planned, ledger)
+        allocated = AllocatedBlocks(planned, Snapshot(ledger)) if planned.plan.allocation else None
+        missing = missing_tasks(planned, ledger) if allocated is None else allocated.first_tasks()
         dashboard = open_cluster(campaign.spec.compute, resources) if missing else ""
-        there = len(planned.plan.blocks) - len(missing)
+        there = len(planned.plan.blocks if allocated is None else allocated.asked) - len(missing)
         listener.stage("predict", f"{len(missing)} blocks, {there} are there already{dashboard}")
-        progress = until_fenced(epoch, blobs, listener.progress)
-        summary = predict(campaign, ledger, missing, progress, resources, rehearsal) if missing else NOTHING_DONE
-        snapshot = Snapshot(ledger)
-        committed = confirm(planned, snapshot)
-        listener.stage("commit", f"{len(committed)} of {len(planned.plan.blocks)} blocks are in the store")
+        spending = Spending.of(campaign.spec, ledger, planned.plan.blocks)
+        progress = spending.watched(until_fenced(epoch, blobs, listener.progress))
+        summary = replace(NOTHING_DONE, cancelled=spending.spent if missing else "")
+        if missing and not summary.cancelled:
+            more = None if allocated is None else allocated.more_tasks
+            summary = predict(campaign, ledger, missing, progress, resources, rehearsal, more)
+        snapshot, used = Snapshot(ledger), planned
+        if allocated is not None:
+            used = allocated.finish(snapshot)
+            there = len(snapshot.committed().intersection(block.id for block in allocated.asked)) - summary.committed
+        committed = confirm(used, snapshot)
+        computed = len(committed) - there if allocated is None else summary.committed
+        note = "" if allocated is None else f"; {allocated.describe()}"
+        listener.stage("commit", f"{len(committed)} of {len(used.plan.blocks)} blocks are in the store{note}")
         listener.stage("aggregate", f"{len(planned.plan.conditions)} conditions")
-        folded = fold(planned.plan, snapshot, summary.failed, summary.cancelled or NOT_COMPUTED)
+        folded = fold(used.plan, snapshot, summary.failed, summary.cancelled or NOT_COMPUTED)
         listener.stage("score", next(iter(planned.readouts.values())).question)
-        hits, null, effects = score(planned, folded)
+        hits, null, effects = score(planned, folded, allocated)
         tables = analyse(ScoredScreen(planned, hits, null))
         listener.stage("publish", campaign.spec.output)
         epoch.check()  # before the cells, which have no versions
         if campaign.spec.estimator.store_cells and effects.keys:
-            export_cells(planned, snapshot, committed, campaign.spec.output)
-        manifest = publish_run(planned, epoch, hits, effects, snapshot.digests, null, tables)
+            export_cells(used, snapshot, committed, campaign.spec.output)
+        digests = snapshot.digests if allocated is None else {**allocated.digests, **snapshot.digests}
+        manifest = publish_run(planned, epoch, hits, effects, digests, null, tables, allocated)
     failed = hits.filter(pl.col("status") != "done").height
     return RunResult(
         run_id=planned.plan.run_id,
         output=campaign.spec.output,
         hits=hits,
-        computed=len(committed) - there,
+        computed=computed,
         reused=there,
         failed=failed,
         files=manifest["files"],
@@ -265,15 +278,16 @@ def predict(
     on_progress: OnProgress,
     resources: ExitStack,
     rehearsal: Rehearsal | None = None,
+    more: More | None = None,
 ) -> Summary:
-    """Compute the tasks; replicas commit each block themselves."""
+    """Compute the tasks, and those that follow from their results; replicas commit each block themselves."""
     spec = campaign.spec
     place = ledger_url(spec.output, spec.cache)
     pool = open_pool(worker_spec(campaign), place, spec.compute, resources, rehearsal.injector if rehearsal else None)
     settings = PlannerSettings(lease_seconds=spec.compute.lease_seconds)
     if rehearsal is not None:  # nobody waits half an hour for a replica that hangs
         settings = replace(settings, deadline_seconds=rehearsal.deadline_seconds)
-    return Planner(pool, ledger, settings, on_progress).run(tasks)
+    return Planner(pool, ledger, settings, on_progress).run(tasks, more)
 
 
 def confirm(planned: PlannedCampaign, ledger: CommittedBlocks) -> frozenset[str]:
@@ -282,7 +296,9 @@ def confirm(planned: PlannedCampaign, ledger: CommittedBlocks) -> frozenset[str]
     return frozenset(block.id for block in planned.plan.blocks if block.id in committed)
 
 
-def score(planned: PlannedCampaign, folded: Iterator[Folded]) -> tuple[pl.DataFrame, pl.DataFrame | None, EffectMatrix]:
+def score(
+    planned: PlannedCampaign, folded: Iterator[Folded], allocated: AllocatedBlocks | None = None
+) -> tuple[pl.DataFrame, pl.DataFrame | None, EffectMatrix]:
     """Score, rank and decide every condition; keep the per-gene effects that are to be exported.
 
     Returns
@@ -306,7 +322,7 @@ def score(planned: PlannedCampaign, folded: Iterator[Folded]) -> tuple[pl.DataFr
             else:
                 scored = _scored(planned, condition, nulls.get(context))
                 effects.add(scored)
-                yield scored.row
+                yield scored.row if allocated is None else scored.row | allocated.columns(condition.planned.key)
 
     readout = next(iter(planned.readouts.values()))
     extra = extra_columns(vocabulary.factors, readout.marker_genes)
@@ -337,11 +353,12 @@ def publish_run(
     commits: Mapping[str, str],
     null: pl.DataFrame | None = None,
     tables: Mapping[str, Table] = NO_TABLES,
+    allocated: AllocatedBlocks | None = None,
 ) -> dict[str, Any]:
     """Publish the results of a run and return its manifest.
 
     ``commits`` are the blocks that they were folded from, ``null`` the pseudo-perturbations, ``tables`` what
-    `screening.analyses` made.
+    `screening.analyses` made, ``allocated`` what chose the blocks, if anything did.
     """
     used = np.any([readout.used for readout in planned.readouts.values()], axis=0)
     kept = effects.keys
@@ -366,6 +383,7 @@ def publish_run(
                 **planned.gates.facts,
                 "paths": planned.campaign.paths,
                 **({} if null is None else {"null": null_summary(null)}),
+                **({} if allocated is None else {"allocation": allocated.facts}),
                 "conditions": hits.height,
                 "failed": hits.filter(pl.col("status") != "done").height,
                 "conditions_in_effects": len(kept),

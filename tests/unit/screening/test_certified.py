@@ -72,4 +72,4 @@ def test_a_failed_condition_is_no_candidate() -> None:
 def test_the_first_round_is_long_enough_for_a_finite_bound() -> None:
     assert least_shards(5_000, first=8, most=4096, delta=0.05, unit=8) == 32
     assert least_shards(5_000, first=64, most=4096, delta=0.05, unit=8) == 64
-    assert least_shards(5_000, first=8, most=16, delta=0.05, unit=8) == 16
+    assert least_shards(5_000, first=8, most=16, delta=0.05, unit=8) == 32
