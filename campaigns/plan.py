@@ -204,7 +204,7 @@ class Plan:
     members : tuple of PlannedMember
         Of an ensemble, sorted by digest; empty for a single model.
     allocation : mapping or None
-        What decides which of the blocks are computed (`AllocationSpec.as_data`, and ``budget_shards``, the limit of
+        What decides which of the blocks are computed (`AllocationSpec.choice`, and ``budget_shards``, the limit of
         all ranked conditions together, where there is one); None where all of them are.
     """
 
@@ -572,7 +572,7 @@ def _objective(spec: ScreenSpec, genes: ObjectiveGenes | None) -> dict[str, Any]
 
 
 def _allocation(spec: ScreenSpec, grid: Grid, models: int) -> dict[str, Any] | None:
-    data, limit = spec.allocation.as_data(), _shard_budget(spec, grid, models).limit
+    data, limit = spec.allocation.choice(), _shard_budget(spec, grid, models).limit
     return data if data is None or limit is None else {**data, "budget_shards": limit}
 
 

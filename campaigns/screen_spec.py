@@ -483,7 +483,7 @@ class AllocationSpec(Spec):
         # What a resolved campaign wrote out in full is no choice.
         return bool(getattr(self, name) != type(self).model_fields[name].default)
 
-    def as_data(self) -> dict[str, Any] | None:
+    def choice(self) -> dict[str, Any] | None:
         """Return what decides which shards are computed; None where all get the same."""
         common = {"kind": self.kind, "top": self.top, "first": self.first}
         if self.kind == "halving":

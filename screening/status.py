@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import dataclass
 
 from actors.blobs import open_blobs
 from actors.ledger import Ledger
+from actors.snapshot import Snapshot
+from screening.allocated_blocks import AllocatedBlocks
 from screening.campaign import PlannedCampaign
 from screening.publication import ledger_url, local_path
 
@@ -35,12 +38,27 @@ def campaign_status(planned: PlannedCampaign) -> CampaignStatus:
         If the output can't be reached.
     """
     output = planned.campaign.spec.output
-    committed = _committed(ledger_url(output, planned.campaign.spec.cache))
+    url = ledger_url(output, planned.campaign.spec.cache)
+    if planned.plan.allocation is not None:
+        return _of_allocated(planned, url)
+    committed = _committed(url)
     missing = {block.condition_key for block in planned.plan.blocks if block.id not in committed}
     incomplete = sum(not missing.isdisjoint(condition.keys) for condition in planned.plan.conditions)
     done = sum(block.id in committed for block in planned.plan.blocks)
     conditions = len(planned.plan.conditions)
     return CampaignStatus(len(planned.plan.blocks), done, conditions, conditions - incomplete, output)
+
+
+def _of_allocated(planned: PlannedCampaign, url: str) -> CampaignStatus:
+    """Replay the decisions that what is committed allows: blocks are those that are wanted by now."""
+    there = bool(_committed(url))
+    ledger = Snapshot(Ledger(open_blobs(url if there else f"memory://{uuid.uuid4().hex}"), patience_seconds=0))
+    allocated = AllocatedBlocks(planned, ledger)
+    missing = {block.condition_key for block in allocated.next()}
+    asked, committed = allocated.asked, ledger.committed()
+    incomplete = sum(not missing.isdisjoint(condition.keys) for condition in planned.plan.conditions)
+    done, conditions = sum(block.id in committed for block in asked), len(planned.plan.conditions)
+    return CampaignStatus(len(asked), done, conditions, conditions - incomplete, planned.campaign.spec.output)
 
 
 def _committed(url: str) -> frozenset[str]:

@@ -1,4 +1,4 @@
-"""A screen with an allocation, in one process: what is computed, what is published, and what a kill changes (nothing)."""
+"""A screen with an allocation, in one process: what it computes and publishes, and what a kill changes (nothing)."""
 
 import json
 from collections.abc import Callable, Sequence
