@@ -270,9 +270,9 @@ def hit_table(scored: Iterable[Mapping[str, Any]], extra_columns: Mapping[str, A
     table = _table(iter(scored), schema)
     done = pl.col("status") == "done"
     # Where an allocation chose, a score of few shards does not come before one of many that was chosen over it.
-    table = table.with_columns(pl.Series("tier", [tier(word) for word in table["allocation"]], dtype=pl.Int64))
+    table = table.with_columns(pl.Series("_tier", [tier(word) for word in table["allocation"]], dtype=pl.Int64))
     table = table.sort(
-        [done, "tier", "score", "perturbation", "context"],
+        [done, "_tier", "score", "perturbation", "context"],
         descending=[True, False, True, False, False],
         nulls_last=True,
     )

@@ -514,7 +514,7 @@ def test_an_allocation_keeps_within_a_budget_that_a_whole_screen_would_pass() ->
     )
     assert passes.allocation is not None
     assert passes.allocation["budget_shards"] == 1_500 // 20 - 32
-    with pytest.raises(BudgetError, match=r"at least 256 cells .4 conditions x 8 first shards, controls and null whole"):
+    with pytest.raises(BudgetError, match="at least 256 cells"):
         plan_of(TARGETS[:4], ["D1"], estimator=WIDE, allocation=HALVING, budget={"cells": 255})
 
 

@@ -120,7 +120,10 @@ def test_every_field_of_a_campaign_is_explained() -> None:
     explained = (ROOT / "docs" / "campaigns.md").read_text(encoding="utf-8")
     blocks = [
         ScreenSpec,
-        *(ScreenSpec.model_fields[name].annotation for name in ("estimator", "allocation", "hits", "budget", "compute")),
+        *(
+            ScreenSpec.model_fields[name].annotation
+            for name in ("estimator", "allocation", "hits", "budget", "compute")
+        ),
     ]
     fields = {name for block in blocks for name in block.model_fields}  # type: ignore[union-attr]
     assert not {name for name in fields if name not in explained}
