@@ -1,8 +1,8 @@
 """The tasks that still have to run, and how often each has been tried."""
 
 from collections import deque
-from collections.abc import Collection
-from itertools import islice
+from collections.abc import Collection, Iterator
+from itertools import chain, islice
 
 from actors.lazy_tasks import LazyTasks, refuse_duplicates
 from actors.tasks import Task
@@ -29,7 +29,8 @@ class Backlog:
     def __init__(self, tasks: Collection[Task]) -> None:
         if not isinstance(tasks, LazyTasks):
             refuse_duplicates(task.id for task in tasks)
-        self._coming, self._left = iter(tasks), len(tasks)
+        self._coming: Iterator[Task] = iter(tasks)
+        self._left = len(tasks)
         self._returned: deque[Task] = deque()
         self._again: deque[tuple[int, Task]] = deque()  # with the number of the lease from which on it may run
         self._leases = 0
@@ -52,6 +53,19 @@ class Backlog:
         coming = list(islice(self._coming, min(at_most - len(returned), self._left)))
         self._left -= len(coming)
         return (*returned, *coming), 1
+
+    def extend(self, tasks: Collection[Task]) -> None:
+        """Queue more fresh tasks, behind those that are here.
+
+        Raises
+        ------
+        DuplicateTask
+            An id occurs twice among them.
+        """
+        if not isinstance(tasks, LazyTasks):
+            refuse_duplicates(task.id for task in tasks)
+        self._coming = chain(list(islice(self._coming, self._left)), tasks)
+        self._left += len(tasks)
 
     def give_back(self, task: Task) -> None:
         """Queue a task that did not run, in front and with no attempt counted."""

@@ -10,7 +10,7 @@ a replica that hangs or crawls holds nobody up. Whichever commits a task first h
 
 import time
 import uuid
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from actors.backlog import Backlog
@@ -22,6 +22,9 @@ from actors.pace import Pace
 from actors.pool import LEASES_PER_REPLICA, Pool
 from actors.progress import OnProgress, Progress, Summary
 from actors.tasks import Lease, LeaseReport, Outcome, Task
+
+More = Callable[[Sequence[str], Mapping[str, str]], Collection[Task]]
+"""Ids of tasks that were committed since it was last asked, and all that were set aside so far → further tasks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +94,16 @@ class Planner:
         self._settings = settings or PlannerSettings()
         self._on_progress = on_progress
 
-    def run(self, tasks: Collection[Task]) -> Summary:
+    def run(self, tasks: Collection[Task], more: More | None = None) -> Summary:
         """Run the tasks, which should be the ones that the ledger lacks.
 
         Parameters
         ----------
         tasks
             `actors.lazy_tasks.LazyTasks` where there are many: they are taken a lease at a time.
+        more
+            Where the next tasks depend on the results: asked whenever there is nothing to hand out and something was
+            settled since, with leases still in flight too; the run is over when it gives none and nothing is open.
 
         Raises
         ------
@@ -108,7 +114,7 @@ class Planner:
         StoreUnavailable
             The ledger cannot be consulted about a lost lease.
         """
-        run = _Run(self._pool, self._ledger, self._settings, self._on_progress, Backlog(tasks))
+        run = _Run(self._pool, self._ledger, self._settings, self._on_progress, Backlog(tasks), more)
         try:
             while run.unfinished:
                 run.step()
@@ -132,10 +138,12 @@ class _Run:
         settings: PlannerSettings,
         on_progress: OnProgress | None,
         backlog: Backlog,
+        more: More | None = None,
     ) -> None:
         self._pool, self._ledger, self._settings = pool, ledger, settings
         self._on_progress = on_progress
         self._backlog = backlog
+        self._more, self._news, self._committed = more, False, list[str]()
         self._tally = _Tally(total=len(backlog))
         self._pace = Pace(settings.lease_seconds, settings.deadline_seconds)
         self._breaker = Breaker(settings.failures_per_replica, settings.failures_in_a_row)
@@ -153,6 +161,7 @@ class _Run:
             self._help_the_late()
         for report in self._pool.poll(timeout_seconds=1.0):
             self._settle(report)
+        self._ask_for_more()
         self._tell()
 
     def summary(self, cancelled: str = "") -> Summary:
@@ -166,6 +175,15 @@ class _Run:
             time.monotonic() - self._started,
             cancelled,
         )
+
+    def _ask_for_more(self) -> None:
+        """Extend the backlog by what follows from the results; what was committed is told once."""
+        if self._more is None or self._backlog or not self._news:
+            return
+        committed, self._committed, self._news = self._committed, [], False
+        tasks = self._more(committed, self._tally.failed)
+        self._tally.total += len(tasks)
+        self._backlog.extend(tasks)
 
     def _hand_out(self) -> None:
         slots = LEASES_PER_REPLICA * self._pool.replicas
@@ -244,6 +262,7 @@ class _Run:
             self._backlog.forget_failures(task.id)
             self._tally.committed += ours
             self._tally.duplicates += not ours
+            self._hear(task)
 
     def _give_back(self, tasks: list[Task]) -> None:
         for task in reversed(tasks):
@@ -274,6 +293,12 @@ class _Run:
         else:
             self._backlog.forget_failures(task.id)
             self._tally.failed[task.id] = reason
+            self._news = True
+
+    def _hear(self, task: Task) -> None:
+        if self._more is not None:  # otherwise nobody asks, and names of what is done are not kept
+            self._committed.append(task.id)
+            self._news = True
 
     def _judge(self, report: LeaseReport) -> None:
         """Replace a replica on which everything fails; the pool has replaced lost and poisoned ones itself."""

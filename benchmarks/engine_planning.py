@@ -20,7 +20,7 @@ from campaigns.digests import digest
 from campaigns.validation import validate
 from campaigns.yaml_source import Source
 from screening.campaign import PlannedCampaign
-from screening.run import missing_tasks
+from screening.wanted_blocks import missing_tasks
 
 PERTURBATIONS, CONTEXTS = 20_000, 50
 

@@ -36,7 +36,9 @@ RESERVED_FACTORS = (
     # Further names in effects.h5ad and cells.zarr.
     *("condition", "cell", "gene", "shard", "member", "depth", "_index"),
     # Columns of tables in between.
-    *("log_depth", "baseline"),
+    *("log_depth", "baseline", "_tier"),
+    # Where an allocation chooses.
+    *("allocation", "shards_drawn", "allocation_low", "allocation_high"),
 )
 RESERVED_BEGINNINGS = ("effect[", "effect_se[", "effect_sd[")  # columns of marker genes
 

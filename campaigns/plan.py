@@ -31,6 +31,7 @@ from campaigns.objective_genes import ObjectiveGenes, collect_objective
 from campaigns.pairs import SingleRanking
 from campaigns.perturbation_choice import StructureCheck
 from campaigns.screen_spec import EstimatorSpec, ScreenSpec
+from campaigns.shard_budget import ShardBudget
 from campaigns.vocabulary import Vocabulary
 from campaigns.yaml_source import NO_SOURCE, Source
 
@@ -204,6 +205,9 @@ class Plan:
         What the user ought to read.
     members : tuple of PlannedMember
         Of an ensemble, sorted by digest; empty for a single model.
+    allocation : mapping or None
+        What decides which of the blocks are computed (`AllocationSpec.choice`, and ``budget_shards``, the limit of
+        all ranked conditions together, where there is one); None where all of them are.
     """
 
     run_id: str
@@ -216,10 +220,11 @@ class Plan:
     blocks: tuple[Block, ...]
     notices: tuple[str, ...] = ()
     members: tuple[PlannedMember, ...] = ()
+    allocation: Mapping[str, Any] | None = None
 
     @property
     def n_cells(self) -> int:
-        """Cells in all: conditions x members x shards x cells a shard."""
+        """Cells in all: conditions x members x shards x cells a shard; with an allocation that chooses, the most."""
         return len(self.conditions) * self.n_models * self.shards * int(self.inputs.estimator["depth_strata"])
 
     @property
@@ -336,6 +341,7 @@ class Plan:
             ],
             "notices": list(self.notices),
             **self._members_as_json(),
+            **({} if self.allocation is None else {"allocation": dict(self.allocation)}),
         }
 
     def _members_as_json(self) -> dict[str, Any]:
@@ -446,9 +452,9 @@ def make_plan(
         for condition in conditions
         for block in inputs.blocks(condition.keys[model], spec.estimator.shards)
     )
-    objective = _objective(spec, genes)
+    objective, allocation = _objective(spec, genes), _allocation(spec, grid, len(members) or 1)
     return Plan(
-        run_id=_run_id(blocks, objective),
+        run_id=_run_id(blocks, objective, allocation),
         name=spec.name,
         inputs=inputs,
         shards=spec.estimator.shards,
@@ -458,6 +464,7 @@ def make_plan(
         blocks=blocks,
         notices=tuple(findings.notices),
         members=ordered,
+        allocation=allocation,
     )
 
 
@@ -570,8 +577,21 @@ def _objective(spec: ScreenSpec, genes: ObjectiveGenes | None) -> dict[str, Any]
     return {**spec.objective.as_data(), "resolved": None if genes is None else genes.as_dict()}
 
 
-def _run_id(blocks: Iterable[Block], objective: Mapping[str, Any]) -> str:
-    return SharedDigest({"objective": _identity(objective)}, "blocks").of_names(sorted(block.id for block in blocks))
+def _allocation(spec: ScreenSpec, grid: Grid, models: int) -> dict[str, Any] | None:
+    data, limit = spec.allocation.choice(), _shard_budget(spec, grid, models).limit
+    return data if data is None or limit is None else {**data, "budget_shards": limit}
+
+
+def _shard_budget(spec: ScreenSpec, grid: Grid, models: int) -> ShardBudget:
+    always_whole = len(grid.contexts) * (1 + len(grid.null))
+    return ShardBudget(spec, len(grid) - always_whole, always_whole, models)
+
+
+def _run_id(blocks: Iterable[Block], objective: Mapping[str, Any], allocation: Mapping[str, Any] | None) -> str:
+    shared = {"objective": _identity(objective)}
+    # Only where there is one: screens that compute all of their blocks keep their names.
+    shared |= {} if allocation is None else {"allocation": dict(allocation)}
+    return SharedDigest(shared, "blocks").of_names(sorted(block.id for block in blocks))
 
 
 def _identity(objective: Mapping[str, Any]) -> dict[str, Any]:
@@ -592,16 +612,18 @@ def _check_budget(spec: ScreenSpec, grid: Grid, source: Source, models: int) -> 
     times = f" x {models} members" if models > 1 else ""
     null = f" + {len(grid.null):,} pseudo-perturbations" if grid.null else ""
     sizes = f"{len(grid.contexts):,} contexts x ({len(grid.perturbations):,} perturbations{null} + control)"
+    chooses, what = spec.allocation.kind != "uniform", f"{len(grid):,} conditions x shards x depth_strata{times}"
+    passes = cells * spec.estimator.steps * (2 if spec.estimator.guidance else 1)
     problems = [
         problem
         for problem in (
             _over("conditions", len(grid), spec.budget.conditions, sizes, source),
-            _over(
-                "cells", cells, spec.budget.cells, f"{len(grid):,} conditions x shards x depth_strata{times}", source
-            ),
+            None if chooses else _over("cells", cells, spec.budget.cells, what, source),
+            None if chooses else _over("passes", passes, spec.budget.passes, f"{what} x passes a cell", source),
         )
         if problem is not None
     ]
+    problems += _shard_budget(spec, grid, models).problems(source) if chooses else []
     if problems:
         raise BudgetError(problems)
 
@@ -618,7 +640,7 @@ def _from_json(data: Mapping[str, Any]) -> Plan:
         Block(str(b["id"]), str(b["condition_key"]), int(b["first_shard"]), int(b["n_shards"])) for b in data["blocks"]
     )
     return Plan(
-        run_id=_run_id(blocks, data["objective"]),
+        run_id=_run_id(blocks, data["objective"], data.get("allocation")),
         name=str(data["name"]),
         inputs=PlanInputs(
             str(data["model_digest"]),
@@ -635,6 +657,7 @@ def _from_json(data: Mapping[str, Any]) -> Plan:
         blocks=blocks,
         notices=tuple(map(str, data["notices"])),
         members=tuple(PlannedMember(str(m["name"]), str(m["digest"])) for m in data.get("members", ())),
+        allocation=data.get("allocation"),
     )
 
 

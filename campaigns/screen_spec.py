@@ -467,13 +467,81 @@ def _paper_guidance(perturbations: PerturbationsSpec) -> float:
     )
 
 
+class AllocationSpec(Spec):
+    """Which conditions get how many shards."""
+
+    kind: Literal["uniform", "halving", "certified"] = Field(
+        default="uniform",
+        description="uniform: the same for all; halving: more for those that do well; certified: until the best are"
+        " known to epsilon with confidence 1 - delta.",
+    )
+    top: int = Field(default=50, ge=1, description="How many conditions are looked for, over all contexts.")
+    first: int = Field(
+        default=MIN_SHARDS,
+        ge=MIN_SHARDS,
+        multiple_of=MIN_SHARDS,
+        description="Shards of every condition before anything is decided, in eights; `estimator.shards` is the cap.",
+    )
+    factor: int = Field(
+        default=4, ge=2, le=16, description="halving: one in so many gets so many times the shards of the rung below."
+    )
+    epsilon: float | None = Field(
+        default=None, gt=0, allow_inf_nan=False, description="certified: indifference, in the unit of the score."
+    )
+    delta: float = Field(default=0.05, gt=0, lt=1, description="certified: chance that any of its statements is wrong.")
+
+    @model_validator(mode="after")
+    def _check_fields(self) -> AllocationSpec:
+        parts = {"halving": {"top", "first", "factor"}, "certified": {"top", "first", "epsilon", "delta"}}
+        given = self.model_fields_set - {"kind"} - parts.get(self.kind, set())
+        unused = [name for name in type(self).model_fields if name in given and self._says_something(name)]
+        findings: list[tuple[FieldPath, str]] = [
+            ((name,), f"has no part in kind: {self.kind}; leave it out, or choose another kind") for name in unused
+        ]
+        if self.kind == "certified" and self.epsilon is None:
+            findings.append((("epsilon",), "kind: certified needs an indifference, in the unit of the score"))
+        if findings:
+            refuse(*findings)
+        return self
+
+    def _says_something(self, name: str) -> bool:
+        # What a resolved campaign wrote out in full is no choice.
+        return bool(getattr(self, name) != type(self).model_fields[name].default)
+
+    def choice(self) -> dict[str, Any] | None:
+        """Return what decides which shards are computed; None where all get the same."""
+        common = {"kind": self.kind, "top": self.top, "first": self.first}
+        if self.kind == "halving":
+            return {**common, "factor": self.factor}
+        return {**common, "epsilon": self.epsilon, "delta": self.delta} if self.kind == "certified" else None
+
+
 class BudgetSpec(Spec):
-    """Limits above which a plan is refused."""
+    """Limits above which a plan is refused; an allocation that chooses keeps within them, and hours stop a run."""
 
     conditions: int | None = Field(default=None, ge=1, description="Conditions, controls included; null for no limit.")
     cells: int | None = Field(
         default=None, ge=1, description="Cells: conditions x members x shards x depth_strata; null for no limit."
     )
+    passes: int | None = Field(
+        default=None, ge=1, description="Passes of the model: cells x steps, twice with guidance; null for no limit."
+    )
+    gpu_hours: float | None = Field(
+        default=None, gt=0, description="Hours of GPUs: replicas x gpus_per_replica x time; null for no limit."
+    )
+    money: float | None = Field(
+        default=None, gt=0, description="Hours of replicas x price_per_hour; null for no limit."
+    )
+    price_per_hour: float | None = Field(
+        default=None, gt=0, allow_inf_nan=False, description="What an hour of one replica costs, in any currency."
+    )
+
+    @model_validator(mode="after")
+    def _check_price(self) -> BudgetSpec:
+        if (self.money is None) != (self.price_per_hour is None):
+            missing = "price_per_hour" if self.price_per_hour is None else "money"
+            refuse(((missing,), "is missing: money is hours of replicas x price_per_hour, so give both or neither"))
+        return self
 
 
 class HitsSpec(Spec):
@@ -512,6 +580,9 @@ class ScreenSpec(Spec):
     perturbations: PerturbationsSpec = Field(description="What to try.")
     objective: ObjectiveSpec = Field(description="What you want the cells to do.")
     estimator: EstimatorSpec = Field(default=EstimatorSpec(), description="How effects are estimated.")
+    allocation: AllocationSpec = Field(
+        default=AllocationSpec(), description="Which conditions get how many shards; all the same if left out."
+    )
     hits: HitsSpec = Field(default=HitsSpec(), description="What makes a condition a hit.")
     evidence: EvidenceSpec = Field(default=EvidenceSpec(), description="What is gathered beside the hits.")
     seed: Seed = Field(default=0, description="Root seed of every random number of the screen.")
@@ -564,4 +635,16 @@ class ScreenSpec(Spec):
         taken = [each.rstrip("/") for each in (*self.models, self.output)]
         if self.cache is not None and self.cache.rstrip("/") in taken:
             refuse((("cache",), "is the folder of the results or of a model; name another, or leave this out"))
+        return self
+
+    @model_validator(mode="after")
+    def _check_allocation(self) -> ScreenSpec:
+        if self.allocation.kind != "uniform" and self.estimator.shards <= self.allocation.first:
+            text = (
+                f"is {self.estimator.shards}, the cap of a condition, and all get {self.allocation.first} at first"
+                f" (allocation.first), so nothing is left to {self.allocation.kind}: raise it, to 512 for example"
+            )
+            refuse((("estimator", "shards"), text))
+        if self.budget.gpu_hours is not None and not self.compute.gpus_per_replica:
+            refuse((("budget", "gpu_hours"), "limits GPUs, and compute.gpus_per_replica is 0: set money, or GPUs"))
         return self

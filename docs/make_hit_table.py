@@ -46,6 +46,9 @@ UNITS = {
     "top_down": LOG,
     "cells": "cells",
     "shards": "shards",
+    "shards_drawn": "shards",
+    "allocation_low": STATED,
+    "allocation_high": STATED,
     "prior_genes": "genes",
     "steps": "steps",
 }

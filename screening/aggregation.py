@@ -79,15 +79,39 @@ def fold(
     """
     committed = ledger.committed()
     blocks = blocks_by_condition(plan)
-    controls: dict[Context, _Models] = {}
+    controls: dict[Context, dict[_Span, _Models]] = {}
+    own: list[list[Block]] = []  # of the control of the context
     for planned in plan.conditions:
         context = planned.condition.context
-        own = [blocks[key] for key in planned.keys]
-        found = _models(plan, own, ledger, committed, failures, missing, spaces.get(context))
+        mine = [blocks[key] for key in planned.keys]
+        space = spaces.get(context)
         if planned.role == "control":
-            controls = {context: found}
-        else:
-            yield _folded(planned, found, controls[context])
+            controls, own = {context: {}}, mine
+            continue
+        found, span = _models(plan, mine, ledger, committed, failures, missing, space), _span(mine[0])
+        there = controls[context]
+        if span not in there:
+            if len(there) == CONTROLS_KEPT:
+                del there[next(iter(there))]
+            within = [[block for block in each if _lies_in(block, span)] for each in own]
+            there[span] = _models(plan, within, ledger, committed, failures, missing, space)
+        yield _folded(planned, found, there[span])
+
+
+CONTROLS_KEPT = 8
+"""Stretches of a context's control in memory: conditions differ in their shards where an allocation chooses."""
+
+_Span = tuple[int, int]
+
+
+def _span(blocks: list[Block]) -> _Span:
+    """Return the first shard of some blocks, and the one behind the last."""
+    last = blocks[-1]
+    return blocks[0].first_shard, last.first_shard + last.n_shards
+
+
+def _lies_in(block: Block, span: _Span) -> bool:
+    return span[0] <= block.first_shard < span[1]
 
 
 @dataclass(frozen=True)
@@ -137,10 +161,14 @@ def _models(
     if missing:
         reasons = [f"{name}{failures[block]}" for name, block in missing if block in failures]
         return _Models(reason=reasons[0] if reasons else f"{missing[0][0]}{why}")
-    each = tuple(_merged(read_blocks(own, ledger), space) for own in blocks)
+    each = tuple(merged_moments(read_blocks(own, ledger), space, own[0].first_shard) for own in blocks)
     return _Models(each, pool_members(each))
 
 
-def _merged(blocks: list[BlockResult], space: StateSpace | None) -> Moments:
-    moments = merge_blocks(blocks)
+def merged_moments(blocks: list[BlockResult], space: StateSpace | None, first_shard: int = 0) -> Moments:
+    """Join the blocks of a condition, with their drawn cells where these are compared with real ones.
+
+    ``first_shard`` as in :func:`screening.effects.merge_blocks`.
+    """
+    moments = merge_blocks(blocks, first_shard)
     return moments if space is None else replace(moments, placed=placed_cells(blocks, space))

@@ -46,22 +46,22 @@ class ScoredScreen:
         The ranked and decided table (`screening.hits.COLUMNS`).
     null
         The pseudo-perturbations (`screening.null_table`); None where the model has none.
+    effects
+        Per-gene effects of the best conditions.
     combinations
         Combinations beside their parts, shard by shard; None where nobody gathered them.
-    effects
-        Per-gene effects of the best conditions; None where nobody kept them.
     """
 
     planned: PlannedCampaign
     hits: pl.DataFrame
     null: pl.DataFrame | None
+    effects: EffectMatrix
     combinations: CombinationScores | None = None
-    effects: EffectMatrix | None = None
 
     @cached_property
     def evidence(self) -> Evidence | None:
         """What is gathered beside the hits, for both of its tables."""
-        return None if self.effects is None else gather(self.planned, self.hits, self.effects)
+        return gather(self.planned, self.hits, self.effects)
 
 
 def analyse(screen: ScoredScreen) -> dict[str, Table]:

@@ -22,6 +22,7 @@ from lingshu_core.depths import pooled_depths
 from lingshu_core.estimator import SAMPLER_VERSION
 from lingshu_core.prior_genes import PriorInjection
 from lingshu_core.state_space import StateSpace
+from screening.allocation_choice import check_allocation
 from screening.gates import Gates
 from screening.hits import RunFacts
 from screening.members import Member, load_members
@@ -162,7 +163,7 @@ def plan_campaign(campaign: Campaign) -> PlannedCampaign:
     VocabularyError
         With everything that the model doesn't know, or if it has no priors and the campaign asks for them.
     PlanError
-        If nothing is left to screen or the budget is too small.
+        If nothing is left to screen, the budget is too small, or a certificate can't be had with so few shards.
     ObjectiveError, DataError
         If the objective can't be made of the cells that it names.
     CardError
@@ -183,6 +184,7 @@ def plan_campaign(campaign: Campaign) -> PlannedCampaign:
         single_ranking=rank_singles,
         members=[member.planned for member in campaign.members] if campaign.is_ensemble else (),
     )
+    check_allocation(plan, campaign.source)
     readouts = build_readouts(
         campaign.spec.objective,
         plan.objective["resolved"],

@@ -303,6 +303,10 @@ def describe_plan(planned: PlannedCampaign, status: CampaignStatus) -> str:
     if planned.campaign.is_baseline:
         how = f" no pass: {planned.campaign.paths} is a baseline ({estimator.kind})"
     members = f"{plan.n_models} members × " if plan.members else ""
+    allocation = planned.campaign.spec.allocation
+    if plan.allocation is not None:
+        members = f"{allocation.kind} for the best {allocation.top}: from {allocation.first} shards up to {members}"
+        how = f" at most{how}"
     lines = [
         f"{plan.name}: {question}",
         f"{status.conditions:,} conditions in {len(planned.readouts):,} contexts, controls included",

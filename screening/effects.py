@@ -60,8 +60,10 @@ class Effect:
     log1p_sd: Array | None = None
 
 
-def merge_blocks(blocks: list[BlockResult]) -> Moments:
+def merge_blocks(blocks: list[BlockResult], first_shard: int = 0) -> Moments:
     """Join the blocks of a condition, ordered by shard, whatever the order of their commits.
+
+    ``first_shard`` is the shard that they begin with, where an allocation leaves the ones before out.
 
     Raises
     ------
@@ -69,7 +71,7 @@ def merge_blocks(blocks: list[BlockResult]) -> Moments:
         If shards repeat or are missing.
     """
     ordered = sorted(blocks, key=lambda block: block.first_shard)
-    expected = 0
+    expected = first_shard
     for block in ordered:
         if block.first_shard != expected:
             raise BlockError(f"shard {expected} of a condition is missing or doubled (found {block.first_shard})")

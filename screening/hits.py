@@ -21,6 +21,7 @@ from campaigns.conditions import Condition, Perturbation
 from lingshu_core.prior_genes import PriorInjection
 from lingshu_core.vocabulary import SeenContext, Vocabulary
 from screening.aggregation import Folded
+from screening.allocation import tier
 from screening.context_null import ContextNull
 from screening.effects import Effect, member_spread, paired_effect
 from screening.errors import ObjectiveError
@@ -32,7 +33,11 @@ ROWS_AT_A_TIME = 10_000
 INTERVAL = 0.9
 
 COLUMNS: Mapping[str, tuple[Any, str]] = {
-    "rank": (pl.Int64, "rank by score over all conditions, 1 is best; empty for failed conditions"),
+    "rank": (
+        pl.Int64,
+        "rank by score over all conditions, 1 is best; empty for failed conditions; where `allocation` has a word,"
+        " finalists (in) come first",
+    ),
     "rank_in_context": (pl.Int64, "rank by score within the context"),
     "rank_low": (
         pl.Int64,
@@ -126,6 +131,21 @@ COLUMNS: Mapping[str, tuple[Any, str]] = {
     "top_down": (pl.String, "genes with the largest fall, and by how much (log1p counts per 10k)"),
     "cells": (pl.Int64, "cells (depth strata × shards) behind the estimate"),
     "shards": (pl.Int64, "independent paired replicates behind the standard errors"),
+    "allocation": (
+        pl.String,
+        "how far an allocation took it: finalist or stopped at rung N (halving); in, out or undecided (certified);"
+        " empty where all get the same shards",
+    ),
+    "shards_drawn": (
+        pl.Int64,
+        "shards that were computed adaptively; of a finalist more than `shards`, which leaves out those that chose it;"
+        " empty where all get the same",
+    ),
+    "allocation_low": (
+        pl.Float64,
+        "lower end of the interval behind in and out, simultaneous over conditions and time; empty where unbounded",
+    ),
+    "allocation_high": (pl.Float64, "upper end of that interval"),
     "estimator": (pl.String, "variance_reduced or sampled"),
     "steps": (pl.Int64, "denoising steps; empty for a baseline"),
     "schedule": (pl.String, "schedule of the steps; empty for a baseline"),
@@ -256,12 +276,16 @@ def hit_table(scored: Iterable[Mapping[str, Any]], extra_columns: Mapping[str, A
     schema: dict[str, Any] = {name: kind for name, (kind, _) in COLUMNS.items()} | dict(extra_columns)
     table = _table(iter(scored), schema)
     done = pl.col("status") == "done"
+    # Where an allocation chose, a score of few shards does not come before one of many that was chosen over it.
+    table = table.with_columns(pl.Series("_tier", [tier(word) for word in table["allocation"]], dtype=pl.Int64))
     table = table.sort(
-        [done, "score", "perturbation", "context"], descending=[True, True, False, False], nulls_last=True
+        [done, "_tier", "score", "perturbation", "context"],
+        descending=[True, False, True, False, False],
+        nulls_last=True,
     )
     ranked = table.with_columns(
         rank=pl.when(done).then(pl.int_range(1, pl.len() + 1)),
-        rank_in_context=pl.when(done).then(pl.col("score").rank("ordinal", descending=True).over("context")),
+        rank_in_context=pl.when(done).then(pl.int_range(1, pl.len() + 1).over("context")),
     )
     return ranked.select([pl.col(name).cast(kind) for name, kind in schema.items()])
 

@@ -9,8 +9,7 @@ from __future__ import annotations
 import os
 import platform
 import time
-from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -27,9 +26,8 @@ from actors.history import History
 from actors.in_process_pool import InProcessPool
 from actors.injector import Injector
 from actors.job import Ending
-from actors.lazy_tasks import LazyTasks
 from actors.ledger import Ledger
-from actors.planner import Planner, PlannerSettings
+from actors.planner import More, Planner, PlannerSettings
 from actors.pool import Pool
 from actors.progress import OnProgress, Progress, Summary
 from actors.ray_pool import RayPool, ReplicaShape
@@ -37,19 +35,13 @@ from actors.snapshot import Snapshot
 from actors.tasks import Task
 from actors.worker import WorkerSpec
 from campaigns.compute_spec import ComputeSpec, ReplicasSpec
-from campaigns.conditions import Context
 from campaigns.source import dump_spec
-from screening.aggregation import NOT_COMPUTED, CommittedBlocks, Folded, fold
+from screening.aggregation import NOT_COMPUTED, CommittedBlocks, fold
 from screening.analyses import ScoredScreen, analyse
 from screening.campaign import Campaign, PlannedCampaign, load_campaign, plan_campaign
 from screening.cells_export import CELLS, export_cells
-from screening.combination_scores import CombinationScores
-from screening.context_null import ContextNull, trained_cells
-from screening.decisions import decide
-from screening.effect_matrix import EffectMatrix
 from screening.following import FACTS, Newcomer, Tenure
-from screening.hits import Scored, extra_columns, hit_table, score_folded
-from screening.null_table import null_summary, null_table, standardised_blocks, tail_weights
+from screening.null_table import null_summary, tail_weights
 from screening.publication import (
     LEDGER,
     Publication,
@@ -62,6 +54,9 @@ from screening.publication import (
 )
 from screening.rehearsal import Rehearsal, open_rehearsal
 from screening.run_listener import RunListener
+from screening.scoring import score
+from screening.spending import Spending
+from screening.wanted_blocks import wanted_blocks
 
 FENCE_SECONDS = 30.0
 """How often a run looks whether another one has taken over."""
@@ -92,8 +87,8 @@ class RunResult:
 
     @property
     def complete(self) -> bool:
-        """Whether every condition succeeded."""
-        return self.failed == 0
+        """Whether every condition succeeded, and nobody ended the run before."""
+        return self.failed == 0 and not self.cancelled
 
     @property
     def shortfall(self) -> str:
@@ -160,43 +155,47 @@ def run_loaded(
 
 
 def compute_and_publish(
-    planned: PlannedCampaign, blobs: Blobs, ledger: Ledger, held: Tenure, rehearsal: Rehearsal | None = None
+    planned: PlannedCampaign, store: Blobs, ledger: Ledger, held: Tenure, rehearsal: Rehearsal | None = None
 ) -> RunResult:
     """Compute what is missing and publish what there is, as the run that holds the place."""
     campaign, epoch = planned.campaign, held.epoch
     with ExitStack() as resources:
-        missing = missing_tasks(planned, ledger)
+        blocks = wanted_blocks(planned, ledger)
+        missing = blocks.first_tasks()
         dashboard = open_cluster(campaign.spec.compute, resources) if missing else ""
-        there = len(planned.plan.blocks) - len(missing)
-        summary = NOTHING_DONE
+        spending = Spending.of(campaign.spec, ledger, planned.plan.blocks)
+        summary = replace(NOTHING_DONE, cancelled=spending.spent if missing else "")
         try:
+            there = len(blocks.asked) - len(missing)
             held.stage("predict", f"{len(missing)} blocks, {there} are there already{dashboard}")
-            progress = until_fenced(epoch, blobs, held.progress)
-            if missing:
-                summary = predict(campaign, ledger, missing, progress, resources, rehearsal)
+            if missing and not summary.cancelled:
+                progress = spending.watched(until_fenced(epoch, store, held.progress))
+                summary = predict(campaign, ledger, missing, progress, resources, rehearsal, blocks.more)
         except Cancelled as cancelled:
             summary = replace(NOTHING_DONE, cancelled=str(cancelled))
         snapshot = Snapshot(ledger)
-        committed = confirm(planned, snapshot)
-        held.stage("commit", f"{len(committed)} of {len(planned.plan.blocks)} blocks are in the store")
+        used = blocks.finish(snapshot)
+        committed = confirm(used, snapshot)
+        confirmed = f"{len(committed)} of {len(used.plan.blocks)} blocks are in the store"
+        held.stage("commit", "; ".join(filter(None, (confirmed, blocks.describe()))))
         held.stage("aggregate", f"{len(planned.plan.conditions)} conditions")
-        folded = fold(planned.plan, snapshot, summary.failed, summary.cancelled or NOT_COMPUTED, planned.spaces)
+        folded = fold(used.plan, snapshot, summary.failed, summary.cancelled or NOT_COMPUTED, planned.spaces)
         held.stage("score", next(iter(planned.readouts.values())).question)
-        combinations = gather_combinations(planned)
-        hits, null, effects = score(planned, folded, combinations)
-        tables = analyse(ScoredScreen(planned, hits, null, combinations, effects))
+        screen = score(planned, folded, blocks)
+        tables = analyse(screen)
         held.stage("publish", campaign.spec.output)
         epoch.check()  # before the cells, which have no versions
-        if campaign.spec.estimator.store_cells and effects.keys:
-            export_cells(planned, snapshot, committed, campaign.spec.output)
-        manifest = publish_run(planned, epoch, hits, effects, snapshot.digests, null, tables)
-    failed = hits.filter(pl.col("status") != "done").height
+        if campaign.spec.estimator.store_cells and screen.effects.keys:
+            export_cells(used, snapshot, committed, campaign.spec.output)
+        reused = len(snapshot.committed().intersection(block.id for block in blocks.asked)) - summary.committed
+        manifest = publish_run(screen, epoch, {**blocks.digests, **snapshot.digests}, tables, blocks.facts)
+    failed = screen.hits.filter(pl.col("status") != "done").height
     return RunResult(
         run_id=planned.plan.run_id,
         output=campaign.spec.output,
-        hits=hits,
-        computed=len(committed) - there,
-        reused=there,
+        hits=screen.hits,
+        computed=summary.committed,
+        reused=reused,
         failed=failed,
         files=manifest["files"],
         gates=planned.gate_notice,
@@ -264,17 +263,6 @@ def until_fenced(epoch: Epoch, blobs: Blobs, on_progress: OnProgress) -> OnProgr
     return heard
 
 
-def missing_tasks(planned: PlannedCampaign, ledger: Ledger) -> Sequence[Task]:
-    """Return the blocks of the plan that nobody has committed yet, as tasks; payloads are made one by one."""
-    plan, committed = planned.plan, ledger.committed()
-    places = array("L", (place for place, block in enumerate(plan.blocks) if block.id not in committed))
-    return LazyTasks(
-        len(places),
-        lambda number: plan.blocks[places[number]].id,
-        lambda number: plan.payload(plan.blocks[places[number]]),
-    )
-
-
 def open_cluster(compute: ReplicasSpec, resources: ExitStack) -> str:
     """Join or start the Ray cluster, where one is wanted; returns the words that lead to its dashboard."""
     if compute.backend == "in_process":
@@ -320,15 +308,16 @@ def predict(
     on_progress: OnProgress,
     resources: ExitStack,
     rehearsal: Rehearsal | None = None,
+    more: More | None = None,
 ) -> Summary:
-    """Compute the tasks; replicas commit each block themselves."""
+    """Compute the tasks, and those that follow from their results; replicas commit each block themselves."""
     spec = campaign.spec
     place = ledger_url(spec.output, spec.cache)
     pool = open_pool(worker_spec(campaign), place, spec.compute, resources, rehearsal.injector if rehearsal else None)
     settings = PlannerSettings(lease_seconds=spec.compute.lease_seconds)
     if rehearsal is not None:  # nobody waits half an hour for a replica that hangs
         settings = replace(settings, deadline_seconds=rehearsal.deadline_seconds)
-    return Planner(pool, ledger, settings, on_progress).run(tasks)
+    return Planner(pool, ledger, settings, on_progress).run(tasks, more)
 
 
 def confirm(planned: PlannedCampaign, ledger: CommittedBlocks) -> frozenset[str]:
@@ -337,84 +326,19 @@ def confirm(planned: PlannedCampaign, ledger: CommittedBlocks) -> frozenset[str]
     return frozenset(block.id for block in planned.plan.blocks if block.id in committed)
 
 
-def gather_combinations(planned: PlannedCampaign) -> CombinationScores:
-    """Say which combinations are to be compared with their parts while conditions are scored."""
-    campaign = planned.campaign
-    return CombinationScores.of(
-        planned.plan,
-        planned.readouts,
-        campaign.model.vocabulary,
-        exclude_own_targets=campaign.spec.objective.exclude_own_targets,
-    )
-
-
-def score(
-    planned: PlannedCampaign, folded: Iterator[Folded], combinations: CombinationScores | None = None
-) -> tuple[pl.DataFrame, pl.DataFrame | None, EffectMatrix]:
-    """Score, rank and decide every condition; keep the per-gene effects that are to be exported.
-
-    ``combinations`` hears every condition on the way.
-
-    Returns
-    -------
-    The ranked table, the pseudo-perturbations (None where the model has none), and the effects.
-    """
-    vocabulary, spec = planned.campaign.model.vocabulary, planned.campaign.spec
-    effects = EffectMatrix(vocabulary.genes)
-    pseudo: list[dict[str, Any]] = []
-    trained = trained_cells(vocabulary)
-
-    def rows() -> Iterator[dict[str, Any]]:
-        nulls: dict[Context, ContextNull] = {}  # of the context that is being folded; its null comes first
-        for condition in folded:
-            context = condition.planned.condition.context
-            if condition.planned.role == "null":
-                if context not in nulls:
-                    nulls = {context: ContextNull(planned.readouts[context], vocabulary.genes, trained)}
-                nulls[context].add(condition)
-                pseudo.append(_scored(planned, condition).row)
-            else:
-                scored = _scored(planned, condition, nulls.get(context))
-                effects.add(scored)
-                if combinations is not None:
-                    combinations.add(condition)
-                yield scored.row
-
-    readout = next(iter(planned.readouts.values()))
-    extra = extra_columns(vocabulary.factors, readout.marker_genes, readout.columns)
-    table = hit_table(rows(), extra)
-    null = null_table(pseudo, vocabulary.factors) if pseudo else None
-    blocks = None if null is None else standardised_blocks(null)
-    return decide(table, spec.hits, spec.seed, blocks), null, effects
-
-
-def _scored(planned: PlannedCampaign, folded: Folded, null: ContextNull | None = None) -> Scored:
-    return score_folded(
-        folded,
-        planned.readouts[folded.planned.condition.context],
-        planned.campaign.model.vocabulary,
-        planned.facts,
-        exclude_own_targets=planned.campaign.spec.objective.exclude_own_targets,
-        injection=planned.injection,
-        gate=planned.gates.verdict(folded.planned.condition),
-        null=null,
-    )
-
-
 def publish_run(
-    planned: PlannedCampaign,
+    screen: ScoredScreen,
     epoch: Epoch,
-    hits: pl.DataFrame,
-    effects: EffectMatrix,
     commits: Mapping[str, str],
-    null: pl.DataFrame | None = None,
-    tables: Mapping[str, Table] = NO_TABLES,
+    tables: Mapping[str, Table],
+    allocation: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Publish the results of a run and return its manifest.
 
-    ``commits`` are the blocks that they were folded from, ``null`` the pseudo-perturbations, ``tables`` what
-    `screening.analyses` made.
+    ``commits`` are the blocks that they were folded from, ``tables`` what `screening.analyses` made, ``allocation``
+    what there is to say of the choice of blocks, if there was one.
     """
+    planned, hits, null, effects = screen.planned, screen.hits, screen.null, screen.effects
     used = np.any([readout.used for readout in planned.readouts.values()], axis=0)
     kept = effects.keys
     table = effects.to_anndata(_rows_of(kept, planned, hits), used)
@@ -438,6 +362,7 @@ def publish_run(
                 **planned.gates.facts,
                 "paths": planned.campaign.paths,
                 **({} if null is None else {"null": null_summary(null), "null_tails": tail_weights(null)}),
+                **({"allocation": dict(allocation)} if allocation else {}),
                 "conditions": hits.height,
                 "failed": hits.filter(pl.col("status") != "done").height,
                 "conditions_in_effects": len(kept),

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import dataclass
 
 from actors.blobs import open_blobs
 from actors.history import History
 from actors.ledger import Ledger
+from actors.snapshot import Snapshot
 from actors.watch import Sighting, Watch
+from screening.allocated_blocks import AllocatedBlocks
 from screening.campaign import PlannedCampaign
 from screening.publication import ledger_url, local_path
 
@@ -37,7 +40,10 @@ def campaign_status(planned: PlannedCampaign) -> CampaignStatus:
         If the output can't be reached.
     """
     output = planned.campaign.spec.output
-    committed = _committed(ledger_url(output, planned.campaign.spec.cache))
+    url = ledger_url(output, planned.campaign.spec.cache)
+    if planned.plan.allocation is not None:
+        return _of_allocated(planned, url)
+    committed = _committed(url)
     missing = {block.condition_key for block in planned.plan.blocks if block.id not in committed}
     incomplete = sum(not missing.isdisjoint(condition.keys) for condition in planned.plan.conditions)
     done = sum(block.id in committed for block in planned.plan.blocks)
@@ -57,6 +63,18 @@ def run_in(output: str) -> Sighting | None:
     if path is not None and not path.is_dir():
         return None
     return Watch(History(open_blobs(output), patience_seconds=0)).look()
+
+
+def _of_allocated(planned: PlannedCampaign, url: str) -> CampaignStatus:
+    """Replay the decisions that what is committed allows: blocks are those that are wanted by now."""
+    there = bool(_committed(url))
+    ledger = Snapshot(Ledger(open_blobs(url if there else f"memory://{uuid.uuid4().hex}"), patience_seconds=0))
+    allocated = AllocatedBlocks(planned, ledger)
+    missing = {block.condition_key for block in allocated.next()}
+    asked, committed = allocated.asked, ledger.committed()
+    incomplete = sum(not missing.isdisjoint(condition.keys) for condition in planned.plan.conditions)
+    done, conditions = sum(block.id in committed for block in asked), len(planned.plan.conditions)
+    return CampaignStatus(len(asked), done, conditions, conditions - incomplete, planned.campaign.spec.output)
 
 
 def _committed(url: str) -> frozenset[str]:

@@ -300,3 +300,49 @@ def test_every_task_ends_committed_or_set_aside(fates: list[str]) -> None:
     assert max(lease.attempt for lease in pool.leases) <= 3
     assert [(each.done, each.failed) for each in seen] == sorted((each.done, each.failed) for each in seen)
     assert all(len(lease.tasks) == 1 for lease in pool.leases if lease.attempt > 1)
+
+
+def test_tasks_that_follow_from_results_are_run_too() -> None:
+    pool, heard = ScriptedPool(finished, replicas=2), list[tuple[list[str], dict[str, str]]]()
+    rounds = [tasks_of(9)[4:7], tasks_of(9)[7:]]
+
+    def more(done: Sequence[str], failed: object) -> Sequence[Task]:
+        heard.append((list(done), {}))
+        return rounds.pop(0) if rounds else []
+
+    progress: list[Progress] = []
+    summary = Planner(pool, fresh_ledger(), PlannerSettings(lease_seconds=1.0), progress.append).run(tasks_of(4), more)
+    assert summary.committed == 9
+    told = [task for done, _ in heard for task in done]
+    assert sorted(told) == sorted(set(told)), "each result is told once"
+    assert progress[-1].total == progress[-1].done == len(told) == 9
+
+
+def test_more_is_asked_while_a_straggler_is_out() -> None:
+    late: list[Lease] = []
+
+    def fate(lease: Lease) -> LeaseReport:
+        if lease.tasks[0].id == tasks_of(1)[0].id and not late:
+            late.append(lease)
+            return LeaseReport(lease, "replica-0", "returned")  # comes back untouched
+        return finished(lease)
+
+    asked: list[int] = []
+
+    def more(done: Sequence[str], failed: object) -> Sequence[Task]:
+        asked.append(len(done))
+        return tasks_of(6)[4:] if len(asked) == 1 else []
+
+    summary = Planner(ScriptedPool(fate, replicas=2), fresh_ledger()).run(tasks_of(4), more)
+    assert summary.committed == 6
+
+
+def test_what_was_set_aside_is_told_to_who_says_what_follows() -> None:
+    told: list[dict[str, str]] = []
+
+    def more(done: Sequence[str], failures: object) -> Sequence[Task]:
+        told.append(dict(failures))  # type: ignore[call-overload]
+        return []
+
+    summary = Planner(ScriptedPool(failed), fresh_ledger()).run(tasks_of(1), more)
+    assert told[-1] == summary.failed == {tasks_of(1)[0].id: "it broke"}

@@ -9,7 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from campaigns import BudgetError, Loaded, Plan, PlanFileError, ScreenSpec, Vocabulary, VocabularyError, make_plan
+from campaigns import (
+    BudgetError,
+    Loaded,
+    Plan,
+    PlanFileError,
+    ScreenSpec,
+    SpecError,
+    Vocabulary,
+    VocabularyError,
+    make_plan,
+)
 from campaigns.digests import canonical_json, digest
 from campaigns.plan import PlanInputs, PlannedMember, ensemble_digest
 from campaigns.validation import validate
@@ -476,3 +486,52 @@ def test_the_cells_of_all_members_are_in_the_budget() -> None:
     assert ensemble_of("abc", ["G0"], budget={"cells": 768}).n_cells == 768
     with pytest.raises(BudgetError, match="x shards x depth_strata x 3 members"):
         ensemble_of("abc", ["G0"], budget={"cells": 767})
+
+
+HALVING = {"kind": "halving", "top": 2}
+WIDE = {"shards": 32, "depth_strata": 4}
+
+
+def test_an_allocation_names_another_run_of_the_same_blocks() -> None:
+    uniform = plan_of(["G0", "G1"], ["D1"], estimator=WIDE)
+    halving = plan_of(["G0", "G1"], ["D1"], estimator=WIDE, allocation=HALVING)
+    assert halving.blocks == uniform.blocks
+    assert halving.run_id != uniform.run_id
+    assert plan_of(["G0", "G1"], ["D1"], estimator=WIDE, allocation={"kind": "uniform"}).run_id == uniform.run_id
+    assert "allocation" not in uniform.as_json()
+    again = Plan.from_json(json.loads(halving.to_json()))
+    assert again == halving
+    assert again.allocation == {"kind": "halving", "top": 2, "first": 8, "factor": 4}
+
+
+def test_an_allocation_keeps_within_a_budget_that_a_whole_screen_would_pass() -> None:
+    # control and 4 conditions, 5 x 32 x 4 = 640 cells in all; at least 32 x 4 + 4 x 8 x 4 = 256
+    plan = plan_of(TARGETS[:4], ["D1"], estimator=WIDE, allocation=HALVING, budget={"cells": 300})
+    assert plan.allocation is not None
+    assert plan.allocation["budget_shards"] == 300 // 4 - 32
+    passes = plan_of(
+        TARGETS[:4], ["D1"], estimator=WIDE | {"steps": 5}, allocation=HALVING, budget={"cells": 640, "passes": 1_500}
+    )
+    assert passes.allocation is not None
+    assert passes.allocation["budget_shards"] == 1_500 // 20 - 32
+    with pytest.raises(BudgetError, match="at least 256 cells"):
+        plan_of(TARGETS[:4], ["D1"], estimator=WIDE, allocation=HALVING, budget={"cells": 255})
+
+
+def test_passes_of_a_whole_screen_are_limited_too() -> None:
+    settings = WIDE | {"steps": 5, "guidance": 1.0}
+    plan_of(["G0"], ["D1"], estimator=settings, budget={"passes": 2_560})
+    with pytest.raises(BudgetError, match="the plan has 2,560 passes"):
+        plan_of(["G0"], ["D1"], estimator=settings, budget={"passes": 2_559})
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"allocation": HALVING}, "nothing is left to halving: raise it"),
+        ({"budget": {"gpu_hours": 2}}, "compute.gpus_per_replica is 0"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(SpecError, match=said):
+        plan_of(["G0"], ["D1"], **changes)

@@ -122,7 +122,10 @@ def test_every_field_of_a_campaign_is_explained() -> None:
     blocks = [
         ScreenSpec,
         AcrossSpec,
-        *(ScreenSpec.model_fields[name].annotation for name in ("estimator", "hits", "budget", "compute")),
+        *(
+            ScreenSpec.model_fields[name].annotation
+            for name in ("estimator", "allocation", "hits", "budget", "compute")
+        ),
     ]
     fields = {name for block in blocks for name in block.model_fields}  # type: ignore[union-attr]
     assert not {name for name in fields if name not in explained}

@@ -12,7 +12,7 @@ from campaigns.plan import Block
 from screening.aggregation import Folded, blocks_by_condition, fold, read_blocks
 from screening.campaign import PlannedCampaign
 from screening.errors import BlockError
-from screening.run import score
+from screening.scoring import score
 from screening.store import BlockResult, encode_block
 
 MakeBlock = Callable[[Block], bytes]
@@ -79,19 +79,19 @@ def test_any_order_of_commits_with_repetitions_gives_the_same_hit_table(
     for place, number in enumerate([*repeated[:4], *order, *repeated[4:]]):
         block = planned.plan.blocks[number]
         ledger.commit(block.id, made_up_block(block), replica=f"replica-{place}")
-    calm, _, calm_effects = score(planned, fold(planned.plan, full, {}))
-    table, _, effects = score(planned, fold(planned.plan, ledger, {}))
-    assert table.equals(calm, null_equal=True)
-    assert effects.keys == calm_effects.keys
-    assert math.isfinite(table["score"].sum())
+    calm = score(planned, fold(planned.plan, full, {}))
+    found = score(planned, fold(planned.plan, ledger, {}))
+    assert found.hits.equals(calm.hits, null_equal=True)
+    assert found.effects.keys == calm.effects.keys
+    assert math.isfinite(found.hits["score"].sum())
 
 
 def test_blocks_of_other_runs_in_the_same_ledger_change_nothing(
     planned: PlannedCampaign, full: Ledger, made_up_block: MakeBlock
 ) -> None:
-    before, *_ = score(planned, fold(planned.plan, full, {}))
+    before = score(planned, fold(planned.plan, full, {})).hits
     full.commit("ab" * 32, made_up_block(planned.plan.blocks[0]), replica="replica-9")
-    after, *_ = score(planned, fold(planned.plan, full, {}))
+    after = score(planned, fold(planned.plan, full, {})).hits
     assert after.equals(before, null_equal=True)
 
 
@@ -119,9 +119,10 @@ def test_without_its_control_a_context_has_no_results(
     ledger = without(planned, made_up_block, fresh_ledger(), missing)
     found = folded(planned, ledger, {missing.id: "the model gave NaN"})
     assert {each.reason for each in found.values()} == {"control of the context: the model gave NaN"}
-    table, _, effects = score(planned, fold(planned.plan, ledger, {missing.id: "the model gave NaN"}))
+    screen = score(planned, fold(planned.plan, ledger, {missing.id: "the model gave NaN"}))
+    table = screen.hits
     assert table["status"].to_list() == ["failed", "failed"]
-    assert effects.keys == []
+    assert screen.effects.keys == []
     assert table.filter(pl.col("rank").is_not_null()).is_empty()
 
 

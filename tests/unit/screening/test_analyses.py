@@ -9,6 +9,7 @@ import pytest
 
 from screening.analyses import ScoredScreen, analyse
 from screening.campaign import PlannedCampaign
+from screening.effect_matrix import EffectMatrix
 from screening.hits import COLUMNS, hit_table
 from screening.null_table import null_table
 from screening.publication import NULL
@@ -21,11 +22,11 @@ def null() -> pl.DataFrame:
 
 
 def test_without_a_null_there_is_no_table_of_it(planned: PlannedCampaign) -> None:
-    assert NULL not in analyse(ScoredScreen(planned, hit_table([], {}), None))
+    assert NULL not in analyse(ScoredScreen(planned, hit_table([], {}), None, EffectMatrix(("A",))))
 
 
 def test_every_column_of_the_null_has_a_meaning(planned: PlannedCampaign, null: pl.DataFrame, tmp_path: Path) -> None:
-    table = analyse(ScoredScreen(planned, hit_table([], {}), null))[NULL]
+    table = analyse(ScoredScreen(planned, hit_table([], {}), null, EffectMatrix(("A",))))[NULL]
     assert table.rows is null
     assert list(table.meanings) == null.columns
     assert table.meanings["score"] == COLUMNS["score"][1]

@@ -178,4 +178,3 @@ def test_both_tables_are_among_the_analyses(screen: Any) -> None:
     tables = analyse(ScoredScreen(planned, hits, None, effects=effects))
     assert {EVIDENCE, EVIDENCE_ITEMS} <= set(tables)
     assert set(tables[EVIDENCE].meanings) == set(CONDITION_COLUMNS)
-    assert not {EVIDENCE, EVIDENCE_ITEMS} & set(analyse(ScoredScreen(planned, hits, None)))

@@ -118,7 +118,19 @@ def test_every_column_is_there_typed_and_documented(score_one: ScoreOne) -> None
     without_value = [name for name in COLUMNS if table[name][0] is None]
     told = ("decision", "decision_reason")
     of_the_null = [*("posterior_mean", "low_50", "high_50", "low_90", "high_90"), *_NULL]
-    assert without_value == ["rank_low", "rank_high", "reason", *told, "dose", "score_sd", *of_the_null]
+    allocated = ["allocation", "shards_drawn", "allocation_low", "allocation_high"]
+    assert without_value == ["rank_low", "rank_high", "reason", *told, "dose", "score_sd", *of_the_null, *allocated]
+
+
+def test_what_an_allocation_chose_comes_before_what_it_stopped(score_one: ScoreOne) -> None:
+    words = ("stopped at rung 1", "finalist", "stopped at rung 2", "finalist")
+    rows = [
+        score_one().row | {"perturbation": f"P{number}", "score": 4.0 - number, "allocation": word}
+        for number, word in enumerate(words)
+    ]
+    table = hit_table(rows, extra_columns(("cell_type", "donor"), ()))
+    assert table["perturbation"].to_list() == ["P1", "P3", "P2", "P0"]
+    assert table["rank"].to_list() == table["rank_in_context"].to_list() == [1, 2, 3, 4]
 
 
 _NULL = ("null_blocks", "null_centre", "null_sd", "minimum_effect", "p_null", "e_value", "q_value")

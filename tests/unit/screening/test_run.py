@@ -19,7 +19,8 @@ from actors.manifest import read_commit_lines
 from campaigns.errors import SpecError
 from screening.campaign import PlannedCampaign, load_campaign, plan_campaign
 from screening.publication import ledger_url
-from screening.run import STAGES, RunResult, missing_tasks, open_output, run_campaign
+from screening.run import STAGES, RunResult, open_output, run_campaign
+from screening.wanted_blocks import missing_tasks
 
 WriteScreen = Callable[..., Path]
 FEW: dict[str, Any] = {

@@ -1,0 +1,44 @@
+import re
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from campaigns.screen_spec import AllocationSpec, BudgetSpec
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ({"kind": "certified"}, "needs an indifference"),
+        ({"kind": "uniform", "top": 10}, "has no part in kind: uniform"),
+        ({"kind": "halving", "epsilon": 0.1}, "has no part in kind: halving"),
+        ({"kind": "certified", "epsilon": 0.1, "factor": 3}, "has no part in kind: certified"),
+        ({"kind": "halving", "first": 12}, "multiple of 8"),
+        ({"kind": "halving", "factor": 1}, "greater than or equal to 2"),
+        ({"kind": "certified", "epsilon": 0}, "greater than 0"),
+        ({"kind": "lucky"}, "'uniform', 'halving' or 'certified'"),
+    ],
+)
+def test_what_does_not_fit_is_refused(content: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValidationError, match=re.escape(said)):
+        AllocationSpec(**content)
+
+
+def test_what_was_written_out_in_full_is_read_again() -> None:
+    for content in ({}, {"kind": "halving", "top": 9}, {"kind": "certified", "epsilon": 0.1}):
+        spec = AllocationSpec(**content)
+        assert AllocationSpec(**spec.model_dump()) == spec
+
+
+def test_only_what_matters_is_part_of_the_choice() -> None:
+    assert AllocationSpec().choice() is None
+    assert AllocationSpec(kind="halving").choice() == {"kind": "halving", "top": 50, "first": 8, "factor": 4}
+    certified = AllocationSpec(kind="certified", epsilon=0.1).choice()
+    assert certified == {"kind": "certified", "top": 50, "first": 8, "epsilon": 0.1, "delta": 0.05}
+
+
+@pytest.mark.parametrize("content", [{"money": 3}, {"price_per_hour": 3}])
+def test_money_and_its_price_belong_together(content: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match="give both or neither"):
+        BudgetSpec(**content)
