@@ -4,7 +4,7 @@ ASHA promotes whenever a result arrives, by what has arrived before. Here the or
 that is drawn from the seed: a decision waits for the results of a *prefix* of a rung, not for the rung, and there are
 `STEPS` such prefixes. So
 
-- the first conditions climb while others have not begun, and a straggler holds up only the decisions behind it;
+- the first conditions can climb before the last are known, and a straggler holds up only the decisions behind it;
 - what is decided depends on scores alone, not on when they came.
 
 A prefix promotes its share of the next rung, by the mean of all shards up to its own rung. Later prefixes know more, so
