@@ -1,8 +1,8 @@
 """``doses.parquet``: a Hill curve of the score over doses, for every dosed perturbation in every context.
 
 The error of a score is made of all that the ranked table has: Monte Carlo (``score_se``), members (``score_sd``) and
-the null (``null_sd``), independent at every dose. Doses share random numbers and, in the model, an embedding, so
-intervals are rather too wide. Those of the curve are 90 % intervals of a parametric bootstrap.
+the null (``null_sd``), independent at every dose. Intervals are those of a parametric bootstrap, 90 %. What the model
+has learned wrong about a drug is in them only as far as null and members show it.
 """
 
 from __future__ import annotations
