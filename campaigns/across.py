@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from campaigns.across_spec import AcrossSpec, Mode
@@ -78,7 +78,9 @@ def varying(contexts: Iterable[Context]) -> Mapping[str, tuple[str, ...]]:
     return {factor: tuple(sorted(found)) for factor, found in sorted(values.items()) if len(found) > 1}
 
 
-def check_across(spec: ScreenSpec, contexts: Sequence[Context], source: Source, findings: Findings) -> None:
+def check_across(
+    spec: ScreenSpec, contexts: Sequence[Context], factors: Collection[str], source: Source, findings: Findings
+) -> None:
     """Note what can't be asked over these contexts; nothing where they are wrong themselves, which is told already."""
     if not contexts or findings.problems:
         return
@@ -89,6 +91,12 @@ def check_across(spec: ScreenSpec, contexts: Sequence[Context], source: Source, 
                 f"contexts differ in {' and '.join(found)}, so nothing is compared across them; name one with"
                 f" `across: {{factor: {next(iter(found))}}}` for pan-context and selective hits"
             )
+        return
+    wanted = {"factor": spec.across.factor, "donor": spec.across.donor if "patient" in spec.across.modes else None}
+    for field, name in wanted.items():
+        if name is not None and name not in factors:
+            findings.unknown(source.where(("across", field)), "factor of a context", name, factors)
+    if findings.problems:
         return
     if {*COMPARED}.intersection(spec.across.modes):
         _check_factor(spec.across, contexts, found, source, findings)

@@ -123,7 +123,7 @@ def collect_grid(
 ) -> Grid:
     """Do the work of `build_grid`, adding to the findings of others instead of raising; may be empty."""
     contexts = _Contexts(vocabulary, source, findings).resolve(spec)
-    check_across(spec, tuple(contexts), source, findings)
+    check_across(spec, tuple(contexts), vocabulary.factors, source, findings)
     if not vocabulary.perturbations:
         text = "the model was trained on cells without perturbations: it can generate and embed, and knows nothing to"
         findings.problem(source.where(("model",)), f"{text} screen; train on a perturbation experiment")

@@ -39,11 +39,14 @@ def test_what_varies_and_what_is_compared() -> None:
 
 
 WRONG = {
-    "a factor that no context names": ("{factor: tissue}", "across.factor: nothing can be compared: no context of the"),
+    "an unknown factor": (
+        "{factor: cell_typ}",
+        "across.factor: unknown factor of a context 'cell_typ'; nearest: cell_type",
+    ),
     "a factor with one value": ("{factor: donor}", "all contexts that name 'donor' have the same, 'D1'"),
     "no donors": (
         "{factor: cell_type, modes: [patient], donor: batch}",
-        "across.donor: the mode patient needs two donors or more: no context of the screen names a factor 'batch'",
+        "across.donor: unknown factor of a context 'batch'",
     ),
     "one donor": ("{modes: [patient]}", "the mode patient needs two donors or more: all contexts that name"),
 }
@@ -57,6 +60,14 @@ def test_what_is_refused_is_told_in_a_line(screen: Screen, vocabulary: Vocabular
         build_grid(loaded.spec, vocabulary, loaded.source)
     (line,) = str(refused.value).splitlines()
     assert told in line
+
+
+def test_a_factor_that_no_context_names_is_told(screen: Screen, vocabulary: Vocabulary) -> None:
+    loaded = screen(contexts="{cell_type: all_seen}\nacross: {factor: donor}")
+    with pytest.raises(
+        VocabularyError, match="nothing can be compared: no context of the screen names a factor 'donor'"
+    ):
+        build_grid(loaded.spec, vocabulary, loaded.source)
 
 
 def test_one_context_has_nothing_to_be_compared_with(screen: Screen, vocabulary: Vocabulary) -> None:
