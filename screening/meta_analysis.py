@@ -23,6 +23,10 @@ UPPER = 0.95
 LEAST_FOR_PREDICTION = 3
 
 
+EXACT = 1e-12
+"""Variance of what has no noise, such as the mean of a baseline: a weight has to be finite."""
+
+
 @dataclass(frozen=True)
 class Pooled:
     """Results of a meta-analysis for each perturbation, each (perturbations,); NaN where there is none.
@@ -60,13 +64,13 @@ def meta_analysis(effects: Array, variances: Array, variance_of: VarianceOf | No
     effects
         (perturbations, contexts), NaN where there is none.
     variances
-        Of their noise, (perturbations, contexts), positive where there is an effect.
+        Of their noise, (perturbations, contexts), where there is an effect; 0 counts as `EXACT`.
     variance_of
         Weights (perturbations, contexts) → variance of the noise of that weighted sum, (perturbations,). Noise that
         contexts share doesn't average out. Without it the noise is independent.
     """
     there = np.isfinite(effects)
-    values, noise = np.where(there, effects, 0.0), np.where(there, variances, 1.0)
+    values, noise = np.where(there, effects, 0.0), np.where(there, np.maximum(variances, EXACT), 1.0)
     number = there.sum(axis=1)
     tau_squared, q = _heterogeneity(values, np.where(there, 1.0 / noise, 0.0), number)
     weights = np.where(there, 1.0 / (noise + np.nan_to_num(tau_squared)[:, None]), 0.0)

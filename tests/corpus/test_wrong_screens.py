@@ -46,7 +46,7 @@ LINES: dict[str, tuple[str, str, str]] = {
         "seed: 0",
         "training: {epochs: 3}",
         "screen.yaml:14: training: unknown key 'training'; known: kind, name, model, contexts, "
-        "perturbations, objective, estimator, hits, seed, budget, output, cache and 2 more",
+        "perturbations, objective, estimator, allocation, hits, evidence, seed, budget and 4 more",
     ),
     "no name": ("name: tiny", "", "screen.yaml:1: missing field 'name': Name of the campaign: letters, digits, . _ -"),
     "a name with a slash": (
