@@ -266,9 +266,11 @@ class PseudoPerturbationsSpec(Spec):
 
     @model_validator(mode="after")
     def _check_kind(self) -> PseudoPerturbationsSpec:
-        if self.by and "groups" in self.model_fields_set:
+        # Not by the fields that were set: a spec that is written out in full has all of them.
+        changed = {name for name, field in type(self).model_fields.items() if getattr(self, name) != field.default}
+        if self.by and "groups" in changed:
             refuse((("groups",), "with `by`, the values of its columns say how many there are; leave one of them out"))
-        if not self.by and "minimum_cells" in self.model_fields_set:
+        if not self.by and "minimum_cells" in changed:
             refuse((("minimum_cells",), "random groups have the sizes of perturbations; this is for `by`"))
         return self
 

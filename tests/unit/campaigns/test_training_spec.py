@@ -161,6 +161,13 @@ def test_pseudo_perturbations_are_asked_for(write: Callable[..., Path], train_te
     assert (asked.groups, asked.seed) == (30, 0)
 
 
+def test_groups_by_a_column_outlive_being_written_out(write: Callable[..., Path], train_text: str) -> None:
+    path = write(train_text + "pseudo_perturbations: {by: [cell_type]}\n")
+    asked = load_training(path, {"output": "elsewhere"}).spec.pseudo_perturbations
+    assert asked is not None
+    assert (asked.by, asked.minimum_cells) == (("cell_type",), 10)
+
+
 @pytest.mark.parametrize(
     ("more", "said"),
     [
@@ -168,7 +175,7 @@ def test_pseudo_perturbations_are_asked_for(write: Callable[..., Path], train_te
         ("model: {kind: additive}\npseudo_perturbations: {}\n", "additive is a baseline and learns no labels"),
         ("pseudo_perturbations: {by: guide}\n", "'guide' isn't named in data.columns"),
         ("pseudo_perturbations: {by: perturbation}\n", "'perturbation' doesn't tell control cells apart"),
-        ("pseudo_perturbations: {by: cell_type, groups: 20}\n", "leave one of them out"),
+        ("pseudo_perturbations: {by: cell_type, groups: 30}\n", "leave one of them out"),
         ("pseudo_perturbations: {minimum_cells: 5}\n", "random groups have the sizes of perturbations"),
         ("pseudo_perturbations: {by: [cell_type, cell_type]}\n", "listed twice"),
     ],
