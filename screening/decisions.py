@@ -56,7 +56,10 @@ def decide(
     known = np.empty((0, 0)) if blocks is None else np.atleast_2d(blocks)
     table = _with_p_values(_with_posterior(table, seed), asked, known, adaptive is not None and bool(adaptive.any()))
     note = _note(asked, known)
-    decided = [_decision(row, asked, note) for row in table.select(_NEEDED).iter_rows(named=True)]
+    rows = table.select(_NEEDED).to_dicts()
+    decided = [_decision(row, asked, note) for row in rows]
+    if HIT not in (decision for decision, _ in decided):
+        decided = [_without_a_hit(row, asked, each) for row, each in zip(rows, decided, strict=True)]
     return table.with_columns(
         decision=pl.Series([decision for decision, _ in decided], dtype=pl.String),
         decision_reason=pl.Series([reason for _, reason in decided], dtype=pl.String),
@@ -189,6 +192,20 @@ def _decision(row: Mapping[str, Any], asked: HitsSpec, note: str) -> tuple[str, 
         return UNDECIDED, obstacle
     decision, reason = _judged(row, asked)
     return decision, f"{reason}{note}"
+
+
+def _without_a_hit(row: Mapping[str, Any], asked: HitsSpec, decided: tuple[str, str]) -> tuple[str, str]:
+    """Take back a `not` that rests on the null alone: where nothing stands out, small effects look like none.
+
+    The posterior shrinks all scores to nothing then, and the minimum effect is what the data could have shown, not what
+    would matter. Who names `hits.minimum_effect` has said what matters.
+    """
+    if decided[0] != NOT or asked.minimum_effect >= row["minimum_effect"]:
+        return decided
+    return UNDECIDED, (
+        f"nothing in this screen stands out of the null, so an effect under {row['minimum_effect']:.3g} can't be told from"
+        " none; set hits.minimum_effect to what would matter"
+    )
 
 
 def _obstacle(row: Mapping[str, Any]) -> str:

@@ -249,3 +249,14 @@ def test_intervals_are_as_wide_as_the_wider_of_null_and_model() -> None:
     wide = decided(rows_of(np.zeros(12), null(), score_sd=5.0))
     width = [float((table["high_90"] - table["low_90"]).mean() or 0) for table in (narrow, wide)]
     assert width[1] > 1.5 * width[0]
+
+
+def test_where_nothing_stands_out_the_null_alone_excludes_nothing() -> None:
+    found = NullDistribution.of(null(), np.full(20, 30.0))
+    assert found is not None
+    rows = rows_of(found.centre + np.array([0.4, 0.0, -0.3]) * found.sd_of([30]), null())
+    table = decided(rows)
+    assert set(table["decision"]) == {UNDECIDED}
+    assert "nothing in this screen stands out" in table["decision_reason"][0]
+    named = decide(hit_table(rows, {}), HitsSpec(minimum_effect=2.0 * found.minimum_effect([30])), 0)
+    assert set(named["decision"]) == {NOT}
