@@ -203,8 +203,8 @@ def _without_a_hit(row: Mapping[str, Any], asked: HitsSpec, decided: tuple[str, 
     if decided[0] != NOT or asked.minimum_effect >= row["minimum_effect"]:
         return decided
     return UNDECIDED, (
-        f"nothing in this screen stands out of the null, so an effect under {row['minimum_effect']:.3g} can't be told from"
-        " none; set hits.minimum_effect to what would matter"
+        f"nothing in this screen stands out of the null, so an effect under {row['minimum_effect']:.3g} can't be told"
+        " from none; set hits.minimum_effect to what would matter"
     )
 
 
