@@ -26,7 +26,8 @@ from screening.across_contexts import PAN_CONTEXT, SELECTIVE
 from screening.pan_context import PAN
 from screening.run import run_campaign
 from screening.selective import SELECTIVE as IS_SELECTIVE
-from screening.training_run import train_model, train_spec, training_config
+from screening.training_request import train_model, train_spec
+from screening.training_run import training_config
 
 SEEDS = (0, 1, 2)
 QUIET = (0, 2)

@@ -22,7 +22,8 @@ from lingshu_core.simulation_config import SimulationConfig
 from lingshu_core.simulator import simulate
 from screening.decisions import HIT
 from screening.run import run_campaign
-from screening.training_run import train_spec, training_config
+from screening.training_request import train_spec
+from screening.training_run import training_config
 
 FOLDER = RESULTS / "hit-calling"
 LABELS, GROUPS = 40, 30

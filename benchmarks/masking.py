@@ -18,7 +18,8 @@ from campaigns.source import load_training
 from lingshu_core.metrics import pearson_delta
 from screening.readouts import read_data
 from screening.run import run_campaign
-from screening.training_run import train_spec, training_config
+from screening.training_request import train_spec
+from screening.training_run import training_config
 
 SHARES, STEPS = (0.0, 0.5), (3, 6)
 

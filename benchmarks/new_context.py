@@ -23,7 +23,8 @@ from lingshu_core.metrics import pearson_delta
 from screening.adapt import AdaptationRequest, adapt_model
 from screening.readouts import read_data
 from screening.run import run_campaign
-from screening.training_run import train_spec, training_config
+from screening.training_request import train_spec
+from screening.training_run import training_config
 
 FOLDER = RESULTS / "new-context"
 FEWEST = 10

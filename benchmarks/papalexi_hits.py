@@ -28,7 +28,8 @@ from screening.campaign import load_campaign, plan_campaign
 from screening.decisions import HIT
 from screening.readouts import read_data
 from screening.run import run_campaign
-from screening.training_run import train_spec, training_config
+from screening.training_request import train_spec
+from screening.training_run import training_config
 
 KNOWN = ("IFNGR1", "IFNGR2", "JAK2", "STAT1", "IRF1")
 TRAIN, SCREEN = EXAMPLES / "papalexi/train-with-null.yaml", EXAMPLES / "papalexi/screen-with-null.yaml"

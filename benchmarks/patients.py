@@ -22,7 +22,7 @@ from lingshu_core.metrics import spearman
 from screening.across_contexts import PAN_CONTEXT, PATIENTS, SELECTIVE
 from screening.readouts import read_data
 from screening.run import run_campaign
-from screening.training_run import train_model
+from screening.training_request import train_model
 
 TRAIN, SCREEN = EXAMPLES / "kang/train-patients.yaml", EXAMPLES / "kang/screen-patients.yaml"
 

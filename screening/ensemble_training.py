@@ -23,16 +23,8 @@ from screening.baseline_training import BaselineResult, refuse_overrides, train_
 from screening.ensemble_file import EnsembleMember, member_folder, write_ensemble
 from screening.features import build_features
 from screening.training_input import forget_pass
-from screening.training_run import (
-    TrainingResult,
-    check_output,
-    check_settings,
-    train_model,
-    train_spec,
-    training_cells,
-    training_identity,
-    training_of,
-)
+from screening.training_request import train_model, train_spec, training_of
+from screening.training_run import TrainingResult, check_output, check_settings, training_cells, training_identity
 
 OnMember = Callable[[int, int, int], None]
 """Hears that a member begins: its number, how many there are, its seed."""

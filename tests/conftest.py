@@ -76,7 +76,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """
     from lingshu_core.simulation_config import SimulationConfig
     from lingshu_core.simulator import simulate
-    from screening.training_run import train_model
+    from screening.training_request import train_model
 
     folder = tmp_path_factory.mktemp("tiny")
     sizes = {"genes": 40, "regulators": 10, "program_genes": 8, "cell_types": 2, "donors": 2, "truth_draws": 8}

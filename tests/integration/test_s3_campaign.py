@@ -18,7 +18,7 @@ from actors.blobs import open_blobs
 from actors.ledger import Ledger
 from screening.publication import ledger_url
 from screening.run import run_campaign
-from screening.training_run import train_model
+from screening.training_request import train_model
 
 pytestmark = pytest.mark.s3
 WriteYaml = Callable[..., Path]

@@ -19,7 +19,8 @@ from lingshu_core.errors import FeatureError, UnusableCells
 from screening.baseline_training import BaselineResult, baseline_settings, train_baseline
 from screening.console import describe_training
 from screening.ensemble_training import train_file
-from screening.training_run import train_model, training_config
+from screening.training_request import train_model
+from screening.training_run import training_config
 
 Write = Callable[..., Path]
 Lingshu = Callable[..., tuple[int, str, str]]

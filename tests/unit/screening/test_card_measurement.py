@@ -15,7 +15,7 @@ from lingshu_core.reveal import RevealSettings
 from screening.card_measurement import CardRequest, make_cards
 from screening.description import describe_model, render_description
 from screening.model_card import ModelCard, read_card
-from screening.training_run import train_model
+from screening.training_request import train_model
 
 Lingshu = Callable[..., tuple[int, str, str]]
 

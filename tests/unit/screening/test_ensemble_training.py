@@ -12,7 +12,8 @@ from lingshu_core.checkpoint import load_header
 from lingshu_core.training import TrainingProgress
 from screening.ensemble_file import ENSEMBLE, read_ensemble
 from screening.ensemble_training import EnsembleResult, train_file
-from screening.training_run import TrainingResult, train_model
+from screening.training_request import train_model
+from screening.training_run import TrainingResult
 
 WriteTrain = Callable[..., Path]
 QUICK = {"epochs": 1, "warmup_steps": 2, "device": "cpu"}

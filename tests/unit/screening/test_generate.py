@@ -15,7 +15,7 @@ from lingshu_core.checkpoint import load_header
 from lingshu_core.errors import ConditionError, FeatureError, MissingColumn, PanelError, UnusableCells
 from screening.errors import ResultsError
 from screening.generate import GenerationResult, generate, read_request
-from screening.training_run import train_model
+from screening.training_request import train_model
 
 Ask = Callable[..., tuple[GenerationResult, anndata.AnnData]]
 

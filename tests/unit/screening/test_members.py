@@ -9,7 +9,7 @@ from campaigns.errors import EnsembleError
 from lingshu_core.errors import CheckpointError
 from screening.campaign import load_campaign, plan_campaign
 from screening.doctor import examine
-from screening.training_run import train_model
+from screening.training_request import train_model
 from screening.validation import validate_campaign
 
 WriteScreen = Callable[..., Path]

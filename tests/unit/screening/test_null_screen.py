@@ -14,7 +14,7 @@ from lingshu_core.checkpoint import load_header
 from screening.campaign import load_campaign, plan_campaign
 from screening.null_distribution import NullDistribution
 from screening.run import RunResult, run_campaign
-from screening.training_run import train_model
+from screening.training_request import train_model
 
 WriteScreen = Callable[..., Path]
 

@@ -75,7 +75,7 @@ def test_another_objective_needs_no_new_block(write_screen: WriteScreen, listene
 def test_runs_with_another_seed_or_model_never_mix(
     write_screen: WriteScreen, write_train: Callable[..., Path], listener: Any, tmp_path: Path
 ) -> None:
-    from screening.training_run import train_model
+    from screening.training_request import train_model
 
     train_model(write_train(training={"epochs": 1, "device": "cpu", "seed": 4}))
     variants: list[dict[str, Any]] = [{}, {"seed": 1}, {"model": str(tmp_path / "model")}]

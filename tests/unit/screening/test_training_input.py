@@ -13,7 +13,8 @@ from campaigns.source import load_training
 from lingshu_core.cell_store import StoredCells
 from lingshu_core.errors import TrainingError, UnusableCells
 from screening.training_input import BYTES_PER_VALUE
-from screening.training_run import TrainingResult, train_model, training_cells
+from screening.training_request import train_model
+from screening.training_run import TrainingResult, training_cells
 
 WriteTrain = Callable[..., Path]
 QUICK = {"epochs": 2, "warmup_steps": 2, "learning_rate": 0.002, "device": "cpu"}

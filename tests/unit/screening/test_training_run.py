@@ -14,7 +14,8 @@ from lingshu_core.training import TrainingProgress
 from screening.campaign import load_campaign, plan_campaign
 from screening.errors import ResultsError
 from screening.generate import generate, read_request
-from screening.training_run import check_output, train_model, training_cells, training_config
+from screening.training_request import train_model
+from screening.training_run import check_output, training_cells, training_config
 
 WriteTrain = Callable[..., Path]
 QUICK = {"epochs": 2, "warmup_steps": 2, "learning_rate": 0.002, "device": "cpu"}
