@@ -8,7 +8,7 @@ would be partly one of genes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -145,11 +145,14 @@ class _ContextCombinations:
             left_out = self._left_out(perturbation)
             parts = [self._part(part.label, left_out) for part in perturbation.parts]
             labels = [perturbation.label, *(part.label for part in perturbation.parts)]
-            reasons = [f"{label}: {each}" for label, each in zip(labels, [whole, *parts], strict=True) if _lacks(each)]
-            if reasons:
-                yield CombinationScore(perturbation, self.context, np.empty((0, 0)), np.empty((0, 0, 0)), reasons[0])
+            arrays = _arrays([whole, *parts])
+            reason = _first_reason(labels, [whole, *parts])
+            if not reason and len({each.shape for each in arrays}) > 1:
+                reason = "the allocation gave it and its parts different numbers of shards"
+            if reason:
+                yield CombinationScore(perturbation, self.context, np.empty((0, 0)), np.empty((0, 0, 0)), reason)
             else:
-                yield CombinationScore(perturbation, self.context, np.asarray(whole), np.stack(_arrays(parts)))
+                yield CombinationScore(perturbation, self.context, arrays[0], np.stack(arrays[1:]))
 
     def _part(self, label: str, left_out: tuple[int, ...]) -> Array | str:
         kept = self._parts.get(label, "not in this context")
@@ -200,8 +203,8 @@ class _ContextCombinations:
         )
 
 
-def _lacks(score: Array | str) -> bool:
-    return isinstance(score, str)
+def _first_reason(labels: Sequence[str], scores: Sequence[Array | str]) -> str:
+    return next((f"{label}: {each}" for label, each in zip(labels, scores, strict=True) if isinstance(each, str)), "")
 
 
 def _arrays(scores: Iterable[Array | str]) -> list[Array]:

@@ -90,3 +90,19 @@ def test_the_null_is_scored_by_the_same_objective(
         assert found.hits["q_value"].is_between(0, 1).all()
         assert set(found.hits["decision"]) <= {"hit", "not", "undecided"}
         assert found.hits["score_sd"].null_count() == 0
+
+
+def test_an_allocation_decides_by_drawn_cells(
+    tiny: Path, write_screen: WriteScreen, tmp_path: Path, listener: Any
+) -> None:
+    asked = population(tiny, "e_distance") | {"estimator": SAMPLED | {"shards": 32, "depth_strata": 2}}
+    asked |= {"allocation": {"kind": "halving", "top": 1, "first": 8, "factor": 2}, "output": str(tmp_path / "halved")}
+    halved = run_campaign(write_screen("halved.yaml", **asked), listener)
+    assert halved.complete
+    best = halved.hits.row(0, named=True)
+    assert (best["allocation"], best["score_unit"]) == ("finalist", "share of the E-distance between the groups")
+    assert best["shards"] < best["shards_drawn"] == 32  # those that chose it don't count
+    assert halved.hits["shards_drawn"].min() == 8
+    again = run_campaign(write_screen("halved.yaml", **asked), listener)
+    assert (again.computed, again.reused) == (0, halved.computed)
+    assert again.hits.equals(halved.hits, null_equal=True)
