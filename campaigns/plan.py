@@ -28,6 +28,7 @@ from campaigns.findings import Findings
 from campaigns.grid import Grid, checked_grid, collect_grid
 from campaigns.objective_genes import ObjectiveGenes, collect_objective
 from campaigns.perturbation_choice import StructureCheck
+from campaigns.safety_genes import collect_safety
 from campaigns.screen_spec import EstimatorSpec, ScreenSpec
 from campaigns.vocabulary import Vocabulary
 from campaigns.yaml_source import NO_SOURCE, Source
@@ -202,6 +203,9 @@ class Plan:
         What the user ought to read.
     members : tuple of PlannedMember
         Of an ensemble, sorted by digest; empty for a single model.
+    safety : mapping or None
+        Genes of the side effects and the contexts to be spared (`campaigns.safety_genes`); None where the screen asks
+        for no safety. It is read off the same blocks, so it has no part in the run's id.
     """
 
     run_id: str
@@ -214,6 +218,7 @@ class Plan:
     blocks: tuple[Block, ...]
     notices: tuple[str, ...] = ()
     members: tuple[PlannedMember, ...] = ()
+    safety: Mapping[str, Any] | None = None
 
     @property
     def n_cells(self) -> int:
@@ -334,6 +339,7 @@ class Plan:
             ],
             "notices": list(self.notices),
             **self._members_as_json(),
+            **({} if self.safety is None else {"safety": dict(self.safety)}),
         }
 
     def _members_as_json(self) -> dict[str, Any]:
@@ -423,6 +429,7 @@ def make_plan(
     findings = Findings()
     grid = collect_grid(spec, vocabulary, source, findings, structure_problem)
     genes = collect_objective(spec.objective, vocabulary, source, findings)
+    safety = collect_safety(spec.safety, grid.contexts, vocabulary, source, findings)
     findings.raise_problems()
     _check_budget(spec, checked_grid(grid, source), source, len(members) or 1)
 
@@ -452,6 +459,7 @@ def make_plan(
         blocks=blocks,
         notices=tuple(findings.notices),
         members=ordered,
+        safety=safety,
     )
 
 
@@ -629,6 +637,7 @@ def _from_json(data: Mapping[str, Any]) -> Plan:
         blocks=blocks,
         notices=tuple(map(str, data["notices"])),
         members=tuple(PlannedMember(str(m["name"]), str(m["digest"])) for m in data.get("members", ())),
+        safety=data.get("safety"),
     )
 
 

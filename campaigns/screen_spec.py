@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag,
 from campaigns.compute_spec import ComputeSpec
 from campaigns.conditions import split_combination
 from campaigns.data_spec import DataSpec
+from campaigns.safety_spec import SafetySpec
 from campaigns.spec import (
     ALL_DESCRIBED,
     ALL_SEEN,
@@ -483,6 +484,7 @@ class ScreenSpec(Spec):
     objective: ObjectiveSpec = Field(description="What you want the cells to do.")
     estimator: EstimatorSpec = Field(default=EstimatorSpec(), description="How effects are estimated.")
     hits: HitsSpec = Field(default=HitsSpec(), description="What makes a condition a hit.")
+    safety: SafetySpec | None = Field(default=None, description="Side effects that a hit must not have.")
     seed: Seed = Field(default=0, description="Root seed of every random number of the screen.")
     budget: BudgetSpec = Field(default=BudgetSpec(), description="Limits above which the plan is refused.")
     output: Location = Field(description="Folder of the results: local path or s3:// URL.")

@@ -14,6 +14,7 @@ import polars as pl
 from screening.campaign import PlannedCampaign
 from screening.hits import COLUMNS
 from screening.publication import NULL, Table
+from screening.safety import SAFETY, columns_of, safety_table
 
 
 @dataclass(frozen=True)
@@ -28,11 +29,14 @@ class ScoredScreen:
         The ranked and decided table (`screening.hits.COLUMNS`).
     null
         The pseudo-perturbations (`screening.null_table`); None where the model has none.
+    penalties
+        Side effects of every condition (`screening.safety_scores`); None where the campaign asks for no safety.
     """
 
     planned: PlannedCampaign
     hits: pl.DataFrame
     null: pl.DataFrame | None
+    penalties: pl.DataFrame | None = None
 
 
 def analyse(screen: ScoredScreen) -> dict[str, Table]:
@@ -47,7 +51,16 @@ def _null(screen: ScoredScreen) -> Table | None:
     return Table(screen.null, {name: text for name, (_, text) in COLUMNS.items() if name in screen.null.columns})
 
 
+def _safety(screen: ScoredScreen) -> Table | None:
+    asked, resolved = screen.planned.campaign.spec.safety, screen.planned.plan.safety
+    if asked is None or resolved is None or screen.penalties is None:
+        return None
+    meanings = {name: text for name, (_, text) in columns_of([each.name for each in asked.signatures]).items()}
+    return Table(safety_table(screen.hits, screen.penalties, asked, resolved["spare"]), meanings)
+
+
 ANALYSES: Mapping[str, Callable[[ScoredScreen], Table | None]] = {
     NULL: _null,
+    SAFETY: _safety,
 }
 """File name → what makes its table, in the order of the manifest."""

@@ -5,6 +5,7 @@
     output/
     ├── hits.parquet, hits.csv     the ranked table
     ├── null.parquet               pseudo-perturbations, only of a model that has some
+    ├── safety.parquet             side effects, only of a screen with `safety:`
     ├── effects.h5ad               conditions × genes, layers in two units with standard errors
     ├── cells.zarr/                drawn cells, only with estimator.store_cells
     ├── campaign.yaml, plan.json   as resolved

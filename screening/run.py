@@ -61,6 +61,7 @@ from screening.publication import (
 )
 from screening.rehearsal import Rehearsal, open_rehearsal
 from screening.run_listener import RunListener
+from screening.safety_scores import PenaltyScores
 
 FENCE_SECONDS = 30.0
 """How often a run looks whether another one has taken over."""
@@ -181,8 +182,9 @@ def compute_and_publish(
         held.stage("aggregate", f"{len(planned.plan.conditions)} conditions")
         folded = fold(planned.plan, snapshot, summary.failed, summary.cancelled or NOT_COMPUTED)
         held.stage("score", next(iter(planned.readouts.values())).question)
-        hits, null, effects = score(planned, folded)
-        tables = analyse(ScoredScreen(planned, hits, null))
+        penalties = PenaltyScores.of(planned)
+        hits, null, effects = score(planned, folded, penalties)
+        tables = analyse(ScoredScreen(planned, hits, null, None if penalties is None else penalties.table()))
         held.stage("publish", campaign.spec.output)
         epoch.check()  # before the cells, which have no versions
         if campaign.spec.estimator.store_cells and effects.keys:
@@ -335,8 +337,12 @@ def confirm(planned: PlannedCampaign, ledger: CommittedBlocks) -> frozenset[str]
     return frozenset(block.id for block in planned.plan.blocks if block.id in committed)
 
 
-def score(planned: PlannedCampaign, folded: Iterator[Folded]) -> tuple[pl.DataFrame, pl.DataFrame | None, EffectMatrix]:
+def score(
+    planned: PlannedCampaign, folded: Iterator[Folded], penalties: PenaltyScores | None = None
+) -> tuple[pl.DataFrame, pl.DataFrame | None, EffectMatrix]:
     """Score, rank and decide every condition; keep the per-gene effects that are to be exported.
+
+    ``penalties`` gathers side effects on the way, so that blocks are read once.
 
     Returns
     -------
@@ -351,6 +357,8 @@ def score(planned: PlannedCampaign, folded: Iterator[Folded]) -> tuple[pl.DataFr
         nulls: dict[Context, ContextNull] = {}  # of the context that is being folded; its null comes first
         for condition in folded:
             context = condition.planned.condition.context
+            if penalties is not None:
+                penalties.add(condition)
             if condition.planned.role == "null":
                 if context not in nulls:
                     nulls = {context: ContextNull(planned.readouts[context], vocabulary.genes, trained)}
