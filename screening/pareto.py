@@ -38,22 +38,24 @@ def pareto_layers(points: Array) -> npt.NDArray[np.int64]:
 
 
 class _Front:
-    """Points of one layer, in an array that doubles when it is full."""
+    """Points of one layer, in an array that doubles when it is full; they come in lexicographic order."""
 
     def __init__(self, axes: int) -> None:
-        self._held = np.empty((8, axes))
+        self._held = np.empty((axes, 8))  # an axis is one run of memory
         self._number = 0
 
     def add(self, point: Array) -> None:
-        if self._number == len(self._held):
-            self._held = np.concatenate([self._held, np.empty_like(self._held)])
-        self._held[self._number] = point
+        if self._number == self._held.shape[1]:
+            self._held = np.concatenate([self._held, np.empty_like(self._held)], axis=1)
+        self._held[:, self._number] = point
         self._number += 1
 
     def dominates(self, point: Array) -> bool:
-        held = self._held[: self._number]
-        no_worse = held[(held <= point).all(axis=1)]
-        return bool((no_worse < point).any())
+        held = self._held[:, : self._number]
+        no_worse = np.ones(self._number, dtype=bool)
+        for axis in range(1, len(point)):  # on the first, those that came before are no worse
+            no_worse &= held[axis] <= point[axis]
+        return bool(no_worse.any()) and bool((held[:, no_worse] < point[:, None]).any())
 
 
 def _first_free(fronts: list[_Front], point: Array) -> int:

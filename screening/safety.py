@@ -9,7 +9,7 @@ https://doi.org/10.1080/00401706.1982.10487790).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -95,7 +95,7 @@ def safety_table(hits: pl.DataFrame, penalties: pl.DataFrame, asked: SafetySpec,
     limits = {penalty.name: penalty.limit for penalty in asked.signatures}
     there = measure(hits.filter(pl.col("context").is_in(list(spared))).with_columns(is_judged=_is_judged()))
     table = _with_spared(_with_penalties(hits, measured, list(limits)), there, spared)
-    table = _with_verdicts(table, measured, limits, there, asked.spare_limit, spared)
+    table = _with_verdicts(table, limits, there, asked.spare_limit, spared)
     schema = columns_of(list(limits))
     return _with_layers(table, bool(limits)).select([pl.col(name).cast(kind) for name, (kind, _) in schema.items()])
 
@@ -175,6 +175,7 @@ def _with_penalties(hits: pl.DataFrame, measured: pl.DataFrame, names: Sequence[
             pl.col("score_sd").alias(f"penalty_sd[{name}]"),
             pl.col("null_centre").alias(f"penalty_centre[{name}]"),
             pl.col("error").alias(f"penalty_error[{name}]"),
+            pl.struct("above", "margin", "error_from").alias(f"bound[{name}]"),
         )
         table = table.join(own, on=["perturbation", "context"], how="left", maintain_order="left")
     worst = measured.sort(["above", "penalty"], descending=[True, False]).group_by("perturbation", "context").first()
@@ -201,28 +202,17 @@ def _with_spared(table: pl.DataFrame, there: pl.DataFrame, spared: Sequence[str]
 
 def _with_verdicts(
     table: pl.DataFrame,
-    measured: pl.DataFrame,
     limits: Mapping[str, float | None],
     there: pl.DataFrame,
     spare_limit: float | None,
     spared: Sequence[str],
 ) -> pl.DataFrame:
-    asked = [name for name, limit in limits.items() if limit is not None]
-    found: dict[tuple[str, str], list[_Bound]] = {}
-    columns = ("perturbation", "context", "penalty", "above", "margin", "error_from")
-    for perturbation, context, name, above, margin, basis in measured.select(columns).iter_rows():
-        if (limit := limits[name]) is not None:
-            found.setdefault((perturbation, context), []).append(_Bound(name, above, margin, limit, basis))
+    asked = {name: limit for name, limit in limits.items() if limit is not None}
     elsewhere = _spared_bounds(there, spare_limit)
+    number = 0 if spare_limit is None else len(spared)
+    rows = table.select("perturbation", "status", "reason", *(f"bound[{name}]" for name in asked)).iter_rows(named=True)
     verdicts = [
-        _verdict(
-            row,
-            found.get((row["perturbation"], row["context"]), []),
-            elsewhere.get(row["perturbation"], []),
-            asked,
-            0 if spare_limit is None else len(spared),
-        )
-        for row in table.select("perturbation", "context", "status", "reason").iter_rows(named=True)
+        _verdict(row, _own_bounds(row, asked), elsewhere.get(row["perturbation"], []), asked, number) for row in rows
     ]
     names = ("safety", "safety_reason", "error_from", "over_limit")
     return table.with_columns(
@@ -231,6 +221,15 @@ def _with_verdicts(
             for place, name in enumerate(names)
         }
     )
+
+
+def _own_bounds(row: Mapping[str, Any], asked: Mapping[str, float]) -> list[_Bound]:
+    found = ((name, limit, row[f"bound[{name}]"]) for name, limit in asked.items())
+    return [
+        _Bound(name, bound["above"], bound["margin"], limit, bound["error_from"])
+        for name, limit, bound in found
+        if bound is not None and bound["above"] is not None  # a join without a match gives either
+    ]
 
 
 class _Bound:
@@ -267,7 +266,7 @@ def _spared_bounds(there: pl.DataFrame, limit: float | None) -> dict[str, list[_
 
 
 def _verdict(
-    row: Mapping[str, Any], own: list[_Bound], elsewhere: list[_Bound], asked: Sequence[str], spared: int
+    row: Mapping[str, Any], own: list[_Bound], elsewhere: list[_Bound], asked: Collection[str], spared: int
 ) -> tuple[str, str, str | None, str]:
     """Return verdict, reason, what the errors are, and the names of what is over its limit."""
     if row["status"] != "done":
@@ -293,7 +292,7 @@ def _verdict(
     return SAFE, f"within all {len(bounds)} limits, nearest {nearest.words}{note}", basis, ""
 
 
-def _unknown(own: list[_Bound], elsewhere: list[_Bound], asked: Sequence[str], spared: int) -> Iterator[str]:
+def _unknown(own: list[_Bound], elsewhere: list[_Bound], asked: Collection[str], spared: int) -> Iterator[str]:
     """Say which side effects couldn't be measured."""
     lacking = [name for name in asked if name not in {bound.name for bound in own}]
     if lacking:
