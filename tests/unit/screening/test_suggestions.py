@@ -8,12 +8,13 @@ import polars as pl
 import pytest
 from scipy import special
 
+from actors.blobs import open_blobs
 from screening.cell_numbers import cells_per_arm
 from screening.errors import ResultsError
 from screening.hits import COLUMNS as HIT_COLUMNS
 from screening.objectives import UNITS
 from screening.run import run_campaign
-from screening.suggestions import COLUMNS, PublishedEffects, SuggestionRequest, propose
+from screening.suggestions import COLUMNS, PublishedEffects, SuggestionRequest, propose, read_effects
 
 SCHEMA = {name: kind for name, (kind, _) in HIT_COLUMNS.items()}
 ASKED = SuggestionRequest("results", batch=3)
@@ -147,5 +148,23 @@ def test_from_a_screen_to_the_lab(
     told = json.loads(shown)
     assert [each["perturbation"] for each in told["batch"]] == written["perturbation"].to_list()
     assert set(told["columns"]) == set(COLUMNS)
-    (place / "effects.h5ad").write_bytes(b"no HDF5")
-    assert lingshu("suggest", place, "--minimum-effect", "nan")[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [(("--batch", 0), "'--batch'"), (("--minimum-effect", "nan"), "must be a finite number"), ((), "no such folder")],
+)
+def test_what_is_asked_wrongly_is_told(
+    lingshu: Callable[..., Any], tmp_path: Path, options: tuple[object, ...], said: str
+) -> None:
+    code, _, error = lingshu("suggest", tmp_path / "none", *options)
+    assert code == 2
+    assert said in error
+
+
+def test_effects_may_be_absent_and_not_damaged(tmp_path: Path) -> None:
+    blobs = open_blobs(str(tmp_path))
+    assert read_effects(blobs) is None
+    (tmp_path / "effects.h5ad").write_bytes(b"no HDF5")
+    with pytest.raises(ResultsError, match="not readable as effects of a screen"):
+        read_effects(blobs)
