@@ -10,6 +10,7 @@ from campaigns.cell_objectives import ConnectivitySpec
 from campaigns.errors import GeneSetError
 from campaigns.findings import Findings
 from campaigns.gene_sets import find_gene_set, read_gene_sets, restrict_to_panel
+from campaigns.safety_spec import PenaltySetSpec
 from campaigns.screen_spec import GeneSetSpec, MarkersSpec, ObjectiveSpec, SignatureSpec
 from campaigns.vocabulary import Vocabulary
 from campaigns.yaml_source import NO_SOURCE, FieldPath, Source
@@ -79,9 +80,9 @@ def collect_objective(
     if isinstance(objective, SignatureSpec) and objective.reference is not None:
         return None
     if isinstance(objective, SignatureSpec) and objective.gene_set is not None:
-        return _gene_set(objective.gene_set, vocabulary, source, findings)
-    up = _known(objective.up, ("objective", "up"), vocabulary, source, findings)
-    down = _known(objective.down, ("objective", "down"), vocabulary, source, findings)
+        return genes_of_set(objective.gene_set, vocabulary, source, findings, ("objective", "gene_set"))
+    up = known_genes(objective.up, ("objective", "up"), vocabulary, source, findings)
+    down = known_genes(objective.down, ("objective", "down"), vocabulary, source, findings)
     return ObjectiveGenes(up, down)
 
 
@@ -100,9 +101,10 @@ def _going(directions: dict[str, Any], way: str) -> tuple[str, ...]:
     return tuple(gene for gene, direction in directions.items() if direction == way)
 
 
-def _known(
+def known_genes(
     genes: Iterable[str], path: FieldPath, vocabulary: Vocabulary, source: Source, findings: Findings
 ) -> tuple[str, ...]:
+    """Return the genes of a list, each once; those that the model doesn't have become findings."""
     known: dict[str, None] = {}
     for index, gene in enumerate(genes):
         where = source.where((*path, index))
@@ -114,8 +116,10 @@ def _known(
     return tuple(known)
 
 
-def _gene_set(spec: GeneSetSpec, vocabulary: Vocabulary, source: Source, findings: Findings) -> ObjectiveGenes | None:
-    path: FieldPath = ("objective", "gene_set")
+def genes_of_set(
+    spec: GeneSetSpec | PenaltySetSpec, vocabulary: Vocabulary, source: Source, findings: Findings, path: FieldPath
+) -> ObjectiveGenes | None:
+    """Return the genes of a named set that the model has; None where it can't be had, which becomes a finding."""
     field = "file"
     try:
         sets = read_gene_sets(spec.file)

@@ -30,6 +30,7 @@ from campaigns.grid import Grid, checked_grid, collect_grid
 from campaigns.objective_genes import ObjectiveGenes, collect_objective
 from campaigns.pairs import SingleRanking
 from campaigns.perturbation_choice import StructureCheck
+from campaigns.safety_genes import collect_safety
 from campaigns.screen_spec import EstimatorSpec, ScreenSpec
 from campaigns.shard_budget import ShardBudget
 from campaigns.vocabulary import Vocabulary
@@ -208,6 +209,9 @@ class Plan:
     allocation : mapping or None
         What decides which of the blocks are computed (`AllocationSpec.choice`, and ``budget_shards``, the limit of
         all ranked conditions together, where there is one); None where all of them are.
+    safety : mapping or None
+        Genes of the side effects and the contexts to be spared (`campaigns.safety_genes`); None where the screen asks
+        for no safety. It is read off the same blocks, so it has no part in the run's id.
     """
 
     run_id: str
@@ -221,6 +225,7 @@ class Plan:
     notices: tuple[str, ...] = ()
     members: tuple[PlannedMember, ...] = ()
     allocation: Mapping[str, Any] | None = None
+    safety: Mapping[str, Any] | None = None
 
     @property
     def n_cells(self) -> int:
@@ -342,6 +347,7 @@ class Plan:
             "notices": list(self.notices),
             **self._members_as_json(),
             **({} if self.allocation is None else {"allocation": dict(self.allocation)}),
+            **({} if self.safety is None else {"safety": dict(self.safety)}),
         }
 
     def _members_as_json(self) -> dict[str, Any]:
@@ -435,6 +441,7 @@ def make_plan(
     grid = collect_grid(spec, vocabulary, source, findings, structure_problem, single_ranking)
     genes = collect_objective(spec.objective, vocabulary, source, findings)
     collect_evidence(spec.evidence, vocabulary, source, findings)
+    safety = collect_safety(spec.safety, grid.contexts, vocabulary, source, findings)
     findings.raise_problems()
     _check_budget(spec, checked_grid(grid, source), source, len(members) or 1)
 
@@ -465,6 +472,7 @@ def make_plan(
         notices=tuple(findings.notices),
         members=ordered,
         allocation=allocation,
+        safety=safety,
     )
 
 
@@ -658,6 +666,7 @@ def _from_json(data: Mapping[str, Any]) -> Plan:
         notices=tuple(map(str, data["notices"])),
         members=tuple(PlannedMember(str(m["name"]), str(m["digest"])) for m in data.get("members", ())),
         allocation=data.get("allocation"),
+        safety=data.get("safety"),
     )
 
 

@@ -13,6 +13,7 @@ from campaigns.compute_spec import ComputeSpec
 from campaigns.conditions import split_combination
 from campaigns.data_spec import DataSpec
 from campaigns.evidence_spec import EvidenceSpec
+from campaigns.safety_spec import SafetySpec
 from campaigns.spec import (
     ALL_DESCRIBED,
     ALL_SEEN,
@@ -585,6 +586,7 @@ class ScreenSpec(Spec):
     )
     hits: HitsSpec = Field(default=HitsSpec(), description="What makes a condition a hit.")
     evidence: EvidenceSpec = Field(default=EvidenceSpec(), description="What is gathered beside the hits.")
+    safety: SafetySpec | None = Field(default=None, description="Side effects that a hit must not have.")
     seed: Seed = Field(default=0, description="Root seed of every random number of the screen.")
     budget: BudgetSpec = Field(default=BudgetSpec(), description="Limits above which the plan is refused.")
     output: Location = Field(description="Folder of the results: local path or s3:// URL.")

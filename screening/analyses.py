@@ -30,6 +30,7 @@ from screening.hits import COLUMNS
 from screening.interactions import COLUMNS as INTERACTION_COLUMNS
 from screening.interactions import INTERACTIONS, ModelFacts, interaction_table
 from screening.publication import CONNECTIVITY, NULL, Table
+from screening.safety import SAFETY, columns_of, safety_table
 from screening.scaffolds import COLUMNS as SCAFFOLD_COLUMNS
 from screening.scaffolds import SCAFFOLDS, drug_structures, scaffold_table, scaffolds_of
 
@@ -50,6 +51,8 @@ class ScoredScreen:
         Per-gene effects of the best conditions.
     combinations
         Combinations beside their parts, shard by shard; None where nobody gathered them.
+    penalties
+        Side effects of every condition (`screening.safety_scores`); None where the campaign asks for no safety.
     """
 
     planned: PlannedCampaign
@@ -57,6 +60,7 @@ class ScoredScreen:
     null: pl.DataFrame | None
     effects: EffectMatrix
     combinations: CombinationScores | None = None
+    penalties: pl.DataFrame | None = None
 
     @cached_property
     def evidence(self) -> Evidence | None:
@@ -148,6 +152,14 @@ def _evidence_items(screen: ScoredScreen) -> Table | None:
     return None if found is None else Table(found.items, meanings(ITEM_COLUMNS))
 
 
+def _safety(screen: ScoredScreen) -> Table | None:
+    asked, resolved = screen.planned.campaign.spec.safety, screen.planned.plan.safety
+    if asked is None or resolved is None or screen.penalties is None:
+        return None
+    rows = safety_table(screen.hits, screen.penalties, asked, resolved["spare"])
+    return _described(rows, columns_of([each.name for each in asked.signatures]))
+
+
 ANALYSES: Mapping[str, Callable[[ScoredScreen], Table | None]] = {
     NULL: _null,
     DOSES: _doses,
@@ -159,5 +171,6 @@ ANALYSES: Mapping[str, Callable[[ScoredScreen], Table | None]] = {
     CONNECTIVITY: _connectivity,
     EVIDENCE: _evidence,
     EVIDENCE_ITEMS: _evidence_items,
+    SAFETY: _safety,
 }
 """File name → what makes its table, in the order of the manifest."""

@@ -6,6 +6,7 @@ Nothing heavy is imported before a command needs it, so that ``--help`` and ``va
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 import traceback
@@ -351,6 +352,41 @@ def evidence(
     else:
         for part in describe_evidence(found):
             console.print(part)
+
+
+@app.command(epilog="Example: lingshu suggest results/quickstart/screen --batch 24 --out next.csv")
+def suggest(
+    results: Annotated[str, typer.Argument(help="Folder or s3:// URL of a campaign's results.", show_default=False)],
+    batch: Annotated[int, typer.Option(min=1, max=10_000, help="How many conditions.")] = 24,
+    context: Annotated[
+        list[str] | None, typer.Option(help="Only this context (a factor's value); again for another one too.")
+    ] = None,
+    minimum_effect: Annotated[
+        float | None, typer.Option(help="Effect that matters, in the unit of the score [the null's minimum effect].")
+    ] = None,
+    enough: Annotated[int, typer.Option(min=1, help="Training cells at which a condition counts half.")] = 100,
+    out: Annotated[Path | None, typer.Option("--out", help="Write the batch as CSV, too.", dir_okay=False)] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the batch as JSON.")] = False,
+) -> None:
+    """Propose what to measure next: a batch of conditions that would teach the model most, unlike one another."""
+    from screening.console import console
+    from screening.suggestion_view import suggestion_json, suggestion_table, write_suggestions
+    from screening.suggestions import SuggestionRequest
+    from screening.suggestions import suggest as propose_batch
+
+    if minimum_effect is not None and not math.isfinite(minimum_effect):
+        raise typer.BadParameter("--minimum-effect must be a finite number")
+    request = SuggestionRequest(results, batch, tuple(context or ()), minimum_effect, enough)
+    found = propose_batch(request)
+    if out is not None:
+        write_suggestions(found.batch, out)
+    if as_json:
+        print(suggestion_json(found, request))
+        return
+    console.print(suggestion_table(found))
+    console.print("\n".join(found.notices))
+    if out is not None:
+        console.print(f"written to {out}")
 
 
 @app.command(epilog="Example: lingshu verify s3://bucket/papalexi")

@@ -8,6 +8,7 @@
     ├── doses.parquet, …           what else applies (`screening.analyses`)
     ├── connectivity.parquet       connectivity and its percentile τ, only of an objective of that kind
     ├── evidence.parquet, evidence_items.parquet  what speaks for the best conditions (`screening.evidence`)
+    ├── safety.parquet             side effects, only of a screen with `safety:`
     ├── effects.h5ad               conditions × genes, layers in two units with standard errors
     ├── cells.zarr/                drawn cells, only with estimator.store_cells
     ├── campaign.yaml, plan.json   as resolved

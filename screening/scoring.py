@@ -17,6 +17,7 @@ from screening.decisions import decide
 from screening.effect_matrix import EffectMatrix
 from screening.hits import Scored, extra_columns, hit_table, score_folded
 from screening.null_table import null_table, standardised_blocks
+from screening.safety_scores import PenaltyScores
 from screening.wanted_blocks import WantedBlocks
 
 
@@ -39,12 +40,15 @@ def score(planned: PlannedCampaign, folded: Iterator[Folded], blocks: WantedBloc
     vocabulary, spec = planned.campaign.model.vocabulary, planned.campaign.spec
     effects = EffectMatrix(vocabulary.genes)
     pseudo: list[dict[str, Any]] = []
-    trained, combinations = trained_cells(vocabulary), gather_combinations(planned)
+    trained = trained_cells(vocabulary)
+    combinations, penalties = gather_combinations(planned), PenaltyScores.of(planned)
 
     def rows() -> Iterator[dict[str, Any]]:
         nulls: dict[Context, ContextNull] = {}  # of the context that is being folded; its null comes first
         for condition in folded:
             context = condition.planned.condition.context
+            if penalties is not None:
+                penalties.add(condition)
             if condition.planned.role == "null":
                 if context not in nulls:
                     nulls = {context: ContextNull(planned.readouts[context], vocabulary.genes, trained)}
@@ -63,7 +67,9 @@ def score(planned: PlannedCampaign, folded: Iterator[Folded], blocks: WantedBloc
     spread = None if null is None else standardised_blocks(null)
     # Who got more shards was chosen by scores, of finalists and of those that were left behind.
     adaptive = np.full(table.height, planned.plan.allocation is not None)
-    return ScoredScreen(planned, decide(table, spec.hits, spec.seed, spread, adaptive), null, effects, combinations)
+    hits = decide(table, spec.hits, spec.seed, spread, adaptive)
+    harm = None if penalties is None else penalties.table()
+    return ScoredScreen(planned, hits, null, effects, combinations, harm)
 
 
 def _scored(planned: PlannedCampaign, folded: Folded, null: ContextNull | None = None) -> Scored:
