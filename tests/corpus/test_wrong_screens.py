@@ -46,7 +46,7 @@ LINES: dict[str, tuple[str, str, str]] = {
         "seed: 0",
         "training: {epochs: 3}",
         "screen.yaml:14: training: unknown key 'training'; known: kind, name, model, contexts, "
-        "perturbations, objective, estimator, allocation, hits, evidence, seed, budget and 4 more",
+        "perturbations, objective, estimator, allocation, hits, evidence, safety, seed and 5 more",
     ),
     "no name": ("name: tiny", "", "screen.yaml:1: missing field 'name': Name of the campaign: letters, digits, . _ -"),
     "a name with a slash": (

@@ -17,10 +17,9 @@ from actors.history import History
 from actors.ledger import Ledger
 from actors.manifest import read_commit_lines
 from campaigns.errors import SpecError
-from screening.campaign import PlannedCampaign, load_campaign, plan_campaign
+from screening.campaign import load_campaign, plan_campaign
 from screening.publication import ledger_url
-from screening.run import STAGES, RunResult, open_output, run_campaign
-from screening.wanted_blocks import missing_tasks
+from screening.run import STAGES, RunResult, run_campaign
 
 WriteScreen = Callable[..., Path]
 FEW: dict[str, Any] = {
@@ -146,16 +145,6 @@ def test_folders_with_a_space_work(write_screen: WriteScreen, listener: Any, tin
     path = write_screen(**FEW, model=str(tmp_path / "my model"), output=str(tmp_path / "my screen"))
     assert run_campaign(path, listener).complete
     assert (tmp_path / "my screen" / "hits.csv").exists()
-
-
-def test_only_what_nobody_committed_is_a_task(planned: PlannedCampaign, made_up_block: Callable[..., bytes]) -> None:
-    _, ledger = open_output(planned.campaign.spec.output)
-    assert [task.id for task in missing_tasks(planned, ledger)] == [block.id for block in planned.plan.blocks]
-    first = planned.plan.blocks[0]
-    ledger.commit(first.id, made_up_block(first), replica="replica-0")
-    missing = missing_tasks(planned, ledger)
-    assert [task.id for task in missing] == [block.id for block in planned.plan.blocks[1:]]
-    assert missing[0].payload == planned.plan.payload(planned.plan.blocks[1])
 
 
 def test_an_output_that_cannot_be_written_is_told_before_anything_is_computed(
