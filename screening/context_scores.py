@@ -19,8 +19,9 @@ import numpy.typing as npt
 import polars as pl
 from scipy import special
 
-from screening.decisions import FAILED, NO_NULL, REFUSED, has_heavy_tails, rank_p_values
+from screening.decisions import FAILED, NO_NULL, REFUSED
 from screening.null_distribution import LEVEL, NullDistribution, freedom
+from screening.null_tails import NullTails
 
 Array = npt.NDArray[np.float64]
 
@@ -50,6 +51,8 @@ class ContextScores:
         Of the null between contexts, (contexts, contexts), from 0 to 1.
     blocks
         Pseudo-perturbations in standard deviations of their context's null, (blocks, contexts); empty without a null.
+    null_blocks
+        How many pseudo-perturbations the null of a context has at least; 0 without a null.
     degrees
         Degrees of freedom of the noise; None without a null, whose noise is taken as normal.
     errors
@@ -64,6 +67,7 @@ class ContextScores:
     obstacles: npt.NDArray[np.object_]
     correlation: Array
     blocks: Array
+    null_blocks: int
     degrees: int | None
     errors: str
 
@@ -79,7 +83,8 @@ class ContextScores:
         own = np.square(rows["score_se"].to_numpy()) + np.square(rows["score_sd"].fill_null(0.0).to_numpy())
         blocks = _blocks(null, contexts)
         there = rows.filter(done & (sd > 0))["null_blocks"].drop_nulls()
-        degrees = freedom(int(there.min())) if len(there) else None  # type: ignore[arg-type]
+        number = int(there.to_numpy().min()) if len(there) else 0
+        degrees = freedom(number) if number else None
         shape = (len(names), len(contexts))
         return cls(
             names,
@@ -90,6 +95,7 @@ class ContextScores:
             _obstacles(rows, at, shape),
             _correlation(blocks, len(contexts)),
             blocks,
+            number,
             degrees,
             MEASURED if degrees is not None else MEMBERS if rows["score_sd"].count() else COMPUTATION,
         )
@@ -143,14 +149,16 @@ class ContextScores:
     def p_values(self, z: Array) -> Array:
         """Return the chance of such values or higher ones without an effect; ``z`` in standard deviations, any shape.
 
-        By a Student t, or by ranks among pseudo-perturbations where their tails are heavy, whatever `hits.tails` says.
+        As in the ranked table with `hits.tails: learned`, whatever the campaign asks for there.
         """
         if self.degrees is None:
             return np.asarray(special.ndtr(-z), dtype=np.float64)
-        known = self.blocks[np.isfinite(self.blocks)]
-        if has_heavy_tails(known):
-            return np.where(np.isfinite(z), rank_p_values(z, known), np.nan)
-        return np.asarray(special.stdtr(self.degrees, -z), dtype=np.float64)
+        found = np.full(z.shape, np.nan)
+        there = np.isfinite(z)
+        number = np.full(int(there.sum()), self.null_blocks, dtype=np.int64)
+        tails = NullTails.of(self.blocks.T)  # (blocks, contexts) → (contexts, blocks)
+        found[there] = tails.p_values(z[there], number)
+        return found
 
     def only(self, rows: npt.NDArray[np.bool_]) -> ContextScores:
         """Keep some of the perturbations."""

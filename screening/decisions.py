@@ -116,13 +116,13 @@ def _p_values(rows: pl.DataFrame, asked: HitsSpec, blocks: Array) -> Array:
     """Return the chance of each score without an effect, with the tails that were asked for, (conditions,)."""
     z = ((rows["score"] - rows["null_centre"]) / rows["null_sd"]).to_numpy()
     if asked.tails == "empirical":
-        return rank_p_values(z, blocks[np.isfinite(blocks)])
+        return _rank_p_values(z, blocks[np.isfinite(blocks)])
     if asked.tails == "normal":
         return np.asarray(special.stdtr([freedom(number) for number in rows["null_blocks"]], -z), dtype=np.float64)
     return NullTails.of(blocks).p_values(z, rows["null_blocks"].to_numpy())
 
 
-def rank_p_values(z: Array, blocks: Array) -> Array:
+def _rank_p_values(z: Array, blocks: Array) -> Array:
     """Return p-values as ranks among blocks, both in standard deviations.
 
     They assume nothing of tails, and resolve nothing under 1 / (blocks + 1).

@@ -97,7 +97,9 @@ def selective_table(
         decided = list(_decisions(groups, place, q[:, place], asked, weak, obstacles))
         part |= {"p_selective": p[:, place], "q_value": q[:, place], "trained_here": trained[:, place]}
         part |= {"decision": [each for each, _ in decided], "decision_reason": [reason for _, reason in decided]}
-        tables.append(pl.DataFrame({"perturbation": groups.scores.perturbations, **part}))
+        columns = {"perturbation": groups.scores.perturbations, **part}
+        # Where a condition failed everywhere but here, a column may hold nothing at all.
+        tables.append(pl.DataFrame(columns, schema_overrides={"strongest_other": pl.String}))
     table = pl.concat(tables).with_columns(
         noise_correlation=pl.lit(groups.scores.noise_correlation),
         errors=pl.lit(groups.scores.errors),

@@ -22,7 +22,7 @@ def test_damage_is_found_mended_and_what_is_left_over_removed(
     assert lingshu("run", path)[0] == 0
     code, out, err = lingshu("verify", screen)
     assert (code, err) == (0, "")
-    assert "all as promised: 4 blocks, 1 versions and 13 files" in " ".join(out.split())
+    assert "all as promised: 4 blocks, 1 versions and 17 files" in " ".join(out.split())
 
     ledger = Ledger(open_blobs(ledger_url(str(screen))))
     damaged = sorted(ledger.committed())[0]

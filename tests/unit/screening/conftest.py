@@ -29,7 +29,7 @@ from screening.effects import Moments
 from screening.evaluation_plan import Contender, Evaluation, Unit, contenders, make_units, read_evaluation
 from screening.hits import RunFacts, hit_table
 from screening.null_distribution import NullDistribution
-from screening.null_table import null_table
+from screening.null_table import null_table, standardised_blocks
 from screening.readouts import read_data
 from screening.splitting import make_split
 from screening.store import BlockResult, encode_block
@@ -219,14 +219,14 @@ def decided_screen(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[pl.Da
                 base = {"perturbation": name, "context": context, "gate": "pass", "support": "in_vocabulary"}
                 base |= {"training_cells": 20, "training_cells_all": 30, "score_unit": "mean log1p counts per 10k"}
                 base |= dict(part.split("=") for part in context.split(", "))
-                null = found[context]
+                own_null = found[context]
                 if score is None:
                     rows.append(base | {"status": "failed", "reason": "it exploded"} | changes)
                     continue
                 base |= {"status": "done", "score": score, "score_se": 0.001}
-                if blocks and null is not None:
-                    base |= {"null_blocks": null.blocks, "null_centre": 0.0, "null_sd": null.sd_of([30.0])}
-                    base |= {"minimum_effect": null.minimum_effect([30.0])}
+                if blocks and own_null is not None:
+                    base |= {"null_blocks": own_null.blocks, "null_centre": 0.0, "null_sd": own_null.sd_of([30.0])}
+                    base |= {"minimum_effect": own_null.minimum_effect([30.0])}
                 rows.append(base | changes)
         factors = dict.fromkeys(sorted({part.split("=")[0] for c in contexts for part in c.split(", ")}), pl.String)
         pseudo = [
@@ -235,7 +235,8 @@ def decided_screen(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[pl.Da
             for context in contexts
             for i, value in enumerate(noise[context], 1)
         ]
-        hits = decide(hit_table(rows, factors), HitsSpec(), 0)
-        return hits, null_table(pseudo, factors) if blocks else None
+        null = null_table(pseudo, factors) if blocks else None
+        standardised = None if null is None else standardised_blocks(null)
+        return decide(hit_table(rows, factors), HitsSpec(), 0, standardised), null
 
     return make

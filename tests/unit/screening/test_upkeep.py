@@ -47,7 +47,7 @@ def test_results_are_sound_after_a_run(screen: Path) -> None:
     found = verify(str(screen))
     assert found.flaws == []
     assert (len(found.results), found.versions) == (4, 1)
-    assert found.files == 6 + 1 + 6  # the version's, the list of its blocks, and the plain copies
+    assert found.files == 8 + 1 + 8  # the version's, the list of its blocks, and the plain copies
 
 
 @pytest.mark.parametrize(
