@@ -174,7 +174,7 @@ def retyped(text: bytes, random: random.Random) -> bytes:
     """Well-formed YAML with another type somewhere, an entry too few or too many."""
     try:
         data = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError):
+    except (yaml.YAMLError, ValueError, AttributeError, RecursionError):  # AttributeError: PyYAML, of a !!timestamp
         return text
     if not isinstance(data, dict):
         return text
