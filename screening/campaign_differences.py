@@ -163,6 +163,7 @@ def _gates(campaign: PublishedCampaign) -> dict[str, Any]:
 
 _PARTS = (
     ("estimator", lambda campaign: campaign.spec.get("estimator")),
+    ("allocation", lambda campaign: campaign.spec.get("allocation")),
     ("", _head),
     ("hits", lambda campaign: campaign.spec.get("hits")),
     ("null", _null),

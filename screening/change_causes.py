@@ -91,6 +91,8 @@ def _largest_part(row: Row, here: str, there: str, would_pass: bool) -> str:
     sign = 1.0 if (here, there) == ("a", "b") else -1.0
     parts = {name: sign * row[name] for name in _PARTS if row[name] is not None}
     change = sum(parts.values())
+    if row.get(f"e_value_{here}") is None and row.get(f"e_value_{there}") is not None:
+        return "e-BH, which is more careful: there an allocation chose by scores who gets more shards"
     if not parts or change >= 0:  # q adjusts for the other rows
         return "the other rows: it stands no less far out of the null"
     worst = min(parts, key=lambda name: parts[name])

@@ -69,7 +69,7 @@ COLUMNS: Mapping[str, tuple[Any, str]] = {
 
 _TAKEN = (
     *("status", "reason", "decision", "decision_reason", "gate", "score", "score_se", "score_sd"),
-    *("null_centre", "null_sd", "minimum_effect", "q_value", "high_90"),
+    *("null_centre", "null_sd", "minimum_effect", "q_value", "e_value", "high_90"),
 )
 
 

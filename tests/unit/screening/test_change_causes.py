@@ -44,6 +44,11 @@ def test_where_its_standing_is_the_same_it_was_the_others() -> None:
     assert "the other rows" in why_moved(moved(by_score=0.0), FDR)
 
 
+def test_where_shards_were_chosen_by_scores_on_one_side_the_other_procedure_is_named() -> None:
+    assert "e-BH" in why_moved(moved(by_score=0.0, e_value_a=None, e_value_b=3.0), FDR)
+    assert "the other rows" in why_moved(moved(by_score=0.0, e_value_a=2.0, e_value_b=3.0), FDR)
+
+
 def test_an_effect_under_the_minimum_is_told_from_a_larger_minimum() -> None:
     told = why_moved(moved(q_value_b=0.05, minimum_effect_b=0.6), FDR)
     assert "0.5 above the null is under the minimum effect 0.6 in B; the minimum effect of A is 0.2" in told
