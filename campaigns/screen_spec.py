@@ -500,7 +500,7 @@ class AllocationSpec(Spec):
             ((name,), f"has no part in kind: {self.kind}; leave it out, or choose another kind") for name in unused
         ]
         if self.kind == "certified" and self.epsilon is None:
-            findings.append((("epsilon",), "kind: certified needs an indifference, in the unit of the score"))
+            findings.append((("epsilon",), "kind: certified needs `epsilon`, an indifference in the unit of the score"))
         if findings:
             refuse(*findings)
         return self

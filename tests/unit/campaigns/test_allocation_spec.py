@@ -10,7 +10,7 @@ from campaigns.screen_spec import AllocationSpec, BudgetSpec
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ({"kind": "certified"}, "needs an indifference"),
+        ({"kind": "certified"}, "needs `epsilon`, an indifference"),
         ({"kind": "uniform", "top": 10}, "has no part in kind: uniform"),
         ({"kind": "halving", "epsilon": 0.1}, "has no part in kind: halving"),
         ({"kind": "certified", "epsilon": 0.1, "factor": 3}, "has no part in kind: certified"),
