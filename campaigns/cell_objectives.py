@@ -8,11 +8,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from campaigns.data_spec import DataSpec
-from campaigns.spec import CellMatch, Label, Location, Spec, as_items, refuse, unnamed_columns
+from campaigns.spec import CellMatch, Genes, Location, Spec, as_items, both_ways, refuse, unnamed_columns
 from campaigns.yaml_source import FieldPath
 
 FEWEST_QUERY_GENES = 3
-_Genes = Annotated[tuple[Label, ...], BeforeValidator(as_items, json_schema_input_type=list[str])]
 
 
 def _one_or_several(value: Any) -> Any:
@@ -62,8 +61,8 @@ class ConnectivitySpec(Spec):
     """Effects that look like a query: genes that rise and genes that fall."""
 
     kind: Literal["connectivity"]
-    up: _Genes = Field(default=(), description="Genes that the query raises.")
-    down: _Genes = Field(default=(), description="Genes that the query lowers.")
+    up: Genes = Field(default=(), description="Genes that the query raises.")
+    down: Genes = Field(default=(), description="Genes that the query lowers.")
     compendium: Location | None = Field(
         default=None,
         description="A .parquet of reference profiles, a column for each gene, that τ is taken among; null: the other"
@@ -86,11 +85,7 @@ class ConnectivitySpec(Spec):
             for name, genes in (("up", self.up), ("down", self.down))
             if genes and len(set(genes)) < FEWEST_QUERY_GENES
         ]
-        findings += [
-            (("down", index), f"gene {gene!r} is under `up` too; it can't go both ways")
-            for index, gene in enumerate(self.down)
-            if gene in self.up
-        ]
+        findings += both_ways(self.up, self.down)
         if findings:
             refuse(*findings)
         return self

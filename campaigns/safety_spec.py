@@ -6,11 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from campaigns.spec import CampaignName, Label, Labels, Location, Spec, as_items, refuse
-from campaigns.yaml_source import FieldPath
+from campaigns.spec import CampaignName, Genes, Labels, Location, Spec, as_items, both_ways, refuse
 
 Limit = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-_Genes = Annotated[tuple[Label, ...], BeforeValidator(as_items, json_schema_input_type=list[str])]
 
 
 class PenaltySetSpec(Spec):
@@ -25,8 +23,8 @@ class PenaltySpec(Spec):
     """A signature of a side effect: its score counts against a perturbation."""
 
     name: CampaignName = Field(description="Name of the side effect: letters, digits, . _ -")
-    up: _Genes = Field(default=(), description="Genes whose rise is the harm.")
-    down: _Genes = Field(default=(), description="Genes whose fall is the harm.")
+    up: Genes = Field(default=(), description="Genes whose rise is the harm.")
+    down: Genes = Field(default=(), description="Genes whose fall is the harm.")
     gene_set: PenaltySetSpec | None = Field(default=None, description="A named set of a GMT file.")
     limit: Limit | None = Field(
         default=None,
@@ -38,11 +36,7 @@ class PenaltySpec(Spec):
         sources = bool(self.up or self.down) + (self.gene_set is not None)
         if sources != 1:
             refuse(((), f"needs exactly one source of genes and has {sources}: `up`/`down` or `gene_set`"))
-        findings: list[tuple[FieldPath, str]] = [
-            (("down", index), f"gene {gene!r} is under `up` too; it can't go both ways")
-            for index, gene in enumerate(self.down)
-            if gene in self.up
-        ]
+        findings = both_ways(self.up, self.down)
         if findings:
             refuse(*findings)
         return self

@@ -19,6 +19,7 @@ from campaigns.spec import (
     ALL_SEEN,
     CampaignName,
     CellMatch,
+    Genes,
     Label,
     Labels,
     Location,
@@ -26,6 +27,7 @@ from campaigns.spec import (
     Smiles,
     Spec,
     as_items,
+    both_ways,
     distinct,
     refuse,
     unnamed_columns,
@@ -297,15 +299,14 @@ _EXCLUDE_OWN_TARGETS = Field(
     default=True,
     description="Leave the genes that a genetic perturbation targets out of its own score.",
 )
-_Genes = Annotated[tuple[Label, ...], BeforeValidator(as_items, json_schema_input_type=list[str])]
 
 
 class SignatureSpec(Spec):
     """Raise these genes and lower those: from lists, from a gene set, or from real cells."""
 
     kind: Literal["signature"]
-    up: _Genes = Field(default=(), description="Genes to raise.")
-    down: _Genes = Field(default=(), description="Genes to lower.")
+    up: Genes = Field(default=(), description="Genes to raise.")
+    down: Genes = Field(default=(), description="Genes to lower.")
     gene_set: GeneSetSpec | None = Field(default=None, description="A named set of a GMT file.")
     reference: ReferenceSpec | None = Field(
         default=None, description="The difference between two groups of real cells."
@@ -323,11 +324,7 @@ class SignatureSpec(Spec):
                     f"needs exactly one source of genes and has {sources}: `up`/`down`, `gene_set` or `reference`",
                 )
             )
-        findings: list[tuple[FieldPath, str]] = [
-            (("down", index), f"gene {gene!r} is under `up` too; it can't go both ways")
-            for index, gene in enumerate(self.down)
-            if gene in self.up
-        ]
+        findings = both_ways(self.up, self.down)
         if findings:
             refuse(*findings)
         return self

@@ -39,6 +39,16 @@ def refuse(*findings: tuple[FieldPath, str]) -> NoReturn:
     raise PydanticCustomError("campaign", text, {"findings": findings})
 
 
+def both_ways(up: Iterable[str], down: Iterable[str]) -> list[tuple[FieldPath, str]]:
+    """Find the genes of `down` that are under `up` too."""
+    raised = set(up)
+    return [
+        (("down", index), f"gene {gene!r} is under `up` too; it can't go both ways")
+        for index, gene in enumerate(down)
+        if gene in raised
+    ]
+
+
 def _label(value: Any) -> Any:
     # Donors and batches are often plain numbers; a float or a boolean has no one spelling as a name.
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
@@ -95,6 +105,9 @@ Label = Annotated[
     BeforeValidator(_label, json_schema_input_type=_LABEL_INPUT),
 ]
 """A name in the data. A whole number counts as its text."""
+
+Genes = Annotated[tuple[Label, ...], BeforeValidator(as_items, json_schema_input_type=list[str])]
+"""A list of genes."""
 
 
 def _smiles(text: str) -> str:

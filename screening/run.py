@@ -12,7 +12,6 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -60,7 +59,6 @@ from screening.wanted_blocks import wanted_blocks
 
 FENCE_SECONDS = 30.0
 """How often a run looks whether another one has taken over."""
-NO_TABLES: Mapping[str, Table] = MappingProxyType({})
 NOTHING_DONE = Summary(0, 0, {}, 0, 0, 0.0)
 STAGES = ("load", "plan", "open", "predict", "commit", "aggregate", "score", "publish")
 
