@@ -27,7 +27,7 @@ from screening.training_run import training_config
 
 SEEDS = (0, 1, 2)
 LEFT_OUT, PERTURBATION = "CD14+ Monocytes", "IFNB1"
-MODELS = {"direct": {}, "tilt only": {"pooled_width": 0}}
+MODELS = {"direct": {}, "tilt only": {"pooled_width": 0}, "rank 96": {"condition_rank": 96}}
 
 
 def measure() -> Figures:
