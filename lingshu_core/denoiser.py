@@ -34,6 +34,8 @@ from lingshu_core.tokens import MASK, N_TOKENS, REPRESENTATIVE_COUNTS
 
 MOST_LOGITS = 2**24
 """Logits that are computed at once, 64 MB of them; more come piece by piece."""
+GATHERED_SHARE = 1 / 256
+"""Up to this share of a group's places θ is computed for each place alone, beyond it for all of them."""
 IMPOSSIBLE = -1e4
 """Logit of a token that a gene is never drawn as. Its probability is zero in fp32, and so is every gradient; minus
 infinity would make averages of weights undefined."""
@@ -183,24 +185,53 @@ class SupportGroup:
 
 @dataclass(frozen=True)
 class Features:
-    """What one forward pass leaves for the head: ``theta`` (cells, genes, 3), ``hidden`` (cells, genes, width)."""
+    """What one forward pass leaves for the head.
 
-    theta: Tensor
+    ``latent`` (cells, rank) and ``tilt`` (rank, genes · 3) give θ, None without a tilt; ``hidden`` (cells, genes,
+    width), None without a backbone. θ is made of them where it is asked for: a step that reveals eight genes of 18,080
+    needs no more.
+    """
+
+    latent: Tensor | None
+    tilt: Tensor | None
     hidden: Tensor | None = field(default=None)
 
-    def split(self, sizes: list[int]) -> list[Features]:
-        """Cut into runs of genes. (The gradient of a split is one tensor; that of a slice is one for each slice.)"""
-        thetas = torch.split(self.theta, sizes, dim=1)
-        if self.hidden is None:
-            return [Features(theta) for theta in thetas]
-        return [Features(*pair) for pair in zip(thetas, torch.split(self.hidden, sizes, dim=1), strict=True)]
+    @property
+    def theta(self) -> Tensor | None:
+        """θ of all genes, (cells, genes, 3)."""
+        return None if self.tilt is None else self.theta_of(slice(0, self.tilt.shape[1] // N_STATISTICS))
+
+    def theta_of(self, genes: slice) -> Tensor | None:
+        """Return θ of some genes, (cells, genes, 3)."""
+        if self.latent is None or self.tilt is None:
+            return None
+        tilt = self.tilt[:, genes.start * N_STATISTICS : genes.stop * N_STATISTICS]
+        return (self.latent @ tilt).view(len(self.latent), -1, N_STATISTICS)  # (cells, genes · 3) → genes, 3
+
+    def theta_at(self, cell: Tensor, gene: Tensor, genes: slice) -> Tensor | None:
+        """Return θ of some places among some genes, (places, 3); ``gene`` counts from the first of them."""
+        if self.latent is None or self.tilt is None:
+            return None
+        if len(cell) > GATHERED_SHARE * len(self.latent) * (genes.stop - genes.start):
+            theta = self.theta_of(genes)
+            return None if theta is None else theta[cell, gene]
+        every = self.tilt.view(len(self.tilt), -1, N_STATISTICS)  # (rank, genes · 3) → genes, 3
+        tilt = every[:, gene + genes.start]  # (rank, places, 3)
+        return tilt.mul_(self.latent.T[:, cell, None]).sum(dim=0)
 
     def guided(self, unconditional: Features, strength: float) -> Features:
         """Return features whose logits are a_u + (w + 1)(a_c − a_u); logits are linear in the features."""
-        theta = torch.lerp(unconditional.theta, self.theta, strength + 1.0)
-        if self.hidden is None or unconditional.hidden is None:
-            return Features(theta)
-        return Features(theta, torch.lerp(unconditional.hidden, self.hidden, strength + 1.0))
+        return Features(
+            _guided(self.latent, unconditional.latent, strength),
+            self.tilt,
+            _guided(self.hidden, unconditional.hidden, strength),
+        )
+
+
+def _guided(conditional: Tensor | None, unconditional: Tensor | None, strength: float) -> Tensor | None:
+    if conditional is None or unconditional is None:
+        return None
+    return torch.lerp(unconditional, conditional, strength + 1.0)
 
 
 class Denoiser(nn.Module):
@@ -312,46 +343,49 @@ class Denoiser(nn.Module):
         batch
             Conditions of the cells.
         """
-        theta = self._theta(tokens, batch)
+        latent = self._latent(tokens, batch) if self.config.tilt else None
+        tilt = self.tilt if self.config.tilt else None
         if self.backbone is None or self.prefix is None:
-            return Features(theta)
+            return Features(latent, tilt)
         device = tokens.device.type
         with torch.autocast(device_type=device, dtype=torch.bfloat16):
             hidden = self.backbone(tokens, self.prefix.prefix(batch, self._mixture(batch)))
-        return Features(theta, hidden)
+        return Features(latent, tilt, hidden)
 
     def _mixture(self, batch: ConditionBatch) -> Tensor | None:
         """Weights of the seen perturbations for those known by their features; None where all have identities."""
         unnamed = batch.parts == self.conditions.unnamed
         return self.neighbours(batch) if self.neighbours is not None and bool(unnamed.any()) else None
 
-    def _theta(self, tokens: Tensor, batch: ConditionBatch) -> Tensor:
-        if not self.config.tilt:
-            return tokens.new_zeros((len(tokens), self.genes, N_STATISTICS), dtype=torch.float32)
+    def _latent(self, tokens: Tensor, batch: ConditionBatch) -> Tensor:
         latent = self.conditions.latent(batch, self._mixture(batch))
-        if self.pooled is not None:
-            latent = self.pooled(tokens, latent, self.statistics)
-        return (latent @ self.tilt).view(len(tokens), self.genes, N_STATISTICS)  # (cells, genes · 3) → genes, 3
+        return latent if self.pooled is None else self.pooled(tokens, latent, self.statistics)
 
-    def group_logits(self, features: Features, group: SupportGroup, bias: Tensor | None = None) -> Tensor:
-        """Return the logits of all genes of a group, (cells, genes of the group, tokens of the group)."""
+    def group_logits(self, features: Features, group: SupportGroup) -> Tensor:
+        """Return the logits of a group or of a piece of one, (cells, its genes, tokens of the group)."""
         genes = slice(group.start, group.stop)
-        logits = features.theta[:, genes] @ self.statistics[:, : group.tokens]
-        logits = logits + (self.bias[group.index] if bias is None else bias)
-        if features.hidden is not None and self.head is not None:
-            # Straight-through in the head's own precision: the sum with the direct paths stays in fp32.
-            weight = self.head.weight[: group.tokens].to(features.hidden.dtype)
-            logits = logits + (features.hidden[:, genes] @ weight.T).float()
-        return logits
+        hidden = None if features.hidden is None else features.hidden[:, genes]
+        return self._logits(features.theta_of(genes), hidden, group, self._bias(group))
 
     def chosen_logits(self, features: Features, group: SupportGroup, cell: Tensor, gene: Tensor) -> Tensor:
         """Return the logits of some (cell, gene) places of a group, (places, tokens); ``gene`` counts in the group."""
-        logits = features.theta[cell, gene + group.start] @ self.statistics[:, : group.tokens]
-        logits = logits + self.bias[group.index][gene]
-        if features.hidden is not None and self.head is not None:
-            weight = self.head.weight[: group.tokens].to(features.hidden.dtype)
-            logits = logits + (features.hidden[cell, gene + group.start] @ weight.T).float()
-        return logits
+        theta = features.theta_at(cell, gene, slice(group.start, group.stop))
+        hidden = None if features.hidden is None else features.hidden[cell, gene + group.start]
+        return self._logits(theta, hidden, group, self.bias[group.index][gene])
+
+    def _bias(self, piece: SupportGroup) -> Tensor:
+        first = self.groups[piece.index].start
+        return self.bias[piece.index][piece.start - first : piece.stop - first]
+
+    def _logits(self, theta: Tensor | None, hidden: Tensor | None, group: SupportGroup, bias: Tensor) -> Tensor:
+        """Return logits (…, tokens) from θ (…, 3), hidden (…, width) and a bias that fits."""
+        places = bias.shape[:-1] if hidden is None else hidden.shape[:-1]
+        logits = bias.expand(*places, -1) if theta is None else theta @ self.statistics[:, : group.tokens] + bias
+        if hidden is None or self.head is None:
+            return logits
+        # Straight-through in the head's own precision: the sum with the direct paths stays in fp32.
+        weight = self.head.weight[: group.tokens].to(hidden.dtype)
+        return logits + (hidden @ weight.T).float()
 
     def losses(self, tokens: Tensor, masked_tokens: Tensor, batch: ConditionBatch) -> Iterator[tuple[slice, Tensor]]:
         """Yield the cross-entropy of every place, some genes at a time: (genes, (cells, those genes)).
@@ -361,22 +395,27 @@ class Denoiser(nn.Module):
         """
         features = self.features(masked_tokens, batch)
         cut = [(group, piece) for group in self.groups for piece in cut_group(group, len(tokens))]
-        parts = features.split([piece.stop - piece.start for _, piece in cut])
-        for (group, piece), part in zip(cut, parts, strict=True):
-            yield slice(piece.start, piece.stop), self._cross_entropy(part, group, piece, tokens)
+        sizes = [piece.stop - piece.start for _, piece in cut]
+        parts = zip(_split(features.theta, sizes), _split(features.hidden, sizes), strict=True)
+        for (group, piece), (theta, hidden) in zip(cut, parts, strict=True):
+            logits = self._logits(theta, hidden, group, self._bias(piece))
+            yield slice(piece.start, piece.stop), self._cross_entropy(logits, piece, tokens)
 
-    def _cross_entropy(self, features: Features, group: SupportGroup, piece: SupportGroup, tokens: Tensor) -> Tensor:
+    def _cross_entropy(self, logits: Tensor, piece: SupportGroup, tokens: Tensor) -> Tensor:
         genes = slice(piece.start, piece.stop)
         # A count beyond the gene's own vocabulary is scored as the last token that it has.
         target = torch.minimum(tokens[:, genes], self.last_token[genes])
-        bias = self.bias[group.index][piece.start - group.start : piece.stop - group.start]
-        alone = replace(piece, start=0, stop=piece.stop - piece.start)  # the features are those of the piece
         flat = nn.functional.cross_entropy(
-            self.group_logits(features, alone, bias).reshape(-1, piece.tokens),  # (cells · genes, tokens)
+            logits.reshape(-1, piece.tokens),  # (cells · genes, tokens)
             target.reshape(-1),
             reduction="none",
         )
         return flat.view(len(tokens), -1)  # back to (cells, genes)
+
+
+def _split(values: Tensor | None, sizes: list[int]) -> list[Tensor] | list[None]:
+    """Cut into runs of genes. (The gradient of a split is one tensor; that of a slice is one for each slice.)"""
+    return [None] * len(sizes) if values is None else list(torch.split(values, sizes, dim=1))
 
 
 class PooledPath(nn.Module):
@@ -409,11 +448,9 @@ class PooledPath(nn.Module):
     def forward(self, tokens: Tensor, condition: Tensor, statistics: Tensor) -> Tensor:
         """Return the latent of the tilt, (cells, rank), from tokens and the condition's latent (cells, rank)."""
         visible = tokens != MASK
-        # φ of a masked gene is zero, and so is φ of a zero count: only molecules seen speak.
-        value = statistics.T[tokens.clamp_max(N_TOKENS - 1)] * visible[..., None]  # (cells, genes, 3)
         count = visible.sum(dim=1, keepdim=True)
-        pooled = value.reshape(len(tokens), -1) @ self.weight  # (cells, genes · 3) @ (genes · 3, width)
-        pooled = self.norm(pooled / count.clamp_min(1).sqrt())
+        pool = self._pool if self.training else self._pool_sparsely
+        pooled = self.norm(pool(tokens, visible, statistics) / count.clamp_min(1).sqrt())
         share = count / tokens.shape[1]
         # Saturating in the number of visible genes: a handful already tells much of what there is to tell.
         fade = self.fade(torch.cat([count / (count + 8.0), count / (count + 128.0), share], dim=1))
@@ -425,6 +462,26 @@ class PooledPath(nn.Module):
         if self.training and not self.twice:
             return first
         return condition + self._answer(torch.cat([seen, first.detach()], dim=1))
+
+    def _pool(self, tokens: Tensor, visible: Tensor, statistics: Tensor) -> Tensor:
+        # φ of a masked gene is zero, and so is φ of a zero count: only molecules seen speak.
+        value = statistics.T[tokens.clamp_max(N_TOKENS - 1)] * visible[..., None]  # (cells, genes, 3)
+        return value.reshape(len(tokens), -1) @ self.weight  # (cells, genes · 3) @ (genes · 3, width)
+
+    def _pool_sparsely(self, tokens: Tensor, visible: Tensor, statistics: Tensor) -> Tensor:
+        """Pool only where molecules are seen: a tenth of the genes at the end of a walk, next to none at its start."""
+        seen = visible & (tokens > 0)
+        cell, gene = torch.nonzero(seen, as_tuple=True)
+        value = statistics.T[tokens[seen]]  # (places, 3)
+        rows = gene[:, None] * N_STATISTICS + torch.arange(N_STATISTICS, device=gene.device)  # (places, 3)
+        first = N_STATISTICS * torch.searchsorted(cell, torch.arange(len(tokens), device=cell.device))
+        return nn.functional.embedding_bag(
+            rows.flatten(),  # (places · 3,), cell by cell
+            self.weight,
+            first,
+            mode="sum",
+            per_sample_weights=value.flatten(),  # (places · 3,)
+        )
 
     def _answer(self, seen: Tensor) -> Tensor:
         answer: Tensor = self.dropout(self.outer(nn.functional.silu(self.inner(seen))))
@@ -442,9 +499,9 @@ def tilt_statistics() -> Tensor:
     return torch.stack([(counts > 0).float(), logarithm, logarithm**2 / 4])
 
 
-def cut_group(group: SupportGroup, cells: int) -> tuple[SupportGroup, ...]:
-    """Cut a group into pieces that have at most ``MOST_LOGITS`` logits each for so many cells, or a single gene."""
-    genes = max(1, MOST_LOGITS // (cells * group.tokens))
+def cut_group(group: SupportGroup, cells: int, most: int = MOST_LOGITS) -> tuple[SupportGroup, ...]:
+    """Cut a group into pieces that have at most so many logits each for so many cells, or a single gene."""
+    genes = max(1, most // (cells * group.tokens))
     starts = range(group.start, group.stop, genes)
     return tuple(replace(group, start=start, stop=min(start + genes, group.stop)) for start in starts)
 

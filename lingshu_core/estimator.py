@@ -16,7 +16,6 @@ expectations taken as above. Everything is *depth-matched*: counts are divided b
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -30,13 +29,13 @@ from lingshu_core.denoiser import Denoiser
 from lingshu_core.errors import ConfigurationError
 from lingshu_core.prior_genes import INJECTED_COUNT
 from lingshu_core.randomness import RandomRoot, cell_randomness, stratified_quantiles
-from lingshu_core.reveal import Revealed, RevealSettings, reveal
+from lingshu_core.reveal import Revealed, RevealedBlock, RevealSettings, reveal
 from lingshu_core.sampler import sample_tokens, to_outer_counts
 from lingshu_core.tokens import MASK, REPRESENTATIVE_COUNTS
 from lingshu_core.vocabulary import Vocabulary
 
 EstimatorKind = Literal["variance_reduced", "sampled"]
-SAMPLER_VERSION = 1
+SAMPLER_VERSION = 2
 """Part of every condition's key: raised whenever the same request would give other numbers."""
 CELLS_PER_BATCH = 64
 """Cells in one forward pass, whatever the size of a shard: memory stays bounded. Sums are rounded batch by batch, so
@@ -160,12 +159,13 @@ def expected_moments(
     """
     total = torch.zeros(4, denoiser.genes, dtype=torch.float64, device=rank.device)
     values = token_values(torch.from_numpy(depth).to(rank.device))
-    squares = values.square()
     if given is not None:
         _add_given(total, given, values)
+    counts = torch.from_numpy(REPRESENTATIVE_COUNTS).to(values.device).expand_as(values)
+    # Of what expectations are taken: (cells, 4, tokens).
+    columns = torch.stack([values, values.square(), counts, counts.square()], dim=1)
     for piece in reveal(denoiser, batch, rank, uniforms, settings, given):
-        for row, expected in enumerate(_expectations(piece, values, squares)):
-            total[row].index_add_(0, piece.gene, expected.double())
+        _add_expectations(total, piece, columns)
     moments = np.empty((4, denoiser.genes), dtype=np.float32)
     moments[:, denoiser.gene_order.cpu().numpy()] = (total / len(depth)).cpu().numpy()
     return moments
@@ -196,14 +196,18 @@ def token_values(depth: Tensor) -> Tensor:
     return torch.log1p(1e4 * counts[None, :] / depth[:, None]).float()
 
 
-def _expectations(piece: Revealed, values: Tensor, squares: Tensor) -> Iterator[Tensor]:
-    tokens = piece.group.tokens
-    for table in (values, squares):
-        # Looking up copies, (places, tokens), and the copy is multiplied in place: one large temporary at a time.
-        yield table[piece.cell, :tokens].mul_(piece.probabilities).sum(dim=-1)
-    counts = torch.from_numpy(REPRESENTATIVE_COUNTS[:tokens]).to(values.device)
-    yield piece.probabilities @ counts
-    yield piece.probabilities @ counts.square()
+def _add_expectations(total: Tensor, piece: Revealed | RevealedBlock, columns: Tensor) -> None:
+    """Add what is expected of the genes revealed to the sums over cells, (4, genes); columns (cells, 4, tokens)."""
+    columns = columns[..., : piece.group.tokens]
+    if isinstance(piece, RevealedBlock):
+        # (cells, 4, tokens) @ (cells, tokens, genes): with the long side last, five times as fast as the other way.
+        expected = torch.bmm(columns, piece.probabilities.transpose(1, 2))
+        total[:, piece.genes] += expected.mul_(piece.chosen[:, None]).sum(dim=0, dtype=torch.float64)
+    else:
+        weighted = columns[piece.cell, 0].mul_(piece.probabilities)  # one large temporary, used twice
+        first, counts = weighted.sum(dim=-1), piece.probabilities @ columns[0, 2:].T
+        second = weighted.mul_(columns[piece.cell, 0]).sum(dim=-1)
+        total.index_add_(1, piece.gene, torch.stack([first, second, *counts.T]).double())
 
 
 def sampled_moments(counts: npt.NDArray[np.float32], depth: npt.NDArray[np.float64]) -> Moments:

@@ -14,10 +14,16 @@ import torch
 from torch import Tensor
 
 from lingshu_core.conditioning import ConditionBatch
-from lingshu_core.denoiser import Denoiser, SupportGroup
+from lingshu_core.denoiser import Denoiser, Features, SupportGroup, cut_group
 from lingshu_core.diffusion import Schedule, reveal_counts
 from lingshu_core.errors import ConfigurationError
 from lingshu_core.tokens import MASK
+
+BLOCK_SHARE = 0.5
+"""A step that reveals at least this share of all genes computes every gene of every cell: gathering the chosen places
+costs more than the others."""
+BLOCK_PROBABILITIES = 2**19
+"""Probabilities of such a step that are there at once, 2 MB of them: they stay in the processor's cache."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +56,42 @@ class Revealed:
     gene: Tensor
     probabilities: Tensor
 
+    def draw_into(self, tokens: Tensor, uniforms: Tensor) -> None:
+        """Write drawn tokens into those of all genes, (cells, genes)."""
+        tokens[self.cell, self.gene] = draw(self.probabilities, uniforms[self.cell, self.gene])
+
+    def places(self) -> Revealed:
+        """Return itself."""
+        return self
+
+
+@dataclass(frozen=True)
+class RevealedBlock:
+    """Neighbouring genes of one support group, of which one step reveals most.
+
+    ``chosen`` (cells, genes of the block) says which are revealed; ``probabilities`` (cells, genes of the block,
+    tokens) are there for the others too, and mean nothing.
+    """
+
+    group: SupportGroup
+    chosen: Tensor
+    probabilities: Tensor
+
+    @property
+    def genes(self) -> slice:
+        """Where the block is in the inner order."""
+        return slice(self.group.start, self.group.stop)
+
+    def draw_into(self, tokens: Tensor, uniforms: Tensor) -> None:
+        """Write drawn tokens into those of all genes, (cells, genes)."""
+        drawn = draw(self.probabilities, uniforms[:, self.genes])
+        tokens[:, self.genes] = torch.where(self.chosen, drawn, tokens[:, self.genes])
+
+    def places(self) -> Revealed:
+        """Return only what is revealed, place by place."""
+        cell, gene = torch.nonzero(self.chosen, as_tuple=True)
+        return Revealed(self.group, cell, gene + self.group.start, self.probabilities[cell, gene])
+
 
 @torch.inference_mode()
 def reveal(
@@ -59,7 +101,7 @@ def reveal(
     uniforms: Tensor,
     settings: RevealSettings,
     given: Tensor | None = None,
-) -> Iterator[Revealed]:
+) -> Iterator[Revealed | RevealedBlock]:
     """Walk the reverse process and yield every gene's distribution at the step that reveals it.
 
     Parameters
@@ -80,8 +122,9 @@ def reveal(
 
     Yields
     ------
-    The genes of one support group that one step reveals. The tokens of the last step are not needed by the
-    walk itself: who wants them calls :func:`draw` on what is yielded, with the same uniforms.
+    Genes of one support group that one step reveals, as places or, where they are most of the genes, as blocks. The
+    tokens of the last step are not needed by the walk itself: who wants them calls ``draw_into`` on what is yielded,
+    with the same uniforms.
 
     Raises
     ------
@@ -98,15 +141,27 @@ def reveal(
             features = features.guided(unconditional, settings.guidance)
         chosen = (rank >= revealed) & (rank < revealed + count)
         revealed += count
-        for group in denoiser.groups:
-            cell, gene = torch.nonzero(chosen[:, group.start : group.stop], as_tuple=True)
-            if len(cell):
-                # The logits get no name: they would stay in memory for as long as the piece is looked at.
-                probabilities = torch.softmax(denoiser.chosen_logits(features, group, cell, gene), dim=-1)
-                piece = Revealed(group, cell, gene + group.start, probabilities)
-                if step < len(counts):
-                    tokens[piece.cell, piece.gene] = draw(piece, uniforms)
-                yield piece
+        pieces = _blocks if count >= BLOCK_SHARE * denoiser.genes else _places
+        for piece in pieces(denoiser, features, chosen):
+            if step < len(counts):
+                piece.draw_into(tokens, uniforms)
+            yield piece
+
+
+def _places(denoiser: Denoiser, features: Features, chosen: Tensor) -> Iterator[Revealed]:
+    for group in denoiser.groups:
+        cell, gene = torch.nonzero(chosen[:, group.start : group.stop], as_tuple=True)
+        if len(cell):
+            # The logits get no name: they would stay in memory for as long as the piece is looked at.
+            probabilities = torch.softmax(denoiser.chosen_logits(features, group, cell, gene), dim=-1)
+            yield Revealed(group, cell, gene + group.start, probabilities)
+
+
+def _blocks(denoiser: Denoiser, features: Features, chosen: Tensor) -> Iterator[RevealedBlock]:
+    for group in denoiser.groups:
+        for piece in cut_group(group, len(chosen), BLOCK_PROBABILITIES):
+            probabilities = torch.softmax(denoiser.group_logits(features, piece), dim=-1)
+            yield RevealedBlock(piece, chosen[:, piece.start : piece.stop], probabilities)
 
 
 def start(genes: int, rank: Tensor, given: Tensor | None) -> tuple[Tensor, Tensor, int]:
@@ -125,8 +180,7 @@ def start(genes: int, rank: Tensor, given: Tensor | None) -> tuple[Tensor, Tenso
     return given.clone(), order.argsort(dim=1), int(free[0])
 
 
-def draw(piece: Revealed, uniforms: Tensor) -> Tensor:
-    """Draw one token for each place by inverse CDF, (places,)."""
-    threshold = uniforms[piece.cell, piece.gene][:, None]
-    below = piece.probabilities.cumsum(dim=-1) < threshold
-    return below.sum(dim=-1).clamp_max(piece.group.tokens - 1)
+def draw(probabilities: Tensor, uniforms: Tensor) -> Tensor:
+    """Draw tokens by inverse CDF, (…,), from probabilities (…, tokens) and uniforms (…,)."""
+    below = probabilities.cumsum(dim=-1) < uniforms[..., None]
+    return below.sum(dim=-1).clamp_max(probabilities.shape[-1] - 1)

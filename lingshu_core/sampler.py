@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lingshu_core.conditioning import ConditionBatch
 from lingshu_core.denoiser import Denoiser
-from lingshu_core.reveal import RevealSettings, draw, reveal
+from lingshu_core.reveal import RevealSettings, reveal
 from lingshu_core.tokens import decode
 
 
@@ -27,7 +27,7 @@ def sample_tokens(
     """
     tokens = torch.zeros(rank.shape, dtype=torch.long, device=rank.device) if given is None else given.clone()
     for piece in reveal(denoiser, batch, rank, uniforms, settings, given):
-        tokens[piece.cell, piece.gene] = draw(piece, uniforms)
+        piece.draw_into(tokens, uniforms)
     return tokens
 
 

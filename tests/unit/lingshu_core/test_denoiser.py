@@ -403,4 +403,32 @@ def test_training_may_go_without_the_first_answer(
     assert denoiser.pooled is not None
     denoiser.pooled.twice = False
     assert not torch.allclose(denoiser.features(tokens, few[1]).theta, twice)
-    assert torch.equal(denoiser.eval().features(tokens, few[1]).theta, twice)  # a trained model always answers twice
+    again = denoiser.eval().features(tokens, few[1]).theta
+    assert torch.allclose(again, twice, atol=1e-5)  # a trained model always answers twice
+
+
+def test_molecules_that_are_few_are_pooled_as_if_all_genes_were_looked_at(
+    make_denoiser: MakeDenoiser, few: tuple[Tensor, ConditionBatch]
+) -> None:
+    pooled = make_denoiser(noise=0.3).pooled
+    assert pooled is not None
+    tokens = _half_masked(few[0])
+    tokens[1], tokens[-1] = MASK, 0  # nothing is visible, and no molecule is
+    visible = tokens != MASK
+    everywhere, where_seen = (
+        pool(tokens, visible, tilt_statistics()) for pool in (pooled._pool, pooled._pool_sparsely)
+    )
+    assert torch.allclose(everywhere, where_seen, atol=1e-5)
+    assert not where_seen[[1, -1]].any()
+
+
+def test_theta_is_the_same_however_many_places_are_asked_for(
+    make_denoiser: MakeDenoiser, few: tuple[Tensor, ConditionBatch]
+) -> None:
+    features = make_denoiser(noise=0.3).features(_half_masked(few[0]), few[1])
+    genes = slice(3, 13)
+    whole = features.theta_of(genes)
+    cell, gene = torch.nonzero(torch.ones(len(few[0]), 10), as_tuple=True)
+    for places in (slice(0, 1), slice(None)):  # one is gathered, all are cut out
+        found = features.theta_at(cell[places], gene[places], genes)
+        assert torch.allclose(found, whole[cell[places], gene[places]], atol=1e-5)

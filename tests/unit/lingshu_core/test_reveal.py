@@ -1,19 +1,23 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from lingshu_core.backbone import BackboneConfig
 from lingshu_core.conditioning import Condition, ConditionBatch, index_conditions
 from lingshu_core.denoiser import Denoiser, DenoiserConfig
 from lingshu_core.diffusion import SCHEDULES, Schedule, reveal_counts
 from lingshu_core.errors import ConfigurationError
+from lingshu_core.estimator import expected_moments
 from lingshu_core.randomness import RandomRoot, cell_randomness
-from lingshu_core.reveal import Revealed, RevealSettings, draw, reveal, start
+from lingshu_core.reveal import Revealed, RevealedBlock, RevealSettings, draw, start
+from lingshu_core.reveal import reveal as reveal_pieces
 from lingshu_core.sampler import sample_tokens
 from lingshu_core.tokens import MASK
 from lingshu_core.vocabulary import Vocabulary
@@ -31,6 +35,11 @@ def batch(vocabulary: Vocabulary) -> ConditionBatch:
 @pytest.fixture
 def denoiser(make_denoiser: Callable[..., Denoiser]) -> Denoiser:
     return make_denoiser(noise=0.3)
+
+
+def reveal(*arguments: Any) -> Iterator[Revealed]:
+    """Walk, place by place."""
+    return (piece.places() for piece in reveal_pieces(*arguments))
 
 
 def _noise(denoiser: Denoiser, shard: int = 0) -> tuple[Tensor, Tensor]:
@@ -76,7 +85,7 @@ def test_each_step_sees_what_was_drawn_before_and_nothing_else(denoiser: Denoise
     first = reveal_counts(denoiser.genes, SETTINGS.steps, SETTINGS.schedule)[0]
     tokens = torch.full(rank.shape, MASK)
     for piece in pieces:
-        tokens[piece.cell, piece.gene] = draw(piece, uniforms)
+        piece.draw_into(tokens, uniforms)
     second = reveal_counts(denoiser.genes, SETTINGS.steps, SETTINGS.schedule)[1]
     with torch.no_grad():
         features = denoiser.features(torch.where(rank < first, tokens, MASK), batch)
@@ -128,25 +137,41 @@ def test_guidance_is_towards_the_condition_and_away_from_the_control(
             assert not torch.allclose(piece.probabilities, a_c.softmax(dim=-1), atol=1e-4)
 
 
-def test_the_draw_inverts_the_cumulative_distribution(denoiser: Denoiser, batch: ConditionBatch) -> None:
-    piece = next(iter(reveal(denoiser, batch, *_noise(denoiser), SETTINGS)))
-    probabilities = torch.tensor([[0.5, 0.25, 0.125, 0.125, 0.0, 0.0, 0.0, 0.0]])
-    levels = [0.0, 0.3, 0.5, 0.51, 0.75, 0.8, 0.9, 0.999, 1.0]
-    group = replace(piece.group, start=0, stop=1, tokens=8)
-    piece = Revealed(
-        group,
-        torch.arange(len(levels)),
-        torch.zeros(len(levels), dtype=torch.long),
-        probabilities.repeat(len(levels), 1),
-    )
-    assert draw(piece, torch.tensor(levels)[:, None]).tolist() == [0, 0, 0, 1, 1, 2, 3, 3, 3]
+def test_the_draw_inverts_the_cumulative_distribution() -> None:
+    probabilities = torch.tensor([0.5, 0.25, 0.125, 0.125, 0.0, 0.0, 0.0, 0.0])
+    levels = torch.tensor([0.0, 0.3, 0.5, 0.51, 0.75, 0.8, 0.9, 0.999, 1.0])
+    assert draw(probabilities.repeat(len(levels), 1), levels).tolist() == [0, 0, 0, 1, 1, 2, 3, 3, 3]
 
 
-def test_a_sum_of_probabilities_just_below_one_still_gives_a_token(denoiser: Denoiser, batch: ConditionBatch) -> None:
-    piece = next(iter(reveal(denoiser, batch, *_noise(denoiser), SETTINGS)))
-    short = replace(piece, probabilities=piece.probabilities * 0.999)
-    drawn = draw(short, torch.full((CELLS, denoiser.genes), 0.9999))
-    assert (drawn == piece.group.tokens - 1).all()
+def test_a_sum_of_probabilities_just_below_one_still_gives_a_token() -> None:
+    probabilities = torch.full((CELLS, 8), 0.999 / 8)
+    assert (draw(probabilities, torch.full((CELLS,), 0.9999)) == 7).all()
+
+
+@pytest.mark.parametrize("backbone", [None, BackboneConfig(blocks=1, width=8, heads=2, feed_forward=16, patch_size=4)])
+@pytest.mark.parametrize("most", [2**19, 100])
+def test_blocks_and_places_are_two_ways_to_the_same(
+    make_denoiser: Callable[..., Denoiser],
+    batch: ConditionBatch,
+    monkeypatch: pytest.MonkeyPatch,
+    backbone: BackboneConfig | None,
+    most: int,
+) -> None:
+    denoiser = make_denoiser(DenoiserConfig(condition_rank=6, pooled_width=5, backbone=backbone), noise=0.3)
+    noise, settings = _noise(denoiser), RevealSettings(3, "uniform", 1.0)
+    monkeypatch.setattr("lingshu_core.reveal.BLOCK_PROBABILITIES", most)
+    found = []
+    for share in (2.0, 0.0):  # never, always
+        monkeypatch.setattr("lingshu_core.reveal.BLOCK_SHARE", share)
+        pieces = list(reveal_pieces(denoiser, batch, *noise, settings))
+        assert {type(piece) for piece in pieces} == {RevealedBlock if share == 0 else Revealed}
+        tokens = sample_tokens(denoiser, batch, *noise, settings)
+        moments = expected_moments(denoiser, batch, *noise, np.linspace(400, 900, CELLS), settings)
+        found.append((_probabilities(denoiser, [piece.places() for piece in pieces]), tokens, moments))
+    places, blocks = found
+    assert torch.allclose(places[0], blocks[0], atol=1e-5)
+    assert torch.equal(places[1], blocks[1])
+    np.testing.assert_allclose(places[2], blocks[2], rtol=1e-4, atol=1e-5)
 
 
 def test_the_backbone_walks_the_same_way(
