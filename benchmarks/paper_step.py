@@ -72,7 +72,8 @@ def head_case(pieces: bool) -> dict[str, float]:
     width = model.config.backbone.width if model.config.backbone else 0
     hidden = torch.zeros(HEAD_CELLS, GENES, width, dtype=torch.bfloat16, device=device, requires_grad=True)
     hidden.grad = torch.zeros_like(hidden)  # there already, so that it isn't counted
-    features = Features(None, None, hidden)
+    features = Features(None, None)
+    vars(features)["hidden"] = hidden  # where the property keeps it
     model.features = lambda *_: features  # type: ignore[method-assign]
     tokens, masked, batch = tokens.to(device), masked.to(device), batch.to(device)
     before, started = _now(device), time.monotonic()

@@ -19,6 +19,10 @@ from lingshu_core.errors import ConfigurationError
 from lingshu_core.tokens import MASK, N_TOKENS
 
 
+LIFTED_SHARE = 1 / 4
+"""Up to this share of all places the way up is taken for each place alone, beyond it for all of them."""
+
+
 @dataclass(frozen=True)
 class BackboneConfig:
     """Shape of the transformer.
@@ -46,10 +50,11 @@ class BackboneConfig:
 
 
 class Backbone(nn.Module):
-    """Patch, attend, unpatch: tokens (cells, genes) to features (cells, genes, width)."""
+    """Patch, attend, unpatch: tokens (cells, genes) to a stream of patches, and from there to features of genes."""
 
     order: Tensor
     inverse: Tensor
+    folded: Tensor | None
 
     def __init__(self, config: BackboneConfig, genes: int, generator: torch.Generator) -> None:
         super().__init__()
@@ -61,6 +66,7 @@ class Backbone(nn.Module):
         order = torch.randperm(genes, generator=generator)
         self.register_buffer("order", order)
         self.register_buffer("inverse", torch.argsort(order))
+        self.register_buffer("folded", None, persistent=False)
         self.embed = nn.Embedding(N_TOKENS + 1, config.width)
         self.down = nn.Linear(config.patch_size * config.width, config.width, bias=False)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.blocks))
@@ -71,7 +77,7 @@ class Backbone(nn.Module):
                 nn.init.normal_(parameter, std=0.02)
 
     def forward(self, tokens: Tensor, prefix: Tensor) -> Tensor:
-        """Return a feature vector for every gene, (cells, genes, width)."""
+        """Return the stream behind the last block, (cells, patches, width)."""
         hidden = torch.cat([prefix, self._patch(tokens)], dim=1)  # (cells, prefix + patches, width)
         rotation = rotary_angles(hidden.shape[1], self.config.width // self.config.heads, hidden.device)
         for block in self.blocks:
@@ -79,18 +85,70 @@ class Backbone(nn.Module):
                 hidden = checkpoint(block, hidden, rotation, use_reentrant=False)
             else:
                 hidden = block(hidden, rotation)
-        return self._unpatch(self.norm(hidden[:, prefix.shape[1] :]))
+        stream: Tensor = self.norm(hidden[:, prefix.shape[1] :])
+        return stream
+
+    def lift(self, stream: Tensor) -> Tensor:
+        """Return a feature vector for every gene, (cells, genes, width)."""
+        lifted = self.up(stream)  # (cells, patches, S · width)
+        lifted = lifted.view(len(stream), -1, self.config.width)  # (cells, patches · S, width)
+        return lifted[:, self.inverse]
+
+    def lift_at(self, stream: Tensor, cell: Tensor, gene: Tensor) -> Tensor:
+        """Return the feature vectors of some places, (places, width): as :meth:`lift`, and nothing else is lifted."""
+        size, width = self.config.patch_size, self.config.width
+        patch, slot = torch.div(self.inverse[gene], size, rounding_mode="floor"), self.inverse[gene] % size
+        weights = self.up.weight.view(size, width, width)  # (S · width, width) → one square for each place in a patch
+        by_slot = torch.argsort(slot)
+        here = torch.split(by_slot, torch.bincount(slot, minlength=size).tolist())
+        found = [F.linear(stream[cell[each], patch[each]], weights[i]) for i, each in enumerate(here)]
+        lifted = torch.empty(len(cell), width, dtype=found[0].dtype, device=stream.device)
+        lifted[by_slot] = torch.cat(found)
+        return lifted
+
+    @torch.no_grad()
+    def fold(self) -> None:
+        """Multiply token embeddings and the way down once, for a model that is trained; training forgets it again.
+
+        A patch is Σ_s D_s e(token_s), so with D_s e(v) in a table, (S · 282, width), it is a sum of rows. Nearly all
+        tokens of a walk are masked: their sum is a constant, and only visible genes add to it.
+        """
+        size, width = self.config.patch_size, self.config.width
+        down = self.down.weight.view(width, size, width)  # (width, S · width) → S, width
+        self.folded = torch.einsum("wsk,vk->svw", down, self.embed.weight).flatten(0, 1)  # (S, 282, width) → rows
+
+    def train(self, mode: bool = True) -> Backbone:
+        """Switch to training or back; weights that change make what was folded wrong."""
+        if mode:
+            self.folded = None
+        return super().train(mode)
 
     def _patch(self, tokens: Tensor) -> Tensor:
         missing = self.patches * self.config.patch_size - self.genes
         ordered = F.pad(tokens[:, self.order], (0, missing), value=MASK)
+        if self.folded is not None:
+            return self._patch_folded(ordered, self.folded)
         embedded = self.embed(ordered)  # (cells, patches · S, width)
         return self.down(embedded.view(len(tokens), self.patches, -1))  # (cells, patches, S · width) → width
 
-    def _unpatch(self, hidden: Tensor) -> Tensor:
-        lifted = self.up(hidden)  # (cells, patches, S · width)
-        lifted = lifted.view(len(hidden), -1, self.config.width)  # (cells, patches · S, width)
-        return lifted[:, self.inverse]
+    def _patch_folded(self, ordered: Tensor, table: Tensor) -> Tensor:
+        """Sum the rows of visible tokens, (cells, patches, width), on top of a patch that is masked."""
+        size = self.config.patch_size
+        rows = torch.arange(size, device=table.device) * (N_TOKENS + 1)
+        masked = table[rows + MASK]  # (S, width)
+        cell, place = torch.nonzero(ordered != MASK, as_tuple=True)
+        patches = torch.arange(len(ordered) * self.patches, device=table.device)
+        first = torch.searchsorted(cell * self.patches + torch.div(place, size, rounding_mode="floor"), patches)
+        there = F.embedding_bag(rows[place % size] + ordered[cell, place], table, first, mode="sum")
+        instead = F.embedding_bag(place % size, masked, first, mode="sum")
+        summed = masked.sum(dim=0) + there - instead  # (cells · patches, width)
+        return summed.view(len(ordered), self.patches, -1).to(_precision(summed))  # → (cells, patches, width)
+
+
+def _precision(values: Tensor) -> torch.dtype:
+    """Return what a matrix product of these values would have: that of autocast, where it is on."""
+    kind = values.device.type
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else values.dtype
 
 
 class Block(nn.Module):

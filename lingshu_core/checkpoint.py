@@ -243,7 +243,7 @@ def load_checkpoint(folder: str, device: torch.device | None = None) -> Checkpoi
         header.control_depths,
         header.card,
         header.digest,
-        denoiser.to(device or torch.device("cpu")).eval(),
+        denoiser.to(device or torch.device("cpu")).fold(),
         priors=header.priors,
     )
 

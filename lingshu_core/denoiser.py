@@ -21,12 +21,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from lingshu_core.backbone import Backbone, BackboneConfig
+from lingshu_core.backbone import LIFTED_SHARE, Backbone, BackboneConfig
 from lingshu_core.conditioning import ConditionBatch, ConditionEncoder
 from lingshu_core.errors import ConfigurationError
 from lingshu_core.neighbours import FeatureBank, Neighbours
@@ -187,14 +188,32 @@ class SupportGroup:
 class Features:
     """What one forward pass leaves for the head.
 
-    ``latent`` (cells, rank) and ``tilt`` (rank, genes · 3) give θ, None without a tilt; ``hidden`` (cells, genes,
-    width), None without a backbone. θ is made of them where it is asked for: a step that reveals eight genes of 18,080
-    needs no more.
+    ``latent`` (cells, rank) and ``tilt`` (rank, genes · 3) give θ, None without a tilt; ``stream`` (cells, patches,
+    width) and the backbone's way up give a vector for every gene, None without a backbone. Both are made where they
+    are asked for: a step that reveals eight genes of 18,080 needs no more.
     """
 
     latent: Tensor | None
     tilt: Tensor | None
-    hidden: Tensor | None = field(default=None)
+    stream: Tensor | None = field(default=None)
+    backbone: Backbone | None = field(default=None)
+
+    @cached_property
+    def hidden(self) -> Tensor | None:
+        """The backbone's vectors of all genes, (cells, genes, width)."""
+        if self.stream is None or self.backbone is None:
+            return None
+        with half_precision(self.stream):
+            return self.backbone.lift(self.stream)
+
+    def hidden_at(self, cell: Tensor, gene: Tensor) -> Tensor | None:
+        """Return the backbone's vectors of some places, (places, width)."""
+        if self.stream is None or self.backbone is None:
+            return None
+        if len(cell) > LIFTED_SHARE * len(self.stream) * self.backbone.genes:
+            return None if self.hidden is None else self.hidden[cell, gene]
+        with half_precision(self.stream):
+            return self.backbone.lift_at(self.stream, cell, gene)
 
     @property
     def theta(self) -> Tensor | None:
@@ -224,8 +243,14 @@ class Features:
         return Features(
             _guided(self.latent, unconditional.latent, strength),
             self.tilt,
-            _guided(self.hidden, unconditional.hidden, strength),
+            _guided(self.stream, unconditional.stream, strength),
+            self.backbone,
         )
+
+
+def half_precision(values: Tensor) -> torch.autocast:
+    """Compute as the backbone does, in bf16 where that pays."""
+    return torch.autocast(device_type=values.device.type, dtype=torch.bfloat16)
 
 
 def _guided(conditional: Tensor | None, unconditional: Tensor | None, strength: float) -> Tensor | None:
@@ -347,15 +372,20 @@ class Denoiser(nn.Module):
         tilt = self.tilt if self.config.tilt else None
         if self.backbone is None or self.prefix is None:
             return Features(latent, tilt)
-        device = tokens.device.type
-        with torch.autocast(device_type=device, dtype=torch.bfloat16):
-            hidden = self.backbone(tokens, self.prefix.prefix(batch, self._mixture(batch)))
-        return Features(latent, tilt, hidden)
+        with half_precision(tokens):
+            stream = self.backbone(tokens, self.prefix.prefix(batch, self._mixture(batch)))
+        return Features(latent, tilt, stream, self.backbone)
 
     def _mixture(self, batch: ConditionBatch) -> Tensor | None:
         """Weights of the seen perturbations for those known by their features; None where all have identities."""
         unnamed = batch.parts == self.conditions.unnamed
         return self.neighbours(batch) if self.neighbours is not None and bool(unnamed.any()) else None
+
+    def fold(self) -> Denoiser:
+        """Make a trained model ready to be asked often; returns itself, in evaluation mode. Training forgets it."""
+        if self.backbone is not None:
+            self.backbone.fold()
+        return self.eval()
 
     def _latent(self, tokens: Tensor, batch: ConditionBatch) -> Tensor:
         latent = self.conditions.latent(batch, self._mixture(batch))
@@ -370,7 +400,7 @@ class Denoiser(nn.Module):
     def chosen_logits(self, features: Features, group: SupportGroup, cell: Tensor, gene: Tensor) -> Tensor:
         """Return the logits of some (cell, gene) places of a group, (places, tokens); ``gene`` counts in the group."""
         theta = features.theta_at(cell, gene, slice(group.start, group.stop))
-        hidden = None if features.hidden is None else features.hidden[cell, gene + group.start]
+        hidden = features.hidden_at(cell, gene + group.start)
         return self._logits(theta, hidden, group, self.bias[group.index][gene])
 
     def _bias(self, piece: SupportGroup) -> Tensor:

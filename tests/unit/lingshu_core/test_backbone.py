@@ -6,6 +6,7 @@ from torch import Tensor
 
 from lingshu_core.backbone import Backbone, BackboneConfig, rotary_angles, rotate
 from lingshu_core.errors import ConfigurationError
+from lingshu_core.tokens import MASK
 
 GENES = 11
 
@@ -24,6 +25,11 @@ def _tokens(cells: int = 3, genes: int = GENES) -> Tensor:
     return torch.randint(0, 281, (cells, genes), generator=torch.Generator().manual_seed(2))
 
 
+def _features(backbone: Backbone, tokens: Tensor, prefix: Tensor) -> Tensor:
+    """Feature vectors of all genes, (cells, genes, width)."""
+    return backbone.lift(backbone(tokens, prefix))
+
+
 def test_heads_that_do_not_divide_the_width_are_refused() -> None:
     for heads in (5, 64):
         with pytest.raises(ConfigurationError, match=rf"width 64 must split into {heads} heads .* try heads = 2"):
@@ -34,7 +40,7 @@ def test_heads_that_do_not_divide_the_width_are_refused() -> None:
 @pytest.mark.parametrize("prefix", [1, 3])
 def test_every_gene_gets_a_feature_vector(genes: int, patch_size: int, prefix: int) -> None:
     backbone = _backbone(patch_size=patch_size, genes=genes)
-    assert backbone(_tokens(2, genes), torch.randn(2, prefix, 8)).shape == (2, genes, 8)
+    assert _features(backbone, _tokens(2, genes), torch.randn(2, prefix, 8)).shape == (2, genes, 8)
 
 
 def test_unpatching_restores_the_order_of_the_genes() -> None:
@@ -50,7 +56,7 @@ def test_unpatching_restores_the_order_of_the_genes() -> None:
             backbone.up.weight[slot * 8, slot] = 1.0
     tokens = _tokens(5)
     signs = torch.where(tokens % 2 == 0, 1.0, -1.0)
-    found = backbone(tokens, torch.randn(5, 2, 8))[..., 0]
+    found = _features(backbone, tokens, torch.randn(5, 2, 8))[..., 0]
     assert torch.allclose(found, signs * found.abs().max())
     assert signs.sum(dim=1).abs().max() < GENES  # both signs occur, in many orders
 
@@ -58,26 +64,26 @@ def test_unpatching_restores_the_order_of_the_genes() -> None:
 def test_without_blocks_genes_of_one_patch_speak_to_one_another_only() -> None:
     backbone = _backbone(blocks=0)
     tokens, prefix = _tokens(1), torch.randn(1, 2, 8)
-    before = backbone(tokens, prefix)
+    before = _features(backbone, tokens, prefix)
     patch = torch.argsort(backbone.order) // 4
     for gene in range(GENES):
         changed = tokens.clone()
         changed[0, gene] = (changed[0, gene] + 1) % 281
-        moved = (backbone(changed, prefix) != before).any(dim=-1)[0]
+        moved = (_features(backbone, changed, prefix) != before).any(dim=-1)[0]
         assert torch.equal(moved, patch == patch[gene])
 
 
 def test_attention_is_bidirectional_and_sees_the_prefix() -> None:
     backbone = _backbone()
     tokens, prefix = _tokens(1), torch.randn(1, 2, 8)
-    before = backbone(tokens, prefix)
+    before = _features(backbone, tokens, prefix)
     patch = torch.argsort(backbone.order) // 4
     for gene in (int(backbone.order[0]), int(backbone.order[-1])):
         changed = tokens.clone()
         changed[0, gene] = (changed[0, gene] + 1) % 281
-        moved = (backbone(changed, prefix) - before).abs().amax(dim=-1)[0]
+        moved = (_features(backbone, changed, prefix) - before).abs().amax(dim=-1)[0]
         assert (moved[patch != patch[gene]] > 1e-6).all()
-    assert ((backbone(tokens, prefix + 1.0) - before).abs().amax(dim=-1) > 1e-6).all()
+    assert ((_features(backbone, tokens, prefix + 1.0) - before).abs().amax(dim=-1) > 1e-6).all()
 
 
 def test_the_prefix_bypasses_the_compression() -> None:
@@ -87,11 +93,33 @@ def test_the_prefix_bypasses_the_compression() -> None:
     backbone.blocks[0].register_forward_hook(lambda _module, inputs, _output: attended.append(inputs[0]))
     backbone.up.register_forward_hook(lambda _module, inputs, _output: lifted.append(inputs[0].shape))
     prefix = torch.randn(3, 5, 8)
-    backbone(_tokens(), prefix)
+    _features(backbone, _tokens(), prefix)
     assert compressed == [(3, 3, 32)]  # 11 genes in patches of 4
     assert attended[0].shape == (3, 5 + 3, 8)
     assert torch.equal(attended[0][:, :5], prefix)
     assert lifted == [(3, 3, 8)]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_a_folded_backbone_says_the_same_until_it_is_trained_again(share: float) -> None:
+    backbone, prefix = _backbone(), torch.randn(6, 2, 8)
+    tokens = torch.where(torch.rand(6, GENES) < share, _tokens(6), MASK)
+    tokens[0] = MASK
+    before = backbone(tokens, prefix)
+    backbone.fold()
+    backbone.down.register_forward_hook(lambda *_: pytest.fail("the way down was multiplied out"))
+    assert torch.allclose(backbone(tokens, prefix), before, atol=1e-4)
+    assert "folded" not in backbone.state_dict()
+    assert backbone.train().folded is None
+
+
+def test_places_are_lifted_as_all_of_them_are() -> None:
+    backbone = _backbone()
+    stream = backbone(_tokens(), torch.randn(3, 2, 8))
+    every = backbone.lift(stream)
+    for asked in (torch.eye(3, GENES), torch.ones(3, GENES), torch.zeros(3, GENES)):
+        cell, gene = torch.nonzero(asked, as_tuple=True)
+        assert torch.allclose(backbone.lift_at(stream, cell, gene), every[cell, gene], atol=1e-5)
 
 
 def test_the_order_of_the_genes_is_fixed_by_the_generator_and_kept_with_the_weights() -> None:

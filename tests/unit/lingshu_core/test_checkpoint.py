@@ -89,6 +89,7 @@ def test_a_model_comes_back_to_the_bit(
     config: DenoiserConfig = request.getfixturevalue(shape)
     denoiser = make_denoiser(config, noise=0.2)
     save(tmp_path, denoiser)
+    denoiser.fold()  # as what is loaded
     again = load_checkpoint(str(tmp_path)).denoiser
     assert again.config == config
     assert not again.training
