@@ -18,7 +18,6 @@ from torch.utils.checkpoint import checkpoint
 from lingshu_core.errors import ConfigurationError
 from lingshu_core.tokens import MASK, N_TOKENS
 
-
 LIFTED_SHARE = 1 / 4
 """Up to this share of all places the way up is taken for each place alone, beyond it for all of them."""
 
