@@ -41,11 +41,11 @@ COPIED = 2**26
 """Numbers of a copy that no cache holds, 256 MB."""
 
 
-class Bytes(TorchDispatchMode):
+class Bytes(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch says nothing of it
     """Counts what operations read and write; views move nothing."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.total = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
