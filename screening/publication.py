@@ -40,6 +40,7 @@ from actors.blobs import Blobs, absolute_url, open_blobs
 from actors.epoch import Epoch
 from actors.errors import BlobNotFound, CorruptBlob
 from actors.history import History
+from actors.manifest import Manifest
 from screening.errors import ResultsError
 from screening.hits import COLUMNS, foreign
 from screening.population_readout import COLUMNS as POPULATION_COLUMNS
@@ -220,6 +221,21 @@ def read_hits_with_digest(blobs: Blobs) -> tuple[pl.DataFrame, str]:
             f"{where}: not a ranked table of a screen: {reason}; give the `output:` of a campaign that ran"
         )
     return table, hashlib.sha256(data).hexdigest()
+
+
+def hits_of(history: History, manifest: Manifest) -> pl.DataFrame:
+    """Read the ranked table of one version.
+
+    Raises
+    ------
+    CorruptBlob
+        It is not what was published.
+    ResultsError
+        It can't be read, or the version has none.
+    """
+    if HITS not in manifest.files:
+        raise ResultsError(f"{history.blobs.url}: its version {manifest.number} has no {HITS}; run the campaign again")
+    return _parse_hits(history.read(manifest.files[HITS]), f"{history.blobs.url}/{manifest.files[HITS].key}")
 
 
 def _parse_hits(data: bytes, where: str) -> pl.DataFrame:
