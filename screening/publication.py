@@ -49,6 +49,11 @@ HITS, HITS_CSV, EFFECTS = "hits.parquet", "hits.csv", "effects.h5ad"
 NULL = "null.parquet"
 CONNECTIVITY = "connectivity.parquet"
 LEDGER = "ledger"
+CAMPAIGN_COLUMNS: Mapping[str, str] = {
+    "campaign": "name of the campaign",
+    "results": "where its results are: a file:// or s3:// URL",
+}
+"""What stands before the columns of the hit table where several campaigns are together (`screening.tables`)."""
 MOST_HITS = 50_000_000
 """Rows of a table of hits that is read; a screen has one for each condition."""
 CAMPAIGN, PLAN, MANIFEST = "campaign.yaml", "plan.json", "manifest.json"
@@ -147,6 +152,7 @@ def publish(epoch: Epoch, publication: Publication) -> dict[str, Any]:
 def hits_to_parquet(hits: pl.DataFrame) -> bytes:
     """Write the table with the meaning of every column in the file's own metadata."""
     meanings = {name: text for name, (_, text) in COLUMNS.items()} | POPULATION_COLUMNS
+    meanings = {**CAMPAIGN_COLUMNS, **meanings}
     return Table(hits, {name: text for name, text in meanings.items() if name in hits.columns}).to_parquet()
 
 

@@ -13,12 +13,9 @@ from actors.errors import BlobNotFound
 from screening.errors import ResultsError
 from screening.hits import COLUMNS as HIT_COLUMNS
 from screening.population_readout import COLUMNS as POPULATION_COLUMNS
-from screening.publication import MANIFEST, read_published
+from screening.publication import CAMPAIGN_COLUMNS, MANIFEST, read_published
 
-COLUMNS: Mapping[str, tuple[Any, str]] = {
-    "campaign": (pl.String, "name of the campaign"),
-    "results": (pl.String, "where its results are: a file:// or s3:// URL"),
-}
+COLUMNS: Mapping[str, tuple[Any, str]] = {name: (pl.String, text) for name, text in CAMPAIGN_COLUMNS.items()}
 """What stands before the columns of the hit table."""
 
 
