@@ -319,6 +319,25 @@ def hits(
         sys.stdout.buffer.write(hits_to_parquet(table))
 
 
+@app.command(epilog="Example: lingshu pull s3://bucket/papalexi papalexi --only hits,evidence")
+def pull(
+    results: Annotated[str, typer.Argument(help="s3:// URL or folder of results.", show_default=False)],
+    folder: Annotated[str, typer.Argument(help="Local folder to copy them into.", show_default=False)],
+    only: Annotated[
+        str | None, typer.Option(help="Names of files or what they begin with, such as hits,evidence,cells [all].")
+    ] = None,
+) -> None:
+    """Copy the results that stand somewhere into a local folder; run again, it goes on where it was."""
+    from screening.console import console
+    from screening.tables.local_copy import pull as pull_results
+
+    names = [name.strip() for name in (only or "").split(",") if name.strip()]
+    if only is not None and not names:
+        raise typer.BadParameter("--only names no file; write such as --only hits,evidence")
+    done = pull_results(results, folder, names, lambda name, size: console.print(f"{name}  {size:,} bytes"))
+    console.print(done.describe())
+
+
 @app.command(epilog="Example: lingshu diff results/papalexi/before results/papalexi/screen --top 20")
 def diff(
     before: Annotated[
