@@ -303,8 +303,8 @@ def hits(
     from screening.tables.row_query import filter_rows, sort_rows
 
     found = collect(results)
-    for place in found.unpublished:
-        print(f"{place}: a campaign that has not published yet is left out", file=sys.stderr)
+    for each in found.left_out:
+        print(presentable(f"left out: {each}"), file=sys.stderr)
     table = filter_hits(found.rows, context or [], None)
     table = table if where is None else filter_rows(table, where)
     table = table if sort is None else sort_rows(table, sort)

@@ -32,13 +32,13 @@ class Collection:
         The ranked table of a single campaign as it was published; of several, marked with whose they are.
     is_marked
         Whether they are.
-    unpublished
-        Places where a campaign has begun and published nothing yet.
+    left_out
+        What lies below a folder that was named and is no table of hits (yet), each with its reason.
     """
 
     rows: pl.DataFrame
     is_marked: bool
-    unpublished: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
 
 def collect(urls: Sequence[str]) -> Collection:
@@ -60,28 +60,34 @@ def collect(urls: Sequence[str]) -> Collection:
     if len(urls) == 1 and open_results(urls[0]).exists(HITS):
         return Collection(read_hits(open_results(urls[0])), is_marked=False)
     tables: dict[str, pl.DataFrame] = {}
-    unpublished: list[str] = []
+    left_out: list[str] = []
     for url in urls:
-        for table in _tables(open_results(url), unpublished):
+        for table in _tables(open_results(url), left_out):
             for (results,), rows in table.group_by("results", maintain_order=True):
                 tables.setdefault(str(results), rows)
-    return Collection(together(tables.values()), True, tuple(dict.fromkeys(unpublished)))
+    return Collection(together(tables.values()), True, tuple(dict.fromkeys(left_out)))
 
 
-def _tables(blobs: Blobs, unpublished: list[str]) -> Iterator[pl.DataFrame]:
+def _tables(blobs: Blobs, left_out: list[str]) -> Iterator[pl.DataFrame]:
     """Yield marked tables, at least one."""
     if LOG in blobs.folders():
         yield _read_delta(blobs)
         return
-    begun = len(unpublished)
-    found = 0
-    for place in _places(blobs, unpublished):
-        found += 1
-        yield marked(read_hits(place), campaign_name(place), place.url)
+    before, found = len(left_out), 0
+    for place in _places(blobs, left_out):
+        try:
+            rows = marked(read_hits(place), campaign_name(place), place.url)
+        except ResultsError as error:  # of an older version, or something else of that name
+            if place.url == blobs.url:
+                raise
+            left_out.append(str(error))
+        else:
+            found += 1
+            yield rows
     if not found:
-        waiting = f"; {len(unpublished) - begun} campaigns below have not published yet" if unpublished[begun:] else ""
+        reason = "".join(f"; {each}" for each in left_out[before:][:1])
         raise ResultsError(
-            f"{blobs.url}: no {HITS} here, nor in the folders below, and no Delta table{waiting}; run the campaign, or"
+            f"{blobs.url}: no {HITS} here, nor in the folders below, and no Delta table{reason}; run the campaign, or"
             " give the `output:` of one that ran, or a folder of such"
         )
 
@@ -98,7 +104,7 @@ def _read_delta(blobs: Blobs) -> pl.DataFrame:
     return rows
 
 
-def _places(blobs: Blobs, unpublished: list[str]) -> Iterator[Blobs]:
+def _places(blobs: Blobs, left_out: list[str]) -> Iterator[Blobs]:
     """Yield places with a published table, this one or below it, level by level, by name."""
     level, looked = [blobs], 0
     for depth in range(DEEPEST + 1):
@@ -112,7 +118,7 @@ def _places(blobs: Blobs, unpublished: list[str]) -> Iterator[Blobs]:
                 continue
             names = place.folders()
             if LEDGER in names:
-                unpublished.append(place.url)
+                left_out.append(f"{place.url}: a campaign that has not published yet")
             elif LOG not in names and depth < DEEPEST:  # of a table the rows are those of the places
                 below += [open_results(_below(place.url, name)) for name in names if not name.endswith(_CELLS)]
         level = below

@@ -96,6 +96,9 @@ def deliver(blobs: Blobs, url: str, sleep: Callable[[float], None] = time.sleep)
         except TableConflict:
             sleep(random.uniform(0, min(0.05 * 2**attempt, LONGEST_PAUSE)))
             continue
+        except TableError as error:
+            there = f"the results are published in {blobs.url}; run the campaign again to bring them to the table too"
+            raise TableError(f"{error}; {there}") from error
         except CorruptBlob:
             if attempt == MOST_ATTEMPTS - 1 or not _is_superseded(history):
                 raise

@@ -126,6 +126,9 @@ def _column(name: str, columns: Sequence[str], option: str) -> str:
         return name
     if SHORT_NAMES.get(name) in columns:
         return SHORT_NAMES[name]
+    if SHORT_NAMES.get(name, name) in HIT_COLUMNS:
+        text = "an older version made them; run the campaign again"
+        raise QueryError(f"{option}: these results have no column {SHORT_NAMES.get(name, name)} yet: {text}")
     alike = nearest(name, columns)
     meant = f"; nearest: {', '.join(alike)}" if alike else ""
     quoted = [each if each.isidentifier() else f'"{each}"' for each in columns]

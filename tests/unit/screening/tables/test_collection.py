@@ -41,7 +41,7 @@ def test_all_campaigns_below_a_folder(results: Path) -> None:
     assert found.rows["perturbation"].to_list() == ["A", "C", "D", "B"]
     assert found.rows["campaign"].to_list() == ["first", "second", "second", "first"]
     assert found.rows["donor"].to_list() == [None, "D1", "D1", None]
-    assert found.unpublished == ((results / "begun").as_uri(),)
+    assert found.left_out == (f"{(results / 'begun').as_uri()}: a campaign that has not published yet",)
     assert set(found.rows["results"]) == {(results / "one").as_uri(), (results / "kang 50%" / "two").as_uri()}
 
 
@@ -58,7 +58,7 @@ def test_places_without_results(tmp_path: Path, results: Path, monkeypatch: pyte
         collect([str(tmp_path / "nowhere"), str(results)])
     with pytest.raises(ResultsError, match=r"no hits.parquet here, nor in the folders below, and no Delta table; run"):
         collect([str(results / "cells.zarr")])
-    with pytest.raises(ResultsError, match="1 campaigns below have not published yet"):
+    with pytest.raises(ResultsError, match="begun: a campaign that has not published yet; run the campaign"):
         collect([str(results / "begun")])
     (results / "torn" / "_delta_log").mkdir(parents=True)
     with pytest.raises(ResultsError, match="has no version"):
@@ -66,6 +66,15 @@ def test_places_without_results(tmp_path: Path, results: Path, monkeypatch: pyte
     monkeypatch.setattr(collection, "MOST_FOLDERS", 2)
     with pytest.raises(ResultsError, match="name a narrower one"):
         collect([str(results)])
+
+
+def test_a_table_of_something_else_is_left_out_and_told(results: Path) -> None:
+    pl.DataFrame({"a": [1]}).write_parquet(results / "begun" / "hits.parquet")
+    found = collect([str(results)])
+    assert found.rows.height == 4
+    assert "begun/hits.parquet: not a ranked table of a screen: it has no column status" in found.left_out[0]
+    with pytest.raises(ResultsError, match="not a ranked table"):
+        collect([str(results), str(results / "begun")])
 
 
 def test_columns_of_two_types(tmp_path: Path, make_hits: MakeHits, publish_hits: PublishHits) -> None:
@@ -86,7 +95,8 @@ def test_on_the_command_line(results: Path, lingshu: Lingshu) -> None:
     assert code == 0, err
     assert "campaign" in out.splitlines()[0]
     assert out.splitlines()[1].split()[:3] == ["first", "1", "A"]
-    assert "begun: a campaign that has not published yet is left out" in err
+    assert err.startswith("left out: file://")
+    assert "begun: a campaign that has not published yet" in err
     code, out, _ = lingshu("hits", results, "--sort", "-score", "--top", 1, "--format", "csv")
     assert pl.read_csv(io.StringIO(out))["perturbation"].to_list() == ["C"]
     assert lingshu("hits", results / "one", results / "kang 50%" / "two", "--context", "D1")[1].count("second") == 2

@@ -186,12 +186,35 @@ def test_the_table_is_what_stands_in_the_places(
         assert rows_of(table, place).equals(read_hits(place), null_equal=True)
 
 
+def test_upkeep_of_the_table_by_others_changes_nothing(
+    place: Blobs, table: str, tmp_path: Path, make_hits: MakeHits, publish_hits: PublishHits
+) -> None:
+    other = publish_hits(str(tmp_path / "other"), make_hits({"A": 0.3}, cell_type="T cells"))  # of the same name
+    for each in (place, other):
+        deliver(each, table)
+    delta = delta_table.DeltaTable(table)
+    assert delta.optimize.compact()["numFilesRemoved"] == 2  # rows of both are in one file now
+    delta.vacuum(0, dry_run=False, enforce_retention_duration=False)
+    delta.create_checkpoint()
+    for log in sorted(Path(table, "_delta_log").glob("*.json"))[:-1]:
+        log.unlink()
+    for each in (place, other):
+        assert deliver(each, table).rows is None
+    newer = make_hits({"A": 0.9, "B": 0.8}, cell_type="T cells")
+    publish_hits(other.url, newer)
+    deliver(other, table)
+    assert rows_of(table, other).equals(newer, null_equal=True)
+    assert rows_of(table, place).equals(read_hits(place), null_equal=True)
+
+
 def test_a_column_of_another_type_is_refused(
     place: Blobs, table: str, tmp_path: Path, make_hits: MakeHits, publish_hits: PublishHits
 ) -> None:
     deliver(place, table)
     other = publish_hits(str(tmp_path / "other"), make_hits({"A": 0.5}, extra={"cell_type": 1.0}))
-    with pytest.raises(TableError, match="'cell_type' is string, and that of this campaign is double"):
+    with pytest.raises(
+        TableError, match=r"'cell_type' is string, and that of this campaign is double; .*are published in file"
+    ):
         deliver(other, table)
 
 
