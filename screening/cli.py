@@ -292,7 +292,8 @@ def hits(
         str | None, typer.Option(help="Only rows for which this holds, such as: q < 0.05 and context = 'NK cells'.")
     ] = None,
     sort: Annotated[
-        str | None, typer.Option(help="Columns to order by, smallest first; -COLUMN: largest first [rank].")
+        str | None,
+        typer.Option(help="Columns to order by, smallest first, or -COLUMN: largest first; by rank if left out."),
     ] = None,
     form: Annotated[TableFormat, typer.Option("--format", help="How to print.")] = TableFormat.table,
 ) -> None:
@@ -324,7 +325,8 @@ def pull(
     results: Annotated[str, typer.Argument(help="s3:// URL or folder of results.", show_default=False)],
     folder: Annotated[str, typer.Argument(help="Local folder to copy them into.", show_default=False)],
     only: Annotated[
-        str | None, typer.Option(help="Names of files or what they begin with, such as hits,evidence,cells [all].")
+        str | None,
+        typer.Option(help="Names of files or what they begin with, such as hits,evidence,cells; all if left out."),
     ] = None,
 ) -> None:
     """Copy the results that stand somewhere into a local folder; run again, it goes on where it was."""
