@@ -6,6 +6,7 @@ three backends make both atomic, and publish an object whole or not at all (a lo
 then linked into it, so that a crash leaves a stray `NAME#1`, which listings leave out, and never half an object).
 """
 
+import builtins
 import os
 import threading
 import urllib.parse
@@ -100,6 +101,10 @@ class Blobs(Protocol):
 
     def scan(self, prefix: str = "") -> Iterator[BlobInfo]:
         """Yield every object below the folder `prefix`, in no order, with the time of its writing."""
+        ...
+
+    def folders(self) -> builtins.list[str]:
+        """Return the names of the folders directly below the root, sorted; those of which no URL can be made not."""
         ...
 
 

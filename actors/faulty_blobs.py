@@ -11,6 +11,7 @@ Each fault does what a real store does to a caller, after the client's own retri
 - `slow body`: the answer comes late, and never if that is later than the client waits.
 """
 
+import builtins
 import random
 import threading
 import time
@@ -160,6 +161,10 @@ class FaultyBlobs:
     def list(self, prefix: str = "") -> Iterator[tuple[str, int]]:
         """Yield key and size of the objects; a fault comes in the middle."""
         return ((found.key, found.size) for found in self.scan(prefix))
+
+    def folders(self) -> builtins.list[str]:
+        """Return the names of folders, or don't."""
+        return self._struck(self._next_fault("list", ""), "list", "", self._blobs.folders)
 
     def _struck(self, fault: Fault | None, operation: str, key: str, act: Callable[[], T]) -> T:
         if fault is None or not strikes(fault, operation):

@@ -16,6 +16,7 @@ Links lead nowhere: a folder below the root that is a symbolic link is not liste
 behind it, so that what somebody has planted or forgotten there can't make us touch files that are not ours.
 """
 
+import builtins
 import contextlib
 import os
 from collections.abc import Iterator
@@ -76,6 +77,15 @@ class FolderBlobs(ObstoreBlobs):
                         yield BlobInfo(key, found.st_size, datetime.fromtimestamp(found.st_mtime, UTC))
         except OSError as error:
             self._fail("list", prefix, error)
+
+    def folders(self) -> builtins.list[str]:
+        """Return the names of the folders directly below the root, sorted; links and odd names not."""
+        try:
+            with os.scandir(self._folder) as entries:
+                names = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+        except OSError as error:
+            self._fail("list", "", error)
+        return sorted(name for name in names if _is_nameable(name))
 
     def _place(self, key: str) -> str:
         place = self._path(key)

@@ -1,5 +1,6 @@
 """`Blobs` over an obstore backend that has compare-and-swap of its own: S3 (`If-Match` with an ETag) and memory."""
 
+import builtins
 import re
 from collections.abc import Iterator
 from typing import Any, NoReturn
@@ -14,7 +15,7 @@ from obstore.exceptions import (
 )
 
 from actors.blob_info import BlobInfo, Versioned
-from actors.blob_keys import check_key
+from actors.blob_keys import check_key, is_key
 from actors.errors import (
     BlobChanged,
     BlobExists,
@@ -27,6 +28,8 @@ from actors.errors import (
 from actors.size_limits import LARGEST_OBJECT
 
 KEYS_PER_PAGE = 1000
+_UNNAMEABLE = re.compile(r"[?%]")
+"""What a URL of a bucket can't hold, or would mean something else in it."""
 _REFUSALS = {"AccessDenied", "InvalidAccessKeyId", "NoSuchBucket", "SignatureDoesNotMatch"}
 
 
@@ -128,6 +131,15 @@ class ObstoreBlobs:
     def list(self, prefix: str = "") -> Iterator[tuple[str, int]]:
         """Yield key and size in bytes of every object below the folder `prefix`, in no order."""
         return ((found.key, found.size) for found in self.scan(prefix))
+
+    def folders(self) -> builtins.list[str]:
+        """Return the names of the folders directly below the root, sorted; those of which no URL can be made not."""
+        try:
+            found = obstore.list_with_delimiter(self._store, self._prefix or None)["common_prefixes"]
+        except (BaseError, OSError) as error:
+            self._fail("list", "", error)
+        names = (prefix.rstrip("/").removeprefix(self._prefix) for prefix in found)
+        return sorted(name for name in names if is_key(name) and not _UNNAMEABLE.search(name))
 
     def _path(self, key: str) -> str:
         check_key(key)

@@ -13,6 +13,7 @@ from campaigns.compute_spec import ComputeSpec
 from campaigns.conditions import split_combination
 from campaigns.data_spec import DataSpec
 from campaigns.evidence_spec import EvidenceSpec
+from campaigns.publish_spec import PublishSpec
 from campaigns.safety_spec import SafetySpec
 from campaigns.spec import (
     ALL_DESCRIBED,
@@ -591,6 +592,7 @@ class ScreenSpec(Spec):
         default=None,
         description="Folder of blocks that campaigns share: local path or s3:// URL; null keeps them in `output`.",
     )
+    publish: PublishSpec = Field(default=PublishSpec(), description="Where hits are published besides `output`.")
     compute: ComputeSpec = Field(default=ComputeSpec(), description="Where the screen runs.")
     across: AcrossSpec | None = Field(
         default=None,
@@ -634,6 +636,10 @@ class ScreenSpec(Spec):
         taken = [each.rstrip("/") for each in (*self.models, self.output)]
         if self.cache is not None and self.cache.rstrip("/") in taken:
             refuse((("cache",), "is the folder of the results or of a model; name another, or leave this out"))
+        shared = self.publish.delta
+        if shared is not None and shared.rstrip("/") in [*taken, (self.cache or "").rstrip("/")]:
+            text = "is the folder of the results, of the cache or of a model; give the table one of its own"
+            refuse((("publish", "delta"), text))
         return self
 
     @model_validator(mode="after")

@@ -275,20 +275,41 @@ def status(campaign: CampaignFile, output: Output = None, cache: Cache = None) -
     console.print(describe_planner(planned), end="")
 
 
-@app.command(epilog='Example: lingshu hits s3://bucket/papalexi --top 20 --context "THP-1" --format csv')
+@app.command(epilog="Example: lingshu hits s3://bucket/papalexi --top 20 --where \"q < 0.05 and context = 'THP-1'\"")
 def hits(
-    results: Annotated[str, typer.Argument(help="Folder or s3:// URL of a campaign's results.", show_default=False)],
+    results: Annotated[
+        list[str],
+        typer.Argument(
+            help="Folder or s3:// URL of a campaign's results, or several; a folder above them; a Delta table of hits.",
+            show_default=False,
+        ),
+    ],
     top: Annotated[int | None, typer.Option(min=1, help="Only the best N.")] = None,
     context: Annotated[
         list[str] | None, typer.Option(help="Only this context (a factor's value); again for another one too.")
     ] = None,
+    where: Annotated[
+        str | None, typer.Option(help="Only rows for which this holds, such as: q < 0.05 and context = 'NK cells'.")
+    ] = None,
+    sort: Annotated[
+        str | None,
+        typer.Option(help="Columns to order by, smallest first, or -COLUMN: largest first; by rank if left out."),
+    ] = None,
     form: Annotated[TableFormat, typer.Option("--format", help="How to print.")] = TableFormat.table,
 ) -> None:
-    """Print the ranked hits of a campaign."""
+    """Print the ranked hits of a campaign, or of all campaigns that are found."""
     from screening.console import print_hits
-    from screening.publication import filter_hits, hits_to_parquet, open_results, read_hits
+    from screening.publication import filter_hits, hits_to_parquet
+    from screening.tables.collection import collect
+    from screening.tables.row_query import filter_rows, sort_rows
 
-    table = filter_hits(read_hits(open_results(results)), context or [], top)
+    found = collect(results)
+    for each in found.left_out:
+        print(presentable(f"left out: {each}"), file=sys.stderr)
+    table = filter_hits(found.rows, context or [], None)
+    table = table if where is None else filter_rows(table, where)
+    table = table if sort is None else sort_rows(table, sort)
+    table = table if top is None else table.head(top)
     if form is TableFormat.table:
         print_hits(table)
     elif form is TableFormat.csv:
@@ -297,6 +318,26 @@ def hits(
         print(table.write_json())
     else:
         sys.stdout.buffer.write(hits_to_parquet(table))
+
+
+@app.command(epilog="Example: lingshu pull s3://bucket/papalexi papalexi --only hits,evidence")
+def pull(
+    results: Annotated[str, typer.Argument(help="s3:// URL or folder of results.", show_default=False)],
+    folder: Annotated[str, typer.Argument(help="Local folder to copy them into.", show_default=False)],
+    only: Annotated[
+        str | None,
+        typer.Option(help="Names of files or what they begin with, such as hits,evidence,cells; all if left out."),
+    ] = None,
+) -> None:
+    """Copy the results that stand somewhere into a local folder; run again, it goes on where it was."""
+    from screening.console import console
+    from screening.tables.local_copy import pull as pull_results
+
+    names = [name.strip() for name in (only or "").split(",") if name.strip()]
+    if only is not None and not names:
+        raise typer.BadParameter("--only names no file; write such as --only hits,evidence")
+    done = pull_results(results, folder, names, lambda name, size: console.print(f"{name}  {size:,} bytes"))
+    console.print(done.describe())
 
 
 @app.command(epilog="Example: lingshu diff results/papalexi/before results/papalexi/screen --top 20")

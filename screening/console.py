@@ -215,12 +215,16 @@ def hit_view(hits: pl.DataFrame) -> Table:
         shown = [name for name in shown if name not in ("decision", "q")]
     if "gate" not in hits.columns or set(hits["gate"]) <= {None, NOT_MEASURED}:
         shown = [name for name in shown if name != "gate"]
+    is_marked = "campaign" in hits.columns and "results" in hits.columns  # of several campaigns together
+    if is_marked:
+        table.add_column("campaign", no_wrap=True)
     for name in shown:
         right = name in ("rank", "score", "±", "members ±", "q", "trained on")
         table.add_column(name, justify="right" if right else "left", no_wrap=True)
     for row in hits.iter_rows(named=True):
         cells = dict(zip(names, _hit_row(row), strict=True))
-        table.add_row(*(Text(cells[name]) for name in shown))
+        whose = (Text(row["campaign"]),) if is_marked else ()
+        table.add_row(*whose, *(Text(cells[name]) for name in shown))
     return table
 
 

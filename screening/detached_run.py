@@ -145,7 +145,9 @@ def _enter(folder: str, spec: ScreenSpec) -> None:
         os.chdir(folder)
         return
     singles = spec.perturbations.pairs.start if spec.perturbations.pairs is not None else None
-    places = [place for place in (*spec.models, spec.output, spec.cache, singles) if place is not None]
+    places = [
+        place for place in (*spec.models, spec.output, spec.cache, spec.publish.delta, singles) if place is not None
+    ]
     relative = [place for place in places if "://" not in place and not Path(place).is_absolute()]
     if relative:
         raise PlaceError(

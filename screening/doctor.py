@@ -35,6 +35,7 @@ from screening.errors import ScreeningError, is_storage_error
 from screening.members import Member, load_members
 from screening.publication import ledger_url
 from screening.readouts import read_data
+from screening.tables.delivery import check_table
 from screening.training_input import read_input
 
 Verdict = Literal["good", "note", "warn", "bad"]
@@ -86,6 +87,8 @@ def _campaign(path: Path) -> Iterator[Check]:
             yield _attempt("output", lambda spec=spec: _store(spec.output))  # type: ignore[misc]
             if spec.cache is not None:
                 yield _attempt("cache", lambda spec=spec: _store(spec.cache, spec.cache))  # type: ignore[misc]
+            if spec.publish.delta is not None:
+                yield _attempt("publish", lambda spec=spec: _table(spec.publish.delta))  # type: ignore[misc]
             if isinstance(spec.objective, SignatureSpec) and spec.objective.reference is not None:
                 yield from _reference(spec.objective.reference)
             if spec.compute.gpus_per_replica and not spec.compute.address and not gpu_names():
@@ -189,6 +192,11 @@ def _baseline(folder: str) -> str:
 
 def _store(url: str, cache: str | None = None) -> str:
     probe_conditional_writes(open_blobs(ledger_url(url, cache)))
+    return f"{url}: can be written, and knows who was first"
+
+
+def _table(url: str) -> str:
+    check_table(url, ())
     return f"{url}: can be written, and knows who was first"
 
 

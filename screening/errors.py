@@ -5,6 +5,9 @@
     ScreeningError               root: everything that screening raises on purpose
     ├── ObjectiveError           an objective that can't be scored in these contexts
     ├── ResultsError             results that are not there or can't be read
+    │   └── QueryError           an expression that picks no rows: unknown columns, or more than a comparison
+    ├── TableError               a Delta table of hits that can't be read or written
+    │   └── TableConflict        somebody else has changed it since it was read
     ├── ComparisonError          campaigns that can't be compared: they ask different questions
     ├── BlockError               bytes of a committed block that are not what the plan asked for
     ├── CardError                a model card that is damaged, was changed, or is of another model
@@ -35,6 +38,18 @@ class ObjectiveError(ScreeningError):
 
 class ResultsError(ScreeningError):
     """Results are not there or can't be read."""
+
+
+class QueryError(ResultsError):
+    """An expression picks no rows: it names unknown columns, or is more than comparisons of columns."""
+
+
+class TableError(ScreeningError):
+    """A Delta table of hits can't be read or written."""
+
+
+class TableConflict(TableError):
+    """Somebody else has changed a Delta table since it was read."""
 
 
 class ComparisonError(ScreeningError):

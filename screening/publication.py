@@ -40,6 +40,7 @@ from actors.blobs import Blobs, absolute_url, open_blobs
 from actors.epoch import Epoch
 from actors.errors import BlobNotFound, CorruptBlob
 from actors.history import History
+from actors.manifest import Manifest
 from screening.errors import ResultsError
 from screening.hits import COLUMNS, foreign
 from screening.population_readout import COLUMNS as POPULATION_COLUMNS
@@ -48,6 +49,11 @@ HITS, HITS_CSV, EFFECTS = "hits.parquet", "hits.csv", "effects.h5ad"
 NULL = "null.parquet"
 CONNECTIVITY = "connectivity.parquet"
 LEDGER = "ledger"
+CAMPAIGN_COLUMNS: Mapping[str, str] = {
+    "campaign": "name of the campaign",
+    "results": "where its results are: a file:// or s3:// URL",
+}
+"""What stands before the columns of the hit table where several campaigns are together (`screening.tables`)."""
 MOST_HITS = 50_000_000
 """Rows of a table of hits that is read; a screen has one for each condition."""
 CAMPAIGN, PLAN, MANIFEST = "campaign.yaml", "plan.json", "manifest.json"
@@ -146,6 +152,7 @@ def publish(epoch: Epoch, publication: Publication) -> dict[str, Any]:
 def hits_to_parquet(hits: pl.DataFrame) -> bytes:
     """Write the table with the meaning of every column in the file's own metadata."""
     meanings = {name: text for name, (_, text) in COLUMNS.items()} | POPULATION_COLUMNS
+    meanings = {**CAMPAIGN_COLUMNS, **meanings}
     return Table(hits, {name: text for name, text in meanings.items() if name in hits.columns}).to_parquet()
 
 
@@ -220,6 +227,21 @@ def read_hits_with_digest(blobs: Blobs) -> tuple[pl.DataFrame, str]:
             f"{where}: not a ranked table of a screen: {reason}; give the `output:` of a campaign that ran"
         )
     return table, hashlib.sha256(data).hexdigest()
+
+
+def hits_of(history: History, manifest: Manifest) -> pl.DataFrame:
+    """Read the ranked table of one version.
+
+    Raises
+    ------
+    CorruptBlob
+        It is not what was published.
+    ResultsError
+        It can't be read, or the version has none.
+    """
+    if HITS not in manifest.files:
+        raise ResultsError(f"{history.blobs.url}: its version {manifest.number} has no {HITS}; run the campaign again")
+    return _parse_hits(history.read(manifest.files[HITS]), f"{history.blobs.url}/{manifest.files[HITS].key}")
 
 
 def _parse_hits(data: bytes, where: str) -> pl.DataFrame:

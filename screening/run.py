@@ -55,6 +55,7 @@ from screening.rehearsal import Rehearsal, open_rehearsal
 from screening.run_listener import RunListener
 from screening.scoring import score
 from screening.spending import Spending
+from screening.tables.delivery import check_table, deliver
 from screening.wanted_blocks import wanted_blocks
 
 FENCE_SECONDS = 30.0
@@ -140,6 +141,8 @@ def run_loaded(
     planned = plan_campaign(campaign)
     listener.stage("open", campaign.spec.output)
     blobs, ledger = open_output(campaign.spec.output, campaign.spec.cache)
+    if campaign.spec.publish.delta is not None:
+        check_table(campaign.spec.publish.delta, campaign.model.vocabulary.factors)
     newcomer = Newcomer(planned, blobs, listener, STAGES, is_rehearsal=rehearsal is not None)
     if rehearsal is not None:  # its faults strike no beat, and no look at the beats of others
         blobs, ledger = rehearsal.faulty(blobs), Ledger(rehearsal.faulty(ledger.blobs))
@@ -187,6 +190,8 @@ def compute_and_publish(
             export_cells(used, snapshot, committed, campaign.spec.output)
         reused = len(snapshot.committed().intersection(block.id for block in blocks.asked)) - summary.committed
         manifest = publish_run(screen, epoch, {**blocks.digests, **snapshot.digests}, tables, blocks.facts)
+        if campaign.spec.publish.delta is not None:
+            held.stage("publish", deliver(store, campaign.spec.publish.delta).describe())
     failed = screen.hits.filter(pl.col("status") != "done").height
     return RunResult(
         run_id=planned.plan.run_id,

@@ -50,6 +50,13 @@ class StoreContract:
             with pytest.raises(BlobTooLarge, match=r"'folder/name' in .* has 5 bytes, and at most 4 are read"):
                 read("folder/name", most=4)
 
+    def test_folders_are_those_directly_below(self, blobs: Blobs) -> None:
+        assert blobs.folders() == []
+        for key in ("b c/name", "a/deep/er", "name"):
+            blobs.put(key, b"")
+        assert blobs.folders() == ["a", "b c"]
+        assert open_blobs(f"{blobs.url}/a").folders() == ["deep"]
+
     def test_put_overwrites(self, blobs: Blobs) -> None:
         blobs.put("name", b"first")
         blobs.put("name", b"second")
