@@ -15,8 +15,10 @@
 ``hits``, ``doses`` and ``null`` are the published tables (``hits.parquet``, ``doses.parquet``, ``null.parquet``) as
 polars reads them, in any order of rows; ``generated`` and ``real`` are AnnData with raw counts in ``X``; ``objective``
 is the question of the manifest, for the title. All give a `matplotlib.figure.Figure` and use no pyplot: no global
-state, no window. Where a table doesn't have what a plot shows, `screening.errors.FigureError` says why, in a sentence that
-can stand in its place. Colours are those of Okabe and Ito, and each decision has a shape too (`screening.figures.marks`).
+state, no window.
+
+Where a table doesn't have what a plot shows, `screening.errors.FigureError` says why, in a sentence that can stand in
+its place. Colours are those of Okabe and Ito, and each decision has a shape too (`screening.figures.marks`).
 """
 
 from screening.figures.calibration import calibration

@@ -142,7 +142,17 @@ def _groups(parts: list[AnnData], by: str) -> dict[str, str]:
 def _draw(panel: Axes, places: Array, values: npt.NDArray[np.object_], groups: dict[str, str], kind: str) -> None:
     colours = [groups.get(value, PALETTE[-1]) for value in values]
     face = colours if kind == "generated" else "none"
-    panel.scatter(*places.T, s=14, marker=SHAPES[kind], c=face, edgecolors=colours, lw=0.6, alpha=0.7, rasterized=True)
+    panel.scatter(
+        places[:, 0],
+        places[:, 1],
+        s=14,
+        marker=SHAPES[kind],
+        c=face,
+        edgecolors=colours,
+        lw=0.6,
+        alpha=0.7,
+        rasterized=True,
+    )
 
 
 def _legend(groups: dict[str, str]) -> list[Line2D]:

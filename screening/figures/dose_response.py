@@ -63,7 +63,7 @@ def dose_response(hits: pl.DataFrame, doses: pl.DataFrame | None, *, objective: 
         panel.set_title(short(label_of(curve, contexts=contexts), 34) + (f"\n{note}" if note else ""), fontsize=7)
     for panel in panels.flat[best.height :]:
         panel.set_axis_off()
-    for panel in panels[-1]:
+    for panel in panels.flat[: best.height]:
         panel.set_xlabel("dose (units of the\ntraining data, log)", fontsize=7)
     for panel in panels[:, 0]:
         panel.set_ylabel(f"score ({unit_of(rows)})", fontsize=7)

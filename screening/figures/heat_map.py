@@ -48,9 +48,8 @@ def heat_map(hits: pl.DataFrame, *, objective: str = "", top: int = 30) -> Figur
     panel.patch.set_edgecolor("#bbbbbb")
     image = panel.pcolormesh(above, cmap="RdBu_r", vmin=-edge, vmax=edge, edgecolors="white", linewidth=0.5)
     _mark(panel, rows, perturbations, contexts)
-    panel.set_xticks(
-        np.arange(len(contexts)) + 0.5, [short(values_of(name)) for name in contexts], rotation=45, ha="right"
-    )
+    names = [short(values_of(name)) for name in contexts]
+    panel.set_xticks(np.arange(len(contexts)) + 0.5, names, rotation=45, ha="right")
     panel.set_yticks(np.arange(len(perturbations)) + 0.5, [short(name) for name in perturbations])
     panel.set_xlabel(plain(factors_of(contexts)), fontsize=8)
     panel.invert_yaxis()
