@@ -66,6 +66,17 @@ def test_cells_are_drawn_into_memory(tiny: Path, tmp_path: Path, monkeypatch: py
     assert not list(tmp_path.iterdir())
 
 
+def test_a_training_is_quiet_and_tells_its_listener(
+    write_train: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    heard: list[int] = []
+    file = write_train(training={"epochs": 1, "warmup_steps": 5, "device": "cpu"})
+    result = screening.train(file, output=tmp_path / "other", listener=lambda now: heard.append(now.step))
+    assert result.output == str(tmp_path / "other")
+    assert heard
+    assert capsys.readouterr() == ("", "")
+
+
 @pytest.mark.parametrize(
     ("asked", "error", "told"),
     [
