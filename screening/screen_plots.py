@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 from matplotlib.figure import Figure
 
+from campaigns.conditions import NULL_TYPE
 from screening import figures
 from screening.shown_errors import shown
 
@@ -63,12 +64,16 @@ class ScreenPlots:
         real
             Real cells with raw counts.
         generated
-            As `screening.draw_cells` gives them; None takes those that the screen kept.
+            As `screening.draw_cells` gives them; None takes those that the screen kept, without its null.
         options
             Of `screening.figures.cell_map`, such as ``by="cell_type", method="pca"``.
         """
-        drawn = self._screen.cells() if generated is None else generated
-        return figures.cell_map(drawn, real, **options)
+        return figures.cell_map(self._kept() if generated is None else generated, real, **options)
+
+    def _kept(self) -> AnnData:
+        """Return the cells that the screen kept, without those of the null: nothing was done to these."""
+        cells = self._screen.cells()
+        return cells[cells.obs["perturbation_type"] != NULL_TYPE]
 
     def _table(self, name: str) -> pl.DataFrame | None:
         return self._screen.table(name) if name in self._screen.tables else None
