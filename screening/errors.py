@@ -9,6 +9,7 @@
     ├── TableError               a Delta table of hits that can't be read or written
     │   └── TableConflict        somebody else has changed it since it was read
     ├── ComparisonError          campaigns that can't be compared: they ask different questions
+    ├── FigureError              a plot of what the tables don't have, or without the package that draws it
     ├── BlockError               bytes of a committed block that are not what the plan asked for
     ├── CardError                a model card that is damaged, was changed, or is of another model
     ├── LeakError                something of what is asked was there to learn from
@@ -54,6 +55,10 @@ class TableConflict(TableError):
 
 class ComparisonError(ScreeningError):
     """Two campaigns can't be compared: they ask different questions, or of different conditions."""
+
+
+class FigureError(ScreeningError):
+    """A plot can't be made: the tables don't have what it shows, or a package is missing."""
 
 
 class BlockError(ScreeningError):
