@@ -6,6 +6,7 @@
     ├── ObjectiveError           an objective that can't be scored in these contexts
     ├── ResultsError             results that are not there or can't be read
     ├── ComparisonError          campaigns that can't be compared: they ask different questions
+    ├── FigureError              a plot of what the tables don't have, or without the package that draws it
     ├── BlockError               bytes of a committed block that are not what the plan asked for
     ├── CardError                a model card that is damaged, was changed, or is of another model
     ├── LeakError                something of what is asked was there to learn from
@@ -40,6 +41,10 @@ class ResultsError(ScreeningError):
 
 class ComparisonError(ScreeningError):
     """Two campaigns can't be compared: they ask different questions, or of different conditions."""
+
+
+class FigureError(ScreeningError):
+    """A plot can't be made: the tables don't have what it shows, or a package is missing."""
 
 
 class BlockError(ScreeningError):
