@@ -12,10 +12,12 @@ from screening.decisions import HIT
 from screening.evidence_columns import EVIDENCE, EVIDENCE_ITEMS
 from screening.report.source import ReportSource
 from screening.report.verdict import decided
-from screening.report.wording import NONE, context_names, count, number, signed
+from screening.report.wording import NONE, context_names, count, fixed, number, signed
 
 Row = Mapping[str, Any]
 MOST_CARDS = 50
+SHOWN_CARDS = 12
+"""Cards that are listed at once; the others unfold."""
 BAR = 100.0
 """Width of a bar's box, in units of its own drawing."""
 _LISTS: Mapping[str, str] = {
@@ -178,6 +180,6 @@ def _listings(items: pl.DataFrame) -> Iterator[Listing]:
 
 
 def _listed(row: Row) -> tuple[str, str, str]:
-    value = f"{row['value']:+.0f}" if row["kind"] == "link" else number(row["value"])
+    value = f"{row['value']:+.0f}" if row["kind"] == "link" else fixed(row["value"])
     q = "" if row["q"] is None else f"q {number(row['q'], 2)}, {count(row['genes'] or 0, 'gene')}"
     return row["name"], value, "; ".join(filter(None, (q, row["note"] or "")))

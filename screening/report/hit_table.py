@@ -53,8 +53,8 @@ def table_content(source: ReportSource, evidence: Mapping[tuple[str, str], str],
 
     Returns
     -------
-    ``rows`` (how many), ``interval`` (which one), ``span`` (of all intervals) and ``columns``: a list of values, or
-    ``{"values": texts, "codes": places}``.
+    ``rows`` (how many), ``interval`` (which one), ``span`` (the axis of intervals) and ``columns``: a list of values,
+    or ``{"values": texts, "codes": places}``.
     """
     hits = kept_rows(decided(source.hits), most)
     names = context_names(source.hits["context"])
@@ -77,9 +77,9 @@ _INTERVALS = {
 
 
 def _span(hits: pl.DataFrame, intervals: Mapping[str, str]) -> list[float]:
-    """Return the ends of the axis that all intervals are drawn on; 0 is always on it."""
-    ends = [value for name in ("low", "high") for value in _finite(hits, intervals[name])]
-    return [min([0.0, *ends]), max([0.0, *ends])]
+    """Return the axis that intervals are drawn on: all middles and 0; a long interval reaches out of it."""
+    middles = list(_finite(hits, intervals["middle"]))
+    return [min([0.0, *middles]), max([0.0, *middles])]
 
 
 def _finite(hits: pl.DataFrame, column: str) -> Iterator[float]:

@@ -10,7 +10,7 @@ import polars as pl
 from screening.decisions import FAILED, REFUSED
 from screening.report.source import ReportSource
 from screening.report.verdict import decided
-from screening.report.wording import context_names, listed
+from screening.report.wording import NAMED, context_names, listed
 
 MOST_REASONS = 30
 
@@ -32,13 +32,14 @@ def missing(source: ReportSource) -> tuple[Missing, ...]:
 
 
 def _groups(hits: pl.DataFrame, contexts: dict[str, str]) -> Iterator[Missing]:
-    told = pl.coalesce("reason", "decision_reason") if "decision_reason" in hits.columns else pl.col("reason")
-    reason = told.fill_null("no reason given")
+    said = pl.coalesce("reason", "decision_reason") if "decision_reason" in hits.columns else pl.col("reason")
+    reason = said.fill_null("no reason given")
     groups = hits.group_by("decision", reason.alias("_reason"), maintain_order=True).agg(
-        pl.len(), pl.col("perturbation").head(12), pl.col("context").head(12)
+        pl.len(), pl.col("perturbation").head(NAMED), pl.col("context").head(NAMED)
     )
     for row in groups.sort("len", descending=True, maintain_order=True).head(MOST_REASONS).iter_rows(named=True):
         labels = zip(row["perturbation"], row["context"], strict=True)
         names = [f"{name} in {contexts[context]}" for name, context in labels]
-        more = f" and {row['len'] - 4:,} more" if row["len"] > 4 else ""
-        yield Missing(row["decision"], row["_reason"], row["len"], (listed(names[:4]) if not more else ", ".join(names[:4]) + more))
+        more = row["len"] - len(names)
+        told = f"{', '.join(names)} and {more:,} more" if more else listed(names)
+        yield Missing(row["decision"], row["_reason"], row["len"], told)

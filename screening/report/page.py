@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import jinja2
+from markupsafe import Markup, escape
 
 from screening.report.assets import policy, style, table_script
-from screening.report.evidence_cards import anchors, cards
+from screening.report.evidence_cards import SHOWN_CARDS, anchors, cards
 from screening.report.hit_table import ROWS, table_content
 from screening.report.missing import missing
 from screening.report.model_standing import model_standing
@@ -19,7 +21,7 @@ from screening.report.side_effects import COLUMNS as SIDE_EFFECT_COLUMNS
 from screening.report.side_effects import side_effects
 from screening.report.source import ReportSource
 from screening.report.verdict import judge
-from screening.report.wording import context_names, number, signed
+from screening.report.wording import sentence
 
 
 def render_page(source: ReportSource, most: int = ROWS) -> str:
@@ -45,12 +47,12 @@ def render_page(source: ReportSource, most: int = ROWS) -> str:
         "table": table_content(source, anchors(source), most),
         "plots": list(plots(source)),
         "cards": list(cards(source)),
+        "shown_cards": SHOWN_CARDS,
         "side_effects": side_effects(source),
         "side_effect_columns": SIDE_EFFECT_COLUMNS,
         "model": model_standing(source),
         "missing": missing(source),
         "provenance": provenance(source),
-        "context_names": context_names(source.hits["context"]),
     }
     return _render("report.html.jinja", content)
 
@@ -64,5 +66,10 @@ def _render(template: str, content: Mapping[str, Any]) -> str:
         undefined=jinja2.StrictUndefined,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"number": number, "signed": signed}
+    environment.filters |= {"sentence": sentence, "code": _code}
     return environment.get_template(template).render(content)
+
+
+def _code(text: str) -> Markup:
+    """Escape a text, and set what stands between backticks as code."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))

@@ -95,7 +95,9 @@ def _cards(campaign: PublishedCampaign) -> dict[str, CardFound]:
     folders = [asked] if isinstance(asked, str) else list(asked)
     known = campaign.manifest.get("model_card")
     digests = known if isinstance(known, list) else [known]
-    models = [member["digest"] for member in campaign.manifest.get("members", [])] or [campaign.manifest["model_digest"]]
+    models = [member["digest"] for member in campaign.manifest.get("members", [])] or [
+        campaign.manifest["model_digest"]
+    ]
     if not len(digests) == len(folders) == len(models):
         reason = "the members of an ensemble have cards of their own, in their folders"
         return {folder: CardFound(None, reason) for folder in folders}

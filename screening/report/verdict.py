@@ -11,7 +11,7 @@ import polars as pl
 from campaigns.conditions import FEATURES_ONLY
 from screening.decisions import FAILED, HIT, NOT, REFUSED, UNDECIDED
 from screening.report.source import ReportSource
-from screening.report.wording import context_names, count, listed, sentence, share
+from screening.report.wording import context_names, count, fixed, listed, number, sentence, share, signed
 
 NOT_DECIDED = "not decided"
 MEANINGS: Mapping[str, str] = {
@@ -23,6 +23,17 @@ MEANINGS: Mapping[str, str] = {
     NOT_DECIDED: "an older table without decisions",
 }
 LEADING = 5
+
+
+@dataclass(frozen=True)
+class Leader:
+    """A condition that is named in the verdict: its score, and what is known of it in a few words."""
+
+    perturbation: str
+    context: str
+    is_hit: bool
+    score: str
+    known: str
 
 
 @dataclass(frozen=True)
@@ -38,7 +49,7 @@ class Verdict:
     rate
         FDR under the model in words, or why nothing was decided.
     leaders
-        Rows of the ranked table that are named, best first.
+        The conditions that are named, best first.
     limits
         What the outcome doesn't say.
     """
@@ -46,7 +57,7 @@ class Verdict:
     counts: tuple[tuple[str, int, str], ...]
     lead: str
     rate: str
-    leaders: tuple[Mapping[str, Any], ...]
+    leaders: tuple[Leader, ...]
     limits: tuple[str, ...]
 
 
@@ -54,13 +65,13 @@ def judge(source: ReportSource) -> Verdict:
     """Say what came of a screen."""
     hits = decided(source.hits)
     found = dict(hits.group_by("decision").len().iter_rows())
-    counts = tuple((name, found[name], text) for name, text in MEANINGS.items() if name in found or name in (HIT, NOT))
-    counts = tuple((name, found.get(name, 0), text) for name, _, text in counts)
+    told = [name for name in MEANINGS if name in found or name != NOT_DECIDED]
+    counts = tuple((name, found.get(name, 0), MEANINGS[name]) for name in told)
     return Verdict(
         counts=counts,
         lead=_lead(found, hits),
         rate=_rate(source, found.get(HIT, 0)),
-        leaders=tuple(leaders(hits).iter_rows(named=True)),
+        leaders=tuple(_leaders(hits)),
         limits=tuple(_limits(source, hits)),
     )
 
@@ -72,11 +83,27 @@ def decided(hits: pl.DataFrame) -> pl.DataFrame:
     return hits.with_columns(decision=pl.coalesce(known, failed.otherwise(pl.lit(NOT_DECIDED))))
 
 
-def leaders(hits: pl.DataFrame) -> pl.DataFrame:
-    """Choose the rows to be named: the first hits, or the best-ranked where there is none."""
+def _leaders(hits: pl.DataFrame) -> Iterator[Leader]:
+    """Name the first hits, or the best-ranked where there is none."""
     chosen = hits.filter(pl.col("decision") == HIT)
     ranked = hits.filter(pl.col("rank").is_not_null())
-    return (chosen if chosen.height else ranked).sort("rank").head(LEADING)
+    names = context_names(hits["context"])
+    for row in (chosen if chosen.height else ranked).sort("rank").head(LEADING).iter_rows(named=True):
+        known = "; ".join(_known(row))
+        yield Leader(row["perturbation"], names[row["context"]], row["decision"] == HIT, signed(row["score"]), known)
+
+
+def _known(row: Mapping[str, Any]) -> Iterator[str]:
+    if row.get("low_90") is not None:
+        ends = f"{fixed(row['low_90'])} to {fixed(row['high_90'])}"
+        yield f"effect above the null {fixed(row['posterior_mean'])}, 90 % interval {ends}"
+    else:
+        yield f"Monte Carlo error {number(row['score_se'])}"
+    if row.get("q_value") is not None:
+        yield f"q {number(row['q_value'], 2)}"
+    yield f"{count(row['training_cells'], 'training cell') if row['training_cells'] else 'no training cell'} here"
+    if row["decision"] != HIT:
+        yield row["decision"]
 
 
 def _lead(found: Mapping[str, int], hits: pl.DataFrame) -> str:

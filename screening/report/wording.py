@@ -26,6 +26,11 @@ def signed(value: float | None) -> str:
     return NONE if value is None or math.isnan(value) else f"{value:+.3f}".replace("-", "−")
 
 
+def fixed(value: float | None) -> str:
+    """Write a number with three decimals."""
+    return signed(value).removeprefix("+")
+
+
 def share(value: float) -> str:
     """Write a share as per cent."""
     return f"{100 * value:g} %"

@@ -14,6 +14,7 @@
     return minus(size !== 0 && (size < 1e-3 || size >= 1e5) ? value.toExponential(1) : String(Number(value.toPrecision(digits))));
   };
   const signed = (value) => (value === null ? "–" : minus((value >= 0 ? "+" : "") + value.toFixed(3)));
+  const fixed = (value) => (value === null ? "–" : minus(value.toFixed(3)));
   const whole = (value) => (value === null ? "–" : value.toLocaleString("en"));
 
   // Everything is made as nodes with text, never as HTML: names of drugs and genes may hold anything.
@@ -29,10 +30,10 @@
     return made;
   };
   const [least, most] = content.span;
-  const place = (value) => 4 + (102 * (value - least)) / (most - least || 1);
+  const place = (value) => Math.min(82, Math.max(2, 4 + (76 * (value - least)) / (most - least || 1)));
   const bar = (row) => {
     const [low, middle, high] = ["low", "middle", "high"].map((name) => at(name, row));
-    const svg = drawn("svg", { class: "bar", viewBox: "0 0 110 14", "aria-hidden": "true" });
+    const svg = drawn("svg", { class: "bar", viewBox: "0 0 84 14", "aria-hidden": "true" });
     svg.append(drawn("line", { class: "zero", x1: place(0), x2: place(0), y1: 0, y2: 14 }));
     if (low !== null && high !== null) svg.append(drawn("line", { class: "range", x1: place(low), x2: place(high), y1: 7, y2: 7 }));
     if (middle !== null) svg.append(drawn("circle", { class: "dot", cx: place(middle), cy: 7, r: 3.2 }));
@@ -41,7 +42,7 @@
   const interval = (row) => {
     const cell = node("span", "");
     if (at("middle", row) === null) return node("span", "–");
-    cell.append(bar(row), `${signed(at("low", row))} to ${signed(at("high", row))}`);
+    cell.append(bar(row), `${fixed(at("low", row))} to ${fixed(at("high", row))}`);
     return cell;
   };
   const chip = (word) => node("span", word, { class: `chip chip-${word.replace(/[^a-z]+/g, "-")}` });
@@ -98,11 +99,12 @@
       type: "num", searchable: false, className: "interval",
     },
     { title: "q", render: measured("q_value", (value) => number(value, 2)), type: "num", className: "number", searchable: false },
-    { title: "Cells seen", render: measured("training_cells", whole), type: "num", className: "number", searchable: false },
+    { title: "Cells", render: measured("training_cells", whole), type: "num", className: "number", searchable: false },
     { title: "Gate", render: plain("gate"), type: "string" },
     { title: "Genes", render: hidden, visible: false },
   ];
-  if (columns.gate === undefined) shown[9].visible = false;
+  // A gate that is the same everywhere stands in the details, and in its own section.
+  if (columns.gate === undefined || columns.gate.values.length < 2) shown[9].visible = false;
   if (!columns.q_value || columns.q_value.every((value) => value === null)) shown[7].visible = false;
 
   const table = new DataTable("#hits", {
@@ -113,7 +115,7 @@
     lengthMenu: [10, 25, 50, 100],
     deferRender: true,
     autoWidth: false,
-    layout: { topStart: null, topEnd: null, bottomStart: "info", bottom: "pageLength", bottomEnd: "paging" },
+    layout: { topStart: null, topEnd: null, bottomStart: ["pageLength", "info"], bottomEnd: "paging" },
     language: {
       info: "_START_ to _END_ of _TOTAL_", infoEmpty: "nothing to show", infoFiltered: "(of _MAX_)", zeroRecords: "No condition fits; clear the search and the filters.",
       lengthMenu: "_MENU_ rows a page", emptyTable: "There is no condition in this table.",
@@ -167,7 +169,9 @@
   // A link to evidence opens what it leads to.
   const reveal = () => {
     const target = location.hash.length > 1 ? document.getElementById(location.hash.slice(1)) : null;
-    if (target && target.tagName === "DETAILS") { target.open = true; target.scrollIntoView(); }
+    if (!target || target.tagName !== "DETAILS") return;
+    for (let box = target; box; box = box.parentElement.closest("details")) box.open = true;
+    target.scrollIntoView();
   };
   addEventListener("hashchange", reveal);
   reveal();
