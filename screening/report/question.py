@@ -125,8 +125,8 @@ def _controls(source: ReportSource) -> str:
     estimator = source.campaign.spec["estimator"]
     how = "drawn cells" if estimator["kind"] == "sampled" else "expected counts"
     shards = source.hits["shards"].drop_nulls() if "shards" in source.hits.columns else pl.Series([], dtype=pl.Int64)
-    low, high = (shards.min(), shards.max()) if len(shards) else (estimator["shards"], estimator["shards"])
-    replicates = f"{low:,}" if low == high else f"{low:,} to {high:,}"
+    amounts = sorted(shards.unique().to_list()) or [estimator["shards"]]
+    replicates = f"{amounts[0]:,}" if len(amounts) == 1 else f"{amounts[0]:,} to {amounts[-1]:,}"
     return (
         "Untouched cells of the same context, predicted by the same model from the same random numbers:"
         f" {replicates} paired replicates of {count(estimator['depth_strata'], 'cell')} ({how})."

@@ -137,11 +137,11 @@ def _rate(source: ReportSource, hits: int) -> str:
 
 
 def _limits(source: ReportSource, hits: pl.DataFrame) -> Iterator[str]:
-    yield "These are predictions of a model, so hypotheses. Nothing here was measured in a dish, an animal or a patient."
+    yield "These are predictions of a model: hypotheses. Nothing here was measured in a dish, an animal or a patient."
     if source.campaign.manifest.get("null"):
         yield (
-            "FDR under the model knows what training and computation make of nothing. It doesn't know where the model is"
-            " wrong about biology."
+            "FDR under the model knows what training and computation make of nothing. It doesn't know where the model"
+            " is wrong about biology."
         )
     yield from _of_support(hits)
     yield from _of_gates(hits)
