@@ -11,7 +11,7 @@ from markupsafe import Markup, escape
 
 from screening.report.assets import policy, style, table_script
 from screening.report.evidence_cards import SHOWN_CARDS, anchors, cards
-from screening.report.hit_table import ROWS, table_content
+from screening.report.hit_table import ROWS, packed, table_content
 from screening.report.missing import missing
 from screening.report.model_standing import model_standing
 from screening.report.plots import plots
@@ -66,7 +66,7 @@ def _render(template: str, content: Mapping[str, Any]) -> str:
         undefined=jinja2.StrictUndefined,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"sentence": sentence, "code": _code}
+    environment.filters |= {"sentence": sentence, "code": _code, "packed": packed}
     return environment.get_template(template).render(content)
 
 

@@ -1,6 +1,9 @@
-(DataTable) => {
+async (DataTable) => {
   "use strict";
-  const content = JSON.parse(document.getElementById("table-content").textContent);
+  // The rows are JSON, gzipped and in base64: of 20,000 of them a fourth of the text.
+  const packed = atob(document.getElementById("table-content").textContent);
+  const bytes = Uint8Array.from(packed, (letter) => letter.charCodeAt(0));
+  const content = await new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).json();
   const columns = content.columns;
   const at = (name, row) => {
     const column = columns[name];
@@ -175,4 +178,5 @@
   };
   addEventListener("hashchange", reveal);
   reveal();
+  document.documentElement.dataset.ready = "yes";
 }
