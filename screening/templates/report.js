@@ -75,13 +75,19 @@ async (DataTable) => {
     const value = at(name, row[0]);
     if (kind === "display") return node("span", write(value));
     if (kind === "filter") return value === null ? "" : String(value);
-    return value === null ? Infinity : value; // what has no number stands last
+    return value;
   };
   const opener = (_, kind, row) => {
     if (kind !== "display") return "";
     const label = `Details of ${at("perturbation", row[0])} in ${at("context", row[0])}`;
     return node("button", "+", { class: "more", type: "button", "aria-expanded": "false", "aria-label": label });
   };
+  // What has no number stands last, whichever way is up.
+  const lastIfNone = (compare) => (a, b) => (a === b ? 0 : a === null ? 1 : b === null ? -1 : compare(a, b));
+  Object.assign(DataTable.ext.type.order, {
+    "measured-asc": lastIfNone((a, b) => a - b),
+    "measured-desc": lastIfNone((a, b) => b - a),
+  });
   const hidden = (_, kind, row) => ["top_up", "top_down", "perturbation_type"].map((name) => at(name, row[0]) ?? "").join(" ");
   const order = { hit: 0, undecided: 1, not: 2, refused: 3, failed: 4 };
   const decision = (_, kind, row) => {
@@ -91,18 +97,18 @@ async (DataTable) => {
   };
   const shown = [
     { title: '<span class="hidden">Details</span>', render: opener, orderable: false, searchable: false },
-    { title: "Rank", render: measured("rank", whole), type: "num", className: "number", searchable: false },
+    { title: "Rank", render: measured("rank", whole), type: "measured", className: "number", searchable: false },
     { title: "Perturbation", render: plain("perturbation"), type: "string", className: "name" },
     { title: "Context", render: plain("context"), type: "string", className: "context" },
     { title: "Decision", render: decision, type: "string" },
-    { title: "Score", render: measured("score", signed), type: "num", className: "number", searchable: false },
+    { title: "Score", render: measured("score", signed), orderSequence: ["desc", "asc"], type: "measured", className: "number", searchable: false },
     {
       title: content.interval === "posterior" ? "Effect above null, 90 %" : "90 % Monte Carlo interval",
-      render: (value, kind, row) => (kind === "display" ? interval(row[0]) : (at("middle", row[0]) ?? -Infinity)),
-      type: "num", searchable: false, className: "interval",
+      render: (value, kind, row) => (kind === "display" ? interval(row[0]) : at("middle", row[0])),
+      type: "measured", orderSequence: ["desc", "asc"], searchable: false, className: "interval",
     },
-    { title: "q", render: measured("q_value", (value) => number(value, 2)), type: "num", className: "number", searchable: false },
-    { title: "Cells", render: measured("training_cells", whole), type: "num", className: "number", searchable: false },
+    { title: "q", render: measured("q_value", (value) => number(value, 2)), type: "measured", className: "number", searchable: false },
+    { title: "Cells", render: measured("training_cells", whole), type: "measured", className: "number", searchable: false },
     { title: "Gate", render: plain("gate"), type: "string" },
     { title: "Genes", render: hidden, visible: false },
   ];
@@ -112,7 +118,7 @@ async (DataTable) => {
 
   const table = new DataTable("#hits", {
     data: Array.from({ length: content.rows }, (_, row) => [row]),
-    columns: shown.map((column, index) => ({ data: null, ...column, targets: index })),
+    columns: shown.map((column, index) => ({ data: null, orderSequence: ["asc", "desc"], ...column, targets: index })),
     order: [[1, "asc"]],
     pageLength: 25,
     lengthMenu: [10, 25, 50, 100],
@@ -124,7 +130,8 @@ async (DataTable) => {
       lengthMenu: "_MENU_ rows a page", emptyTable: "There is no condition in this table.",
     },
   });
-  document.getElementById("hits").closest(".dt-container").classList.add("ready");
+  const box = document.querySelector("#hits-box .dt-layout-table");
+  for (const [name, value] of [["role", "region"], ["tabindex", "0"], ["aria-labelledby", "table-title"]]) box.setAttribute(name, value);
 
   const search = document.getElementById("search");
   const filters = [["filter-context", 3, "context"], ["filter-decision", 4, "decision"]];
@@ -153,6 +160,7 @@ async (DataTable) => {
   document.getElementById("clear").addEventListener("click", () => {
     search.value = "";
     for (const [id] of filters) document.getElementById(id).value = "";
+    table.order([1, "asc"]);
     draw();
     search.focus();
   });
