@@ -1,6 +1,7 @@
 """Take the picture of a report for the README: ``python docs/make_report_image.py [FOLDER]``, with Chromium.
 
-The folder is that of a screen whose model has a null: the quickstart, trained with ``pseudo_perturbations: {groups: 20}``.
+The folder is that of a screen whose model has a null: the quickstart, trained with
+``pseudo_perturbations: {groups: 20}``.
 """
 
 from __future__ import annotations

@@ -263,7 +263,8 @@ def check_phone(reader: Reader) -> None:
     reader.emulate(375, "light")
     reader.run("for (const e of document.querySelectorAll('details')) e.open = true")
     assert reader.run("return document.documentElement.scrollWidth") <= 375
-    box = "const b = document.querySelector('#hits-box .dt-layout-table'); return [b.scrollWidth > b.clientWidth, b.tabIndex]"
+    box = """const box = document.querySelector('#hits-box .dt-layout-table');
+        return [box.scrollWidth > box.clientWidth, box.tabIndex]"""
     assert reader.run(box) == [True, 0]
     assert reader.run("return parseFloat(getComputedStyle(document.body).fontSize)") >= 16
 
