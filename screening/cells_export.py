@@ -62,6 +62,26 @@ def export_cells(planned: PlannedCampaign, ledger: CommittedBlocks, committed: f
     return f"{location(output)}/{CELLS}"
 
 
+def read_cells(blobs: Blobs) -> AnnData:
+    """Read what `export_cells` wrote.
+
+    Raises
+    ------
+    ResultsError
+        If there is none.
+    """
+    keys = [key for key, _ in blobs.list(CELLS)]
+    if not keys:
+        raise ResultsError(f"{blobs.url}: no {CELLS} here; run the campaign again, and it is made from the store")
+    with tempfile.TemporaryDirectory() as folder:
+        for key in keys:
+            path = Path(folder) / key
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(blobs.get(key))
+        found: AnnData = anndata.io.read_elem(zarr.open_group(Path(folder) / CELLS, mode="r"))
+    return found
+
+
 def _write(cells: AnnData, blobs: Blobs) -> None:
     """Write a zarr store beside and put its files in place, through the client that holds the credentials anyway."""
     stale = {key for key, _ in blobs.list(CELLS)}

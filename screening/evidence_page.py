@@ -60,6 +60,12 @@ class EvidencePage:
             "other_contexts": list(self.others),
         }
 
+    def _repr_html_(self) -> str:
+        """Let a notebook show the page as the command line prints it."""
+        from screening.notebook_html import rich_html
+
+        return rich_html(describe_evidence(self))
+
 
 def read_evidence(url: str, perturbation: str, contexts: Sequence[str]) -> EvidencePage:
     """Read the evidence of one condition: the best-ranked one of a perturbation that fits the contexts.

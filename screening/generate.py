@@ -64,6 +64,16 @@ class GenerationResult:
 
 
 @dataclass(frozen=True)
+class Drawn:
+    """Cells of a request in memory: raw counts, cells × genes."""
+
+    cells: AnnData
+    condition: str
+    model_digest: str
+    notices: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class _Start:
     """The real cells of a request, one row for each cell to draw."""
 
@@ -127,19 +137,27 @@ def generate(
         If the model, the structures, the start cells, the settings or the output can't be used.
     """
     with replaced(spec.output) as temporary:
-        torch.set_num_threads(spec.compute.threads)
-        model = with_structures(load_checkpoint(spec.model, pick_device(spec.compute.device)), spec.structures)
-        asked = resolve_condition(spec, PlainVocabulary.from_json(model.vocabulary.to_json()), source)
-        orthologs = _orthologs(spec.orthologs)
-        start = _read_start(spec, spec.start, model.vocabulary, orthologs) if spec.start is not None else None
-        table, notices = _draw(spec, model, asked, start, on_progress)
-        if spec.output_genes == "cells" and orthologs is not None:
-            table, left = translate_genes(table, orthologs)
-            notices += (f"{left:,} genes have no one-to-one ortholog and are left out of the output",) if left else ()
-        table.uns[UNS] = _facts(spec, model, command)
-        table.write_h5ad(temporary, compression="gzip")
-    label = asked.label
-    return GenerationResult(spec.output, table.n_obs, table.n_vars, label, model.digest, notices)
+        drawn = draw(spec, source, command, on_progress)
+        drawn.cells.write_h5ad(temporary, compression="gzip")
+    cells, genes = drawn.cells.shape
+    return GenerationResult(spec.output, cells, genes, drawn.condition, drawn.model_digest, drawn.notices)
+
+
+def draw(
+    spec: GenerateSpec, source: Source = NO_SOURCE, command: str = "", on_progress: Progress | None = None
+) -> Drawn:
+    """Draw the cells of a request into memory; parameters and errors as in `generate`."""
+    torch.set_num_threads(spec.compute.threads)
+    model = with_structures(load_checkpoint(spec.model, pick_device(spec.compute.device)), spec.structures)
+    asked = resolve_condition(spec, PlainVocabulary.from_json(model.vocabulary.to_json()), source)
+    orthologs = _orthologs(spec.orthologs)
+    start = _read_start(spec, spec.start, model.vocabulary, orthologs) if spec.start is not None else None
+    table, notices = _draw(spec, model, asked, start, on_progress)
+    if spec.output_genes == "cells" and orthologs is not None:
+        table, left = translate_genes(table, orthologs)
+        notices += (f"{left:,} genes have no one-to-one ortholog and are left out of the output",) if left else ()
+    table.uns[UNS] = _facts(spec, model, command)
+    return Drawn(table, asked.label, model.digest, notices)
 
 
 def _orthologs(spec: OrthologSpec | None) -> Orthologs | None:

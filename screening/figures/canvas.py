@@ -14,11 +14,19 @@ from matplotlib.figure import Figure
 
 LONGEST_LABEL = 36
 _LETTERS_PER_INCH = 13
+_SCREEN_DOTS = 90
+
+
+class ShownFigure(Figure):
+    """A figure that a notebook shows although pyplot knows nothing of it."""
+
+    def _repr_png_(self) -> bytes:
+        return as_png(self, _SCREEN_DOTS)
 
 
 def blank(width: float, height: float) -> Figure:
     """Return an empty figure of so many inches."""
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = ShownFigure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 

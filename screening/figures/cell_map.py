@@ -23,6 +23,7 @@ from screening.figures.marks import PALETTE
 Method = Literal["umap", "pca"]
 COMPONENTS = 20
 """Principal components that UMAP sees."""
+NEIGHBOURS = 15
 LEAST_CELLS = 16
 SHAPES = {"real": "o", "generated": "^"}
 CONTROL = "#8c8c8c"
@@ -78,7 +79,7 @@ def cell_map(
     panel.set_ylabel(f"{_NAMES[method]} 2 (no unit)", fontsize=8)
     tidy(panel)
     numbers = ", ".join(f"{cells.n_obs:,} of {kinds[kind].n_obs:,} {kind}" for kind, cells in chosen.items())
-    what = "Generated cells" if real is None else "Real and generated cells"
+    what = "Generated cells" if real is None else "Real cells and generated ones"
     give_title(figure, what, f"{numbers} cells; log1p counts per 10k of {chosen['generated'].n_vars:,} genes")
     give_legend(figure, [*_legend(groups), *_shapes(list(kinds))], columns=4)
     return figure
@@ -120,12 +121,25 @@ def _places(components: Array, method: Method, seed: int) -> Array:
     if importlib.util.find_spec("umap") is None:
         cure = "pip install 'lingshu-screen[notebook]', or method=\"pca\""
         raise FigureError(f"a UMAP needs the package umap-learn, which isn't installed: {cure}")
+    number = min(NEIGHBOURS, len(components) - 1)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Tensorflow not installed", category=ImportWarning)
+        warnings.filterwarnings("ignore", message="IProgress not found")  # tqdm, in a notebook without widgets
+        # Exact neighbours: umap-learn takes longer to compile its own search than these take for thousands of cells.
+        warnings.filterwarnings("ignore", message="precomputed_knn", category=UserWarning)
         from umap import UMAP
-    # One job: with more of them umap-learn ignores the seed, and says so in a warning.
-    found = UMAP(n_neighbors=min(15, len(components) - 1), random_state=seed, n_jobs=1).fit_transform(components)
-    return np.asarray(found, dtype=np.float64)
+
+        # One job: with more of them umap-learn ignores the seed, and says so in a warning.
+        umap = UMAP(n_neighbors=number, random_state=seed, n_jobs=1, precomputed_knn=_neighbours(components, number))
+        return np.asarray(umap.fit_transform(components), dtype=np.float64)
+
+
+def _neighbours(components: Array, number: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32], None]:
+    """Return the nearest cells of each, itself first, and how far they are, (cells, number) each."""
+    from sklearn.neighbors import NearestNeighbors
+
+    distances, places = NearestNeighbors(n_neighbors=number).fit(components).kneighbors(components)
+    return places.astype(np.int32), distances.astype(np.float32), None
 
 
 def _groups(parts: list[AnnData], by: str) -> dict[str, str]:

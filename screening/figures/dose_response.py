@@ -52,8 +52,10 @@ def dose_response(hits: pl.DataFrame, doses: pl.DataFrame | None, *, objective: 
         raise FigureError("there is nothing to draw: no perturbation of this screen has a dose")
     rows = scored_rows(hits)
     best = doses.sort("best_score", descending=True, nulls_last=True).head(top)
-    figure = blank(2.4 * max(min(best.height, _ACROSS), 2), 1.5 + 2.0 * math.ceil(best.height / _ACROSS))
-    panels = figure.subplots(math.ceil(best.height / _ACROSS), min(best.height, _ACROSS), squeeze=False, sharey=True)
+    across = min(_ACROSS, math.ceil(math.sqrt(best.height)))
+    down = math.ceil(best.height / across)
+    figure = blank(2.4 * max(across, 2), 1.5 + 2.0 * down)
+    panels = figure.subplots(down, across, squeeze=False, sharey=True)
     contexts, seen = doses["context"].n_unique(), list[str]()
     for panel, curve in zip(panels.flat, best.iter_rows(named=True), strict=False):
         own = _rows_of(rows, curve)

@@ -8,7 +8,9 @@ import polars as pl
 
 from screening.errors import FigureError
 from screening.figures.marks import UNKNOWN
-from screening.hits import COLUMNS, foreign
+from screening.hits import COLUMNS
+
+_NEEDED = ("rank", "status", "perturbation", "context", "score")
 
 
 def scored_rows(hits: pl.DataFrame) -> pl.DataFrame:
@@ -19,8 +21,9 @@ def scored_rows(hits: pl.DataFrame) -> pl.DataFrame:
     FigureError
         If it is no ranked table of a screen, or no condition has a score.
     """
-    if reason := foreign(hits):
-        raise FigureError(f"there is nothing to draw: this is no ranked table of a screen: {reason}")
+    if missing := [name for name in _NEEDED if name not in hits.columns]:
+        what = f"this is no ranked table of a screen: it has no column {missing[0]!r}"
+        raise FigureError(f"there is nothing to draw: {what}")
     lacking = {name: pl.lit(None, kind) for name, (kind, _) in COLUMNS.items() if name not in hits.columns}
     rows = hits.with_columns(**lacking).filter(pl.col("status") == "done").sort("rank")
     if rows.is_empty():
