@@ -16,7 +16,7 @@ from screening.report.wording import context_names, count, fixed, listed, number
 NOT_DECIDED = "not decided"
 MEANINGS: Mapping[str, str] = {
     HIT: "beyond chance and large enough",
-    UNDECIDED: "the interval allows both",
+    UNDECIDED: "nothing settles it yet",
     NOT: "too small to matter",
     REFUSED: "the model's cells fail their gate there",
     FAILED: "could not be computed or scored",
@@ -69,7 +69,7 @@ def judge(source: ReportSource) -> Verdict:
     counts = tuple((name, found.get(name, 0), MEANINGS[name]) for name in told)
     return Verdict(
         counts=counts,
-        lead=_lead(found, hits),
+        lead=_lead(source, hits),
         rate=_rate(source, found.get(HIT, 0)),
         leaders=tuple(_leaders(hits)),
         limits=tuple(_limits(source, hits)),
@@ -106,8 +106,10 @@ def _known(row: Mapping[str, Any]) -> Iterator[str]:
         yield row["decision"]
 
 
-def _lead(found: Mapping[str, int], hits: pl.DataFrame) -> str:
+def _lead(source: ReportSource, hits: pl.DataFrame) -> str:
     best = hits.filter(pl.col("decision") == HIT)
+    if not best.height and not source.campaign.manifest.get("null"):
+        return f"{count(hits.height, 'condition')}, ranked but not tested: the model has no null."
     if not best.height:
         return f"None of the {count(hits.height, 'condition')} is a hit."
     several = best["perturbation"].n_unique()

@@ -36,7 +36,10 @@ def test_without_hits_the_best_are_named_as_what_they_are(
 
 
 def test_without_a_null_it_says_so(source: Callable[..., ReportSource]) -> None:
-    assert "nothing was tested" in judge(source(manifest={"null": []})).rate
+    hits = source().hits.filter(pl.col("decision") != "hit")
+    verdict = judge(source(manifest={"null": []}, hits=hits))
+    assert verdict.lead == "4 conditions, ranked but not tested: the model has no null."
+    assert "nothing was tested" in verdict.rate
 
 
 def test_tables_of_older_versions_have_decisions_too(hits: pl.DataFrame) -> None:
