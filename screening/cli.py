@@ -395,6 +395,26 @@ def evidence(
             console.print(part)
 
 
+@app.command(epilog="Example: lingshu report s3://bucket/papalexi --output report.html")
+def report(
+    results: Annotated[str, typer.Argument(help="Folder or s3:// URL of a campaign's results.", show_default=False)],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The page that is written.", dir_okay=False)] = Path(
+        "report.html"
+    ),
+    rows: Annotated[
+        int, typer.Option(min=1, max=1_000_000, help="Rows that the page's table holds; every hit is in it anyway.")
+    ] = 20_000,
+) -> None:
+    """Write a page for a campaign's results: question, verdict, table, plots, evidence. One file, asks for nothing."""
+    from screening.console import console
+    from screening.report.page import render_page
+    from screening.report.source import read_source
+
+    page = render_page(read_source(results), rows).encode()
+    output.write_bytes(page)
+    console.print(f"{output}: {len(page) / 1e6:.1f} MB, one file that needs no network")
+
+
 @app.command(epilog="Example: lingshu suggest results/quickstart/screen --batch 24 --out next.csv")
 def suggest(
     results: Annotated[str, typer.Argument(help="Folder or s3:// URL of a campaign's results.", show_default=False)],

@@ -14,6 +14,7 @@
     ├── CardError                a model card that is damaged, was changed, or is of another model
     ├── LeakError                something of what is asked was there to learn from
     ├── EvaluatorError           a package of the extra `evaluate` is missing, of another version, or refuses the cells
+    ├── ReportError              a page can't be made with what is installed
     ├── PlaceError               a place that the node of a planner doesn't have
     ├── PlaceTaken               another campaign is running into the same place
     ├── NotDetachable            a run that would end with the command, although it should not
@@ -75,6 +76,10 @@ class LeakError(ScreeningError):
 
 class EvaluatorError(ScreeningError):
     """A package of the extra ``evaluate`` is missing, of another version, or refuses the cells."""
+
+
+class ReportError(ScreeningError):
+    """The page of a report can't be made with what is installed."""
 
 
 class PlaceError(ScreeningError):

@@ -12,6 +12,7 @@ import jinja2
 from markupsafe import Markup
 
 from screening.evaluation_sections import Findings, sections
+from screening.report.assets import policy, style
 
 RULE = (
     "A model earns its place if it is better than every baseline that was run, in at least one of the deciding metrics,"
@@ -29,7 +30,9 @@ def render_report(findings: Findings) -> tuple[str, str]:
         "asked": findings.asked,
         "sections": list(sections(findings)),
     }
-    return _render("evaluation.md.jinja", content), _render("evaluation.html.jinja", content)
+    styles = style("page.css", "evaluation.css")
+    look = {"style": styles, "policy": policy([styles])}
+    return _render("evaluation.md.jinja", content), _render("evaluation.html.jinja", {**content, **look})
 
 
 def _render(template: str, content: Mapping[str, Any]) -> str:
