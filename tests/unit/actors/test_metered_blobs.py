@@ -4,8 +4,8 @@ import pytest
 
 from actors.blobs import open_blobs
 from actors.errors import BlobExists, BlobNotFound, StoreRefused, StoreUnavailable
-from actors.metered_blobs import MeteredBlobs
 from actors.meter import Recorder
+from actors.metered_blobs import MeteredBlobs
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import pytest
 from actors.blobs import open_blobs
 from actors.in_process_pool import InProcessPool
 from actors.ledger import Ledger
-from actors.metered_pool import MeteredPool, measure_progress
 from actors.meter import Measures, Recorder
+from actors.metered_pool import MeteredPool, measure_progress
 from actors.planner import Planner, PlannerSettings
 from actors.progress import Progress
 from actors.rehearsal import rehearsed
