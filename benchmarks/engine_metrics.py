@@ -14,8 +14,9 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from unittest import mock
 
@@ -110,7 +111,7 @@ def seconds_of_screen(path: Path, metered: bool) -> float:
         return time.process_time() - began
 
 
-def in_turns(kinds: dict[str, Callable[[], float]], rounds: int) -> dict[str, float]:
+def in_turns(kinds: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, float]:
     """Return the median of each kind, in seconds; what comes first in a round changes."""
     found: dict[str, list[float]] = {kind: [] for kind in kinds}
     names = list(kinds)
@@ -124,14 +125,19 @@ def main() -> None:
     """Print what was measured, as JSON."""
     port = PortMeter(RUN_METRICS, LABELS, 0)
     with ray_session(num_cpus=1, dashboard=False, auth="disabled"):
-        meters = {"nobody reads": NoMeter(), "port": port, "ray": RayMeter(RUN_METRICS, LABELS), "none": None}
-        kinds = {name: lambda meter=meter: seconds_of_tasks(meter) for name, meter in meters.items()}
+        meters: dict[str, Meter | None] = {
+            "nobody reads": NoMeter(),
+            "port": port,
+            "ray": RayMeter(RUN_METRICS, LABELS),
+            "none": None,
+        }
+        kinds = {name: partial(seconds_of_tasks, meter) for name, meter in meters.items()}
         per_task = {name: 1e6 * seconds / TASKS for name, seconds in in_turns(kinds, ROUNDS).items()}
     port.close()
     answer: dict[str, object] = {"microseconds_per_task": {name: round(us, 1) for name, us in per_task.items()}}
     if len(sys.argv) > 1:
         path = Path(sys.argv[1])
-        both = {"with": lambda: seconds_of_screen(path, True), "without": lambda: seconds_of_screen(path, False)}
+        both = {"with": partial(seconds_of_screen, path, True), "without": partial(seconds_of_screen, path, False)}
         screens = in_turns(both, SCREENS)
         answer["screen_cpu_seconds"] = {name: round(seconds, 3) for name, seconds in screens.items()}
         answer["screen_ratio"] = round(screens["with"] / screens["without"], 4)

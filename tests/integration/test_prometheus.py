@@ -92,13 +92,13 @@ def test_prometheus_knows_how_a_screen_went(
     result = run_campaign(screen, quiet, NAME)
     published = 'sum by (status) (lingshu_conditions_published_total{campaign="kinases"})'
     assert until(ask, published, {"done": result.hits.height}) == {"done": result.hits.height}
-    conditions = ask('sum by (status) (last_over_time(lingshu_conditions{campaign="kinases"}[1m]))')
+    conditions = ask('sum by (status) (last_over_time(lingshu_conditions{campaign="kinases"}[5m]))')
     assert conditions == {"done": len(plan.conditions), "failed": 0, "cached": 0, "open": 0}
-    tasks = ask('sum by (state) (last_over_time(lingshu_tasks{campaign="kinases"}[1m]))')
+    tasks = ask('sum by (state) (last_over_time(lingshu_tasks{campaign="kinases"}[5m]))')
     assert tasks == {"done": len(plan.blocks), "failed": 0, "open": 0}
     attempts = ask("sum by (campaign, outcome) (lingshu_task_attempts_total)")
     assert {key: n for key, n in attempts.items() if "kinases" in key} == {"kinases,committed": len(plan.blocks)}
-    totals = ask('sum by (__name__) (last_over_time({campaign="kinases"}[1m]))')
+    totals = ask('sum by (__name__) (last_over_time({campaign="kinases"}[5m]))')
     assert totals["lingshu_cells_total"] == cells_of(plan)
     assert totals["lingshu_passes_total"] == cells_of(plan) * plan.inputs.estimator["steps"]
     assert totals["lingshu_commit_latency_seconds_count"] == len(plan.blocks)
