@@ -22,6 +22,7 @@ ActorsError
 ├── JobError                         a job that runs apart from whoever started it
 │   ├── JobLost                      its process died before it told how it ended
 │   └── JobSilent                    it does not answer
+├── MetricsUnavailable               metrics cannot be shown where they were asked for
 ├── Cancelled                        somebody asked for the end
 └── PoolError                        replicas that cannot do the work
     ├── ClusterUnavailable           no Ray cluster could be started or joined
@@ -117,6 +118,10 @@ class JobLost(JobError):
 
 class JobSilent(JobError):
     """A job does not answer; it may be busy, or its node out of reach."""
+
+
+class MetricsUnavailable(ActorsError):
+    """Metrics cannot be shown at the port that was asked for."""
 
 
 class Cancelled(ActorsError):

@@ -31,6 +31,7 @@ from actors.errors import (
     StoreRefused,
     StoreUnavailable,
 )
+from actors.meter import Meter, NoMeter
 from actors.patience import Patience, until_readable
 from actors.size_limits import LARGEST_OBJECT, LARGEST_RECORD, check_size
 from actors.strict_json import Fields, read_object
@@ -116,6 +117,8 @@ class Ledger:
         How long a step is tried again while the store does not answer: a computed result is worth the wait.
     clock
         Seconds since some moment, those of a suspended machine included.
+    meter
+        Hears how long commits take, and of steps that are tried again.
     """
 
     def __init__(
@@ -124,9 +127,11 @@ class Ledger:
         patience_seconds: float = 60.0,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.time,
+        meter: Meter | None = None,
     ) -> None:
         self._blobs = blobs
-        self._patience = Patience(patience_seconds, sleep)
+        self._meter = meter or NoMeter()
+        self._patience = Patience(patience_seconds, sleep, self._meter)
         self._clock = clock
 
     @property
@@ -156,8 +161,10 @@ class Ledger:
         began = self._clock()
         self._answered(lambda: self._blobs.put(record.data, data), f"data of task {task_id}")
         winner = self._answered(lambda: self._settle(record), f"commit of task {task_id}")
+        taken = self._clock() - began
+        self._measure(taken)
         if winner.attempt == record.attempt:
-            if self._clock() - began > SLEPT_SECONDS:
+            if taken > SLEPT_SECONDS:
                 self._answered(lambda: self._restore(record, data), f"data of task {task_id}")
             return Commit("committed", winner)
         self._discard(record)
@@ -270,6 +277,11 @@ class Ledger:
             raise
         except StoreUnavailable as error:
             raise CommitUnknown(f"{what}: the store stayed silent for too long; {error}") from error
+
+    def _measure(self, seconds: float) -> None:
+        seconds = max(seconds, 0.0)  # the clock of the day may be set back
+        self._meter.count("lingshu_commit_seconds_total", seconds)
+        self._meter.observe("lingshu_commit_latency_seconds", seconds)
 
     def _discard(self, record: CommitRecord) -> None:
         # A failure leaves an orphan, which is harmless: readers believe commit records only.

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from actors.errors import CorruptBlob, StoreRefused, StoreUnavailable
+from actors.meter import Meter, NoMeter
 
 T = TypeVar("T")
 READINGS = 3
@@ -25,11 +26,16 @@ class Patience:
         0: the first failure stands.
     sleep
         Waits for so many seconds.
+    meter
+        Counts the repetitions.
     """
 
-    def __init__(self, seconds: float = 60.0, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(
+        self, seconds: float = 60.0, sleep: Callable[[float], None] = time.sleep, meter: Meter | None = None
+    ) -> None:
         self._seconds = seconds
         self._sleep = sleep
+        self._meter = meter or NoMeter()
 
     def wait_for(self, step: Callable[[], T]) -> T:
         """Return what the step gives in the end.
@@ -48,6 +54,7 @@ class Patience:
             except StoreUnavailable:
                 if time.monotonic() - started >= self._seconds:
                     raise
+            self._meter.count("lingshu_store_retries_total")
             # Hundreds of replicas that lost the store at the same moment must not all come back at the same moment.
             self._sleep(pause * random.uniform(0.5, 1.0))
             pause = min(2 * pause, LONGEST_PAUSE)

@@ -21,10 +21,12 @@ from actors.ledger import Ledger
 from actors.pace import Pace
 from actors.pool import LEASES_PER_REPLICA, Pool
 from actors.progress import OnProgress, Progress, Summary
-from actors.tasks import Lease, LeaseReport, Outcome, Task
+from actors.tasks import Lease, LeaseReport, Outcome, Settled, Task
 
 More = Callable[[Sequence[str], Mapping[str, str]], Collection[Task]]
 """Ids of tasks that were committed since it was last asked, and all that were set aside so far → further tasks."""
+OnSettled = Callable[[Task, Settled], None]
+"""Hears of each task once, when it is committed (by us or by another) or set aside."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,8 @@ class Planner:
     on_progress
         Called after every step, at least about once a second while leases run elsewhere. If it raises `Cancelled`,
         the run is over: no lease is handed out any more, and the replicas are killed.
+    on_settled
+        Called for each task as soon as it is known to be committed, or set aside as failed.
     """
 
     def __init__(
@@ -88,11 +92,13 @@ class Planner:
         ledger: Ledger,
         settings: PlannerSettings | None = None,
         on_progress: OnProgress | None = None,
+        on_settled: OnSettled | None = None,
     ) -> None:
         self._pool = pool
         self._ledger = ledger
         self._settings = settings or PlannerSettings()
         self._on_progress = on_progress
+        self._on_settled = on_settled
 
     def run(self, tasks: Collection[Task], more: More | None = None) -> Summary:
         """Run the tasks, which should be the ones that the ledger lacks.
@@ -114,7 +120,7 @@ class Planner:
         StoreUnavailable
             The ledger cannot be consulted about a lost lease.
         """
-        run = _Run(self._pool, self._ledger, self._settings, self._on_progress, Backlog(tasks), more)
+        run = _Run(self._pool, self._ledger, self._settings, self._on_progress, Backlog(tasks), more, self._on_settled)
         try:
             while run.unfinished:
                 run.step()
@@ -139,9 +145,10 @@ class _Run:
         on_progress: OnProgress | None,
         backlog: Backlog,
         more: More | None = None,
+        on_settled: OnSettled | None = None,
     ) -> None:
         self._pool, self._ledger, self._settings = pool, ledger, settings
-        self._on_progress = on_progress
+        self._on_progress, self._on_settled = on_progress, on_settled
         self._backlog = backlog
         self._more, self._news, self._committed = more, False, list[str]()
         self._tally = _Tally(total=len(backlog))
@@ -263,6 +270,7 @@ class _Run:
             self._tally.committed += ours
             self._tally.duplicates += not ours
             self._hear(task)
+            self._say_settled(task, "committed" if ours else "duplicate")
 
     def _give_back(self, tasks: list[Task]) -> None:
         for task in reversed(tasks):
@@ -294,6 +302,11 @@ class _Run:
             self._backlog.forget_failures(task.id)
             self._tally.failed[task.id] = reason
             self._news = True
+            self._say_settled(task, "failed")
+
+    def _say_settled(self, task: Task, how: Settled) -> None:
+        if self._on_settled is not None:
+            self._on_settled(task, how)
 
     def _hear(self, task: Task) -> None:
         if self._more is not None:  # otherwise nobody asks, and names of what is done are not kept

@@ -23,6 +23,7 @@ from typing import Any, Self
 from actors.blobs import absolute_url, store_environment
 from actors.errors import ClusterUnavailable, NotEnoughResources, PoolError, ReplicaStartFailed, UnsupportedURL
 from actors.injector import Injector
+from actors.meter import Measures
 from actors.nodes import Nodes, draining_nodes, placed_elsewhere
 from actors.pool import LEASES_PER_REPLICA
 from actors.replica import LONGEST_REASON, Replica, describe
@@ -90,12 +91,12 @@ class ReplicaActor:
         """Tell which process this is, for whoever looks into it from outside."""
         return os.getpid()
 
-    def run(self, lease: Lease) -> tuple[tuple[Outcome, ...], str]:
-        """Run a lease; return what came of its tasks and what poisoned the replica, but not the lease once more."""
+    def run(self, lease: Lease) -> tuple[tuple[Outcome, ...], str, Measures]:
+        """Run a lease; return what came of its tasks, what poisoned the replica, and what was measured."""
         if self._replica is None:
             raise PoolError("a lease came before the worker was opened")
         report = self._replica.run(lease)
-        return report.outcomes, report.reason
+        return report.outcomes, report.reason, report.measures
 
 
 @dataclass
@@ -315,10 +316,10 @@ class RayPool:
             replica.opening = None
             self._starts_left = self._starts
 
-    def _take_report(self, replica: _Running, outcomes: tuple[Outcome, ...], poison: str) -> None:
+    def _take_report(self, replica: _Running, outcomes: tuple[Outcome, ...], poison: str, measures: Measures) -> None:
         lease, _ = replica.queue.popleft()
         replica.since = time.monotonic()
-        report = LeaseReport(lease, replica.name, "finished", outcomes, poison, poisoned=bool(poison))
+        report = LeaseReport(lease, replica.name, "finished", outcomes, poison, bool(poison), measures)
         self._due.append(report)
         if any(outcome.status == "committed" for outcome in outcomes):
             self._nodes.saw_success(replica.node)

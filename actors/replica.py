@@ -8,6 +8,8 @@ from actors.blobs import open_blobs
 from actors.errors import StoreError
 from actors.injector import Injector
 from actors.ledger import Ledger
+from actors.meter import Recorder
+from actors.metered_blobs import MeteredBlobs
 from actors.redaction import without_secrets
 from actors.tasks import Lease, LeaseReport, Outcome, Task
 from actors.worker import Worker, WorkerSpec
@@ -21,11 +23,12 @@ class Replica:
     Result bytes never pass through whoever hands out the leases.
     """
 
-    def __init__(self, name: str, worker: Worker, ledger: Ledger) -> None:
+    def __init__(self, name: str, worker: Worker, ledger: Ledger, recorder: Recorder | None = None) -> None:
         self.name = name
         self.poisoned = ""
         self._worker = worker
         self._ledger = ledger
+        self._recorder = recorder or Recorder()
 
     @classmethod
     def open(cls, name: str, spec: WorkerSpec, store_url: str, injector: Injector | None = None) -> "Replica":
@@ -36,7 +39,8 @@ class Replica:
         blobs = open_blobs(store_url)
         if injector is not None:
             spec, blobs = injector.worker(spec), injector.blobs(blobs, of_replica=True)
-        return cls(name, spec.open(), Ledger(blobs))
+        recorder = Recorder()
+        return cls(name, spec.open(), Ledger(MeteredBlobs(blobs, recorder), meter=recorder), recorder)
 
     def run(self, lease: Lease) -> LeaseReport:
         """Run a lease to its end, or to the task that poisons the replica."""
@@ -45,7 +49,15 @@ class Replica:
             if self.poisoned:
                 break
             outcomes.append(self._find(task) if lease.second else self._run_task(task))
-        return LeaseReport(lease, self.name, "finished", tuple(outcomes), self.poisoned, poisoned=bool(self.poisoned))
+        return LeaseReport(
+            lease,
+            self.name,
+            "finished",
+            tuple(outcomes),
+            self.poisoned,
+            poisoned=bool(self.poisoned),
+            measures=self._recorder.drain(),
+        )
 
     def _find(self, task: Task) -> Outcome:
         """Look whether the other lease of the task has committed it by now; run it if not."""

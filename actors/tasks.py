@@ -1,12 +1,15 @@
 """What is scheduled: tasks with opaque ids and payloads, leases of tasks, and what came of them."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from actors.errors import UnsafeTaskId
+from actors.meter import Measures
 
 TaskStatus = Literal["committed", "duplicate", "found", "failed"]
+Settled = Literal["committed", "duplicate", "failed"]
+"""How a task ends for a run: by its own commit, by that of another, or set aside after its last attempt."""
 LeaseStatus = Literal["finished", "lost", "returned"]
 _HEX_DIGEST = re.compile(r"[0-9a-f]{8,128}")
 
@@ -89,6 +92,8 @@ class LeaseReport:
         Why the lease was lost or returned, or why it ended early.
     poisoned
         The replica asked to be killed: its process must not be used again.
+    measures
+        What the replica has measured since its last report.
     """
 
     lease: Lease
@@ -97,6 +102,7 @@ class LeaseReport:
     outcomes: tuple[Outcome, ...] = ()
     reason: str = ""
     poisoned: bool = False
+    measures: Measures = field(default_factory=Measures)
 
 
 def is_task_id(text: str) -> bool:

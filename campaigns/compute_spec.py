@@ -52,11 +52,20 @@ class ComputeSpec(ReplicasSpec):
     lease_seconds: float = Field(
         default=30.0, gt=0, le=86_400, description="Work handed to a replica at a time, in seconds."
     )
+    metrics_port: int | None = Field(
+        default=None,
+        ge=1,
+        le=65_535,
+        description="`backend: in_process` shows Prometheus metrics at this port of 127.0.0.1; null: nowhere.",
+    )
 
     def _findings(self) -> Iterator[tuple[FieldPath, str]]:
         yield from super()._findings()
         if self.backend == "in_process" and self.elastic:
             yield ("elastic",), "is for a cluster that nodes can join, and `backend` is in_process"
+        if self.backend == "ray" and self.metrics_port is not None:
+            text = "is for `backend: in_process`; on Ray the metrics port of each node shows them, so leave it out"
+            yield ("metrics_port",), text
 
 
 class EvaluationComputeSpec(ReplicasSpec):

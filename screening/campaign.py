@@ -151,7 +151,7 @@ def override(spec: ScreenSpec, values: Mapping[str, Any]) -> ScreenSpec:
     content = spec.model_dump(by_alias=True)
     for name, value in given.items():
         (content if name in type(spec).model_fields else content["compute"])[name] = value
-    options = ", ".join(f"--{name}" for name in given)
+    options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
     return validate(type(spec), Source(f"command line ({options})", content)) if given else spec
 
 

@@ -190,6 +190,9 @@ def run(
     take_over: Annotated[
         bool, typer.Option("--take-over", help="Stop a run elsewhere that is into the same place; don't follow it.")
     ] = False,
+    metrics_port: Annotated[
+        int | None, typer.Option(min=1, max=65_535, help="Show Prometheus metrics at this port (in_process).")
+    ] = None,
     top: Top = 10,
 ) -> None:
     """Run a campaign to a ranked hit list; run again, it goes on where it was, or follows the run that is there."""
@@ -202,7 +205,7 @@ def run(
         raise typer.BadParameter("--chaos is a rehearsal, which is watched: leave --detach out")
     with RunDisplay() as display:
         overrides = {"output": output, "cache": cache, "replicas": replicas}
-        overrides |= {"backend": backend.value if backend else None}
+        overrides |= {"backend": backend.value if backend else None, "metrics_port": metrics_port}
         if chaos is None:
             end = run_or_attach(campaign, display, overrides, detach=detach, take_over=take_over, say=console.print)
         else:

@@ -53,6 +53,7 @@ from screening.publication import (
 )
 from screening.rehearsal import Rehearsal, open_rehearsal
 from screening.run_listener import RunListener
+from screening.run_meter import RunMeter
 from screening.scoring import score
 from screening.spending import Spending
 from screening.tables.delivery import check_table, deliver
@@ -146,20 +147,28 @@ def run_loaded(
     newcomer = Newcomer(planned, blobs, listener, STAGES, is_rehearsal=rehearsal is not None)
     if rehearsal is not None:  # its faults strike no beat, and no look at the beats of others
         blobs, ledger = rehearsal.faulty(blobs), Ledger(rehearsal.faulty(ledger.blobs))
+    meter = RunMeter(planned)
+    blobs, ledger = meter.of_store(blobs), meter.of_ledger(ledger)
     held = newcomer.take(History(blobs), _holder(campaign.spec.name), by_force=take_over)
     if isinstance(held, Ending):
         return result_of(held.facts, campaign.spec.output)
     with held:
-        result = compute_and_publish(planned, blobs, ledger, held, rehearsal)
+        result = compute_and_publish(planned, blobs, ledger, held, rehearsal, meter)
         held.published(facts_of(result), result.shortfall)
     return result
 
 
 def compute_and_publish(
-    planned: PlannedCampaign, store: Blobs, ledger: Ledger, held: Tenure, rehearsal: Rehearsal | None = None
+    planned: PlannedCampaign,
+    store: Blobs,
+    ledger: Ledger,
+    held: Tenure,
+    rehearsal: Rehearsal | None = None,
+    meter: RunMeter | None = None,
 ) -> RunResult:
     """Compute what is missing and publish what there is, as the run that holds the place."""
     campaign, epoch = planned.campaign, held.epoch
+    meter = meter or RunMeter(planned)
     with ExitStack() as resources:
         blocks = wanted_blocks(planned, ledger)
         missing = blocks.first_tasks()
@@ -168,10 +177,11 @@ def compute_and_publish(
         summary = replace(NOTHING_DONE, cancelled=spending.spent if missing else "")
         try:
             there = len(blocks.asked) - len(missing)
-            held.stage("predict", f"{len(missing)} blocks, {there} are there already{dashboard}")
+            shown = meter.begin(epoch.number, missing, there, resources)
+            held.stage("predict", f"{len(missing)} blocks, {there} are there already{dashboard}{shown}")
             if missing and not summary.cancelled:
-                progress = spending.watched(until_fenced(epoch, store, held.progress))
-                summary = predict(campaign, ledger, missing, progress, resources, rehearsal, blocks.more)
+                progress = spending.watched(until_fenced(epoch, store, meter.watched(held.progress)))
+                summary = predict(campaign, ledger, missing, progress, resources, rehearsal, blocks.more, meter)
         except Cancelled as cancelled:
             summary = replace(NOTHING_DONE, cancelled=str(cancelled))
         snapshot = Snapshot(ledger)
@@ -192,6 +202,7 @@ def compute_and_publish(
         manifest = publish_run(screen, epoch, {**blocks.digests, **snapshot.digests}, tables, blocks.facts)
         if campaign.spec.publish.delta is not None:
             held.stage("publish", deliver(store, campaign.spec.publish.delta).describe())
+        meter.published(screen.hits)
     failed = screen.hits.filter(pl.col("status") != "done").height
     return RunResult(
         run_id=planned.plan.run_id,
@@ -312,6 +323,7 @@ def predict(
     resources: ExitStack,
     rehearsal: Rehearsal | None = None,
     more: More | None = None,
+    meter: RunMeter | None = None,
 ) -> Summary:
     """Compute the tasks, and those that follow from their results; replicas commit each block themselves."""
     spec = campaign.spec
@@ -320,7 +332,9 @@ def predict(
     settings = PlannerSettings(lease_seconds=spec.compute.lease_seconds)
     if rehearsal is not None:  # nobody waits half an hour for a replica that hangs
         settings = replace(settings, deadline_seconds=rehearsal.deadline_seconds)
-    return Planner(pool, ledger, settings, on_progress).run(tasks, more)
+    if meter is None:
+        return Planner(pool, ledger, settings, on_progress).run(tasks, more)
+    return Planner(meter.of_pool(pool), ledger, settings, on_progress, meter.settled).run(tasks, more)
 
 
 def confirm(planned: PlannedCampaign, ledger: CommittedBlocks) -> frozenset[str]:

@@ -1,6 +1,7 @@
 import pytest
 
 from actors.errors import BlobNotFound, CorruptBlob, StoreRefused, StoreUnavailable
+from actors.meter import Recorder
 from actors.patience import LONGEST_PAUSE, Patience, until_readable
 
 
@@ -52,3 +53,15 @@ def test_what_seems_damaged_is_read_again_before_it_is_believed() -> None:
 
 def _no_waiting(seconds: float) -> None:
     raise AssertionError("waited")
+
+
+def test_steps_that_are_tried_again_are_counted() -> None:
+    recorder, answers = Recorder(), iter([StoreUnavailable("503"), StoreUnavailable("503")])
+
+    def step() -> str:
+        for answer in answers:
+            raise answer
+        return "there"
+
+    assert Patience(60.0, lambda seconds: None, recorder).wait_for(step) == "there"
+    assert recorder.drain().counts == {("lingshu_store_retries_total", ()): 2.0}

@@ -12,6 +12,7 @@ from actors import ray_pool
 from actors.errors import BadFaultPlan, ClusterUnavailable, NotEnoughResources, ReplicaStartFailed, UnsupportedURL
 from actors.fault_plan import FaultPlan
 from actors.injector import Injector
+from actors.meter import Measures
 from actors.ray_pool import (
     START_AGAIN_SECONDS,
     RayPool,
@@ -177,7 +178,8 @@ class FakeActor:
         return SimpleNamespace(remote=lambda *arguments: Ref(self, lambda: answer(*arguments)))
 
     def finish(self, lease: Lease, poison: str = "") -> None:
-        self.answers[lease.id] = (tuple(Outcome(task.id, "committed", 1.0) for task in lease.tasks), poison)
+        outcomes = tuple(Outcome(task.id, "committed", 1.0) for task in lease.tasks)
+        self.answers[lease.id] = (outcomes, poison, Measures(counts={("measured", ()): 1.0}))
 
 
 @pytest.fixture
@@ -218,6 +220,7 @@ def test_a_report_brings_the_lease_that_the_pool_kept(make_pool: MakePool) -> No
     (report,) = settle(pool)
     assert report.lease is lease
     assert (report.status, report.outcomes[0].status, pool.idle()) == ("finished", "committed", 1)
+    assert report.measures.counts  # comes with it
 
 
 def test_a_replica_whose_node_dies_waits_for_a_place_while_others_work(make_pool: MakePool) -> None:

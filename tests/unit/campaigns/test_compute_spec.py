@@ -42,3 +42,11 @@ def test_all_findings_are_told_at_once(spec: type[ReplicasSpec]) -> None:
         spec.model_validate({"backend": "in_process", "replicas": 2, "address": "auto"})
     assert "address of a Ray cluster" in str(caught.value)
     assert "has one replica" in str(caught.value)
+
+
+def test_a_port_for_metrics_is_for_a_run_without_ray() -> None:
+    assert ComputeSpec(backend="in_process", metrics_port=9464).metrics_port == 9464
+    with pytest.raises(ValidationError, match="metrics port of each node shows them"):
+        ComputeSpec(metrics_port=9464)
+    with pytest.raises(ValidationError, match="less than or equal to 65535"):
+        ComputeSpec(backend="in_process", metrics_port=100_000)
