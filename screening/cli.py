@@ -124,6 +124,42 @@ def simulate(
     console.print(describe_simulation(simulation, simulation.write(folder)))
 
 
+@app.command(epilog="Example: lingshu new kang2018_ifnb_pbmc.h5ad campaigns/kang --cell-type cell_type --donor donor")
+def new(
+    data: Annotated[
+        str, typer.Argument(metavar="DATA", help="An .h5ad or .zarr with raw counts and obs.", show_default=False)
+    ],
+    folder: Annotated[
+        str | None, typer.Argument(metavar="[FOLDER]", help="Where the files go [named like the data].")
+    ] = None,
+    perturbation: Annotated[str | None, typer.Option(help="Column of obs: what was done to each cell.")] = None,
+    control: Annotated[str | None, typer.Option(help="Its label of the control cells.")] = None,
+    cell_type: Annotated[str | None, typer.Option(help="Column with cell types or lines; none for none.")] = None,
+    donor: Annotated[str | None, typer.Option(help="Column with donors; none for none.")] = None,
+    dose: Annotated[str | None, typer.Option(help="Column with doses; none for none.")] = None,
+    guide: Annotated[str | None, typer.Option(help="Column with guides; none for none.")] = None,
+    batch: Annotated[str | None, typer.Option(help="Column with batches; none for none.")] = None,
+    context: Annotated[
+        list[str] | None, typer.Option(help="Column that is part of a context; again for more [cell type, donor].")
+    ] = None,
+    layer: Annotated[str | None, typer.Option(help="Layer with raw counts, X for the matrix of that name.")] = None,
+    up: Annotated[list[str] | None, typer.Option(help="Gene to raise: the question; again for more.")] = None,
+    down: Annotated[list[str] | None, typer.Option(help="Gene to lower; again for more.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the campaign [that of the folder].")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Write over files that are there.")] = False,
+) -> None:
+    """Write a commented campaign (train.yaml, screen.yaml) for the cells of an .h5ad or .zarr."""
+    from screening.campaign_draft import Wishes
+    from screening.console import console
+    from screening.new_campaign import describe_new, new_campaign
+
+    columns = {"cell_type": cell_type, "donor": donor, "dose": dose, "guide": guide, "batch": batch}
+    named = {role: column for role, column in columns.items() if column is not None}
+    wishes = Wishes(perturbation, control, named, tuple(context or ()), layer, tuple(up or ()), tuple(down or ()))
+    told = describe_new(new_campaign(data, folder, wishes, name, force=force))
+    console.print(told, highlight=False, markup=False, soft_wrap=True)  # commands to copy have no line ends
+
+
 @app.command(epilog="Example: lingshu train campaigns/examples/papalexi/train.yaml")
 def train(
     campaign: CampaignFile,

@@ -5,6 +5,8 @@
     ScreeningError               root: everything that screening raises on purpose
     ├── ObjectiveError           an objective that can't be scored in these contexts
     ├── ResultsError             results that are not there or can't be read
+    ├── DraftError               cells of which no campaign can be drafted, or a place that has one already
+    ├── PilotFailed              no block could be measured: the replica did not open, or its block failed
     ├── ComparisonError          campaigns that can't be compared: they ask different questions
     ├── BlockError               bytes of a committed block that are not what the plan asked for
     ├── CardError                a model card that is damaged, was changed, or is of another model
@@ -35,6 +37,14 @@ class ObjectiveError(ScreeningError):
 
 class ResultsError(ScreeningError):
     """Results are not there or can't be read."""
+
+
+class DraftError(ScreeningError):
+    """No campaign can be drafted of these cells, or there is one already in the place."""
+
+
+class PilotFailed(ScreeningError):
+    """A pilot could not measure a block: its replica did not open, or the block failed."""
 
 
 class ComparisonError(ScreeningError):
