@@ -388,7 +388,9 @@ def _null(obs: pd.DataFrame, source: CellSource, cells: Cells | None, notes: _No
         enough = len(controls) >= 10 * GROUPS
     else:
         try:
-            draw_pseudo_perturbations(cells, GROUPS, 0)
+            drawn = draw_pseudo_perturbations(cells, GROUPS, 0)
+            for notice in drawn.notices[1:]:  # the first says how many cells there are
+                notes.add("null", notice)
             enough = True
         except UnusableCells:  # too few controls, which is the question
             enough = False

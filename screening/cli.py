@@ -196,18 +196,32 @@ def plan(
     campaign: CampaignFile,
     output: Output = None,
     cache: Cache = None,
+    pilot: Annotated[
+        bool, typer.Option("--pilot", help="Compute a few blocks with one replica first, and measure; they are kept.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole plan as JSON.")] = False,
 ) -> None:
-    """Show what a campaign would compute, and how much of it is there already."""
+    """Show what a campaign would compute, how much of it is there already, and what the rest is expected to take."""
+    from screening.block_rates import recorded_rates
     from screening.campaign import load_campaign, plan_campaign
     from screening.console import console, describe_plan
-    from screening.status import campaign_status
+    from screening.plan_text import describe_view
+    from screening.plan_view import view_plan
 
     planned = plan_campaign(load_campaign(campaign, {"output": output, "cache": cache}))
-    if as_json:
-        print(json.dumps(planned.plan.as_json(), indent=1))
+    if pilot:
+        from screening.pilot import run_pilot
+
+        rates = run_pilot(planned)
     else:
-        console.print(describe_plan(planned, campaign_status(planned)))
+        rates = recorded_rates(planned)
+    view = view_plan(planned, rates)
+    if as_json:
+        print(json.dumps({**planned.plan.as_json(), **view.as_json()}, indent=1))
+        return
+    console.print(describe_plan(planned, view.status))
+    for part in describe_view(view, str(campaign)):
+        console.print(part)
 
 
 @app.command(epilog="Example: lingshu run campaigns/examples/papalexi/screen.yaml --output s3://bucket/papalexi")

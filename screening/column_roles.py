@@ -115,7 +115,8 @@ def find_perturbation(obs: pd.DataFrame) -> PerturbationChoice | None:
     A column counts if one of its labels looks like a control. Among several, the name decides.
     """
     found = [(_rank(name, "perturbation"), name, control_labels(obs[name])) for name in _label_columns(obs)]
-    ranked = sorted(((rank, place, name, labels) for place, (rank, name, labels) in enumerate(found) if labels))
+    found = [each for each in found if "method" not in plain(each[1])]  # how it was done is not what
+    ranked = sorted((rank, place, name, labels) for place, (rank, name, labels) in enumerate(found) if labels)
     if not ranked:
         return None
     (rank, _, column, labels), *rest = ranked

@@ -104,6 +104,7 @@ def screen_text(draft: CampaignDraft, name: str, folder: str) -> str:
         *_notes(draft, "objective"),
         *_objective(draft),
         "",
+        *_across(draft),
         "estimator:",
         _line("  kind: variance_reduced", "expectations; `sampled` draws cells"),
         "  steps: 6",
@@ -275,6 +276,17 @@ def _screened_contexts(draft: CampaignDraft) -> Iterator[str]:
             f"or some of them: contexts: {{{draft.context[0]}: {_sequence([value])}}}; a factor left out"
             " is averaged over"
         )
+
+
+def _across(draft: CampaignDraft) -> Iterator[str]:
+    """Say which factor hits are compared across: with several that vary, a screen needs to be told."""
+    varying = [role for role in draft.context if draft.obs[role].nunique() > 1]
+    if len(varying) > 1:
+        others = ", ".join(varying[1:])
+        yield _line(
+            f"across: {{factor: {scalar(varying[0])}}}", f"hits in all and in single ones of these; or {others}"
+        )
+        yield ""
 
 
 def _examples(draft: CampaignDraft, kind: str) -> str:
