@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from screening.completion import campaign_files, cell_files
 from screening.errors import LeftRunning
 from screening.outcome import (
     EXIT_BAD_INPUT,
@@ -43,12 +44,20 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-CampaignFile = Annotated[Path, typer.Argument(help="A campaign file (YAML).", show_default=False)]
+CampaignFile = Annotated[
+    Path, typer.Argument(help="A campaign file (YAML).", show_default=False, autocompletion=campaign_files)
+]
 Output = Annotated[str | None, typer.Option("--output", "-o", help="Results go here instead of the file's `output`.")]
 Cache = Annotated[str | None, typer.Option(help="Blocks are shared here instead of in the file's `cache`.")]
 
 Running = Annotated[
-    str, typer.Argument(metavar="CAMPAIGN", help="A campaign file, or the place of its results.", show_default=False)
+    str,
+    typer.Argument(
+        metavar="CAMPAIGN",
+        help="A campaign file, or the place of its results.",
+        show_default=False,
+        autocompletion=campaign_files,
+    ),
 ]
 Top = Annotated[int, typer.Option(min=1, help="Hits to show at the end.")]
 
@@ -127,7 +136,13 @@ def simulate(
 @app.command(epilog="Example: lingshu new kang2018_ifnb_pbmc.h5ad campaigns/kang --cell-type cell_type --donor donor")
 def new(
     data: Annotated[
-        str, typer.Argument(metavar="DATA", help="An .h5ad or .zarr with raw counts and obs.", show_default=False)
+        str,
+        typer.Argument(
+            metavar="DATA",
+            help="An .h5ad or .zarr with raw counts and obs.",
+            show_default=False,
+            autocompletion=cell_files,
+        ),
     ],
     folder: Annotated[
         str | None, typer.Argument(metavar="[FOLDER]", help="Where the files go [named like the data].")
@@ -704,7 +719,10 @@ def _pairs(option: str, values: list[str] | None) -> Iterator[tuple[str, str]]:
 
 @app.command(epilog="Example: lingshu doctor campaigns/examples/papalexi/screen.yaml")
 def doctor(
-    campaign: Annotated[Path | None, typer.Argument(help="A campaign file to check against this machine.")] = None,
+    campaign: Annotated[
+        Path | None,
+        typer.Argument(help="A campaign file to check against this machine.", autocompletion=campaign_files),
+    ] = None,
 ) -> None:
     """Check this machine, and what a campaign needs of it: data, model, store, cluster, GPUs."""
     from screening.console import console, describe_checks
