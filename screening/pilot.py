@@ -14,6 +14,7 @@ from actors.errors import PoolError
 from actors.planner import PlannerSettings
 from actors.pool import Pool
 from actors.tasks import Lease, LeaseReport, Task
+from campaigns.compute_spec import ComputeSpec
 from screening.block_rates import BlockRates, spread
 from screening.campaign import PlannedCampaign
 from screening.errors import PilotFailed
@@ -47,8 +48,7 @@ def run_pilot(planned: PlannedCampaign) -> BlockRates | None:
         open_cluster(spec.compute, resources)
         began = time.monotonic()
         one = spec.compute.model_copy(update={"replicas": 1, "elastic": False})
-        pool = open_pool(worker_spec(planned.campaign), ledger_url(spec.output, spec.cache), one, resources)
-        _wait_until_open(pool)
+        pool = _open(planned, one, resources)
         opening = time.monotonic() - began
         seconds = _measure(pool, _chosen(planned, missing))
     if len(seconds) >= LEAST_WITHOUT_FIRST:
@@ -60,12 +60,16 @@ def run_pilot(planned: PlannedCampaign) -> BlockRates | None:
     return BlockRates(tuple(seconds), opening, source)
 
 
-def _wait_until_open(pool: Pool) -> None:
+def _open(planned: PlannedCampaign, compute: ComputeSpec, resources: ExitStack) -> Pool:
+    """Open the pool, and wait until its replica takes leases."""
+    spec = planned.campaign.spec
     try:
+        pool = open_pool(worker_spec(planned.campaign), ledger_url(spec.output, spec.cache), compute, resources)
         while pool.free_slots() < 1:
             pool.poll(timeout_seconds=1.0)
     except PoolError as error:
         raise PilotFailed(f"the pilot's replica doesn't open: {error}") from error
+    return pool
 
 
 def _chosen(planned: PlannedCampaign, missing: Sequence[Task]) -> list[Task]:

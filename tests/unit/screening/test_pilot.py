@@ -1,4 +1,5 @@
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -67,3 +68,13 @@ def test_a_pilot_that_fails_says_why(
     monkeypatch.setattr(InProcessPool, "poll", lambda self, timeout_seconds: [LeaseReport(*report(handed.pop()))])  # type: ignore[arg-type]
     with pytest.raises(PilotFailed, match=says):
         run_pilot(plan_campaign(load_campaign(write_screen(**FEW))))
+
+
+def test_a_replica_that_does_not_open_says_why(write_screen: WriteScreen, tiny: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(tiny / "model", folder)
+    planned = plan_campaign(load_campaign(write_screen(**FEW, model=str(folder))))
+    for file in folder.glob("*.safetensors"):
+        file.unlink()
+    with pytest.raises(PilotFailed, match=r"the pilot's replica doesn't open: worker .* does not open"):
+        run_pilot(planned)
