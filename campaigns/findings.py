@@ -3,9 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from campaigns.errors import SHOWN_PROBLEMS, Problem, VocabularyError, Where
 from campaigns.nearest import hint
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """Something that was asked for with all of its kind, and can't be screened.
+
+    Parameters
+    ----------
+    kind : str
+        ``context``, or a type of perturbations.
+    name : str
+        Label of the context or the perturbation.
+    reason : str
+        Why not.
+    """
+
+    kind: str
+    name: str
+    reason: str
 
 
 class Findings:
@@ -15,11 +35,14 @@ class Findings:
     ----------
     problems : list of Problem
     notices : list of str
+    left_out : list of LeftOut
+        What the notices sum up, one by one.
     """
 
     def __init__(self) -> None:
         self.problems: list[Problem] = []
         self.notices: list[str] = []
+        self.left_out: list[LeftOut] = []
 
     def problem(self, where: Where, text: str) -> None:
         """Note something that is wrong."""

@@ -18,7 +18,7 @@ from campaigns.conditions import (
     Support,
 )
 from campaigns.errors import EmptyGridError, VocabularyError, Where
-from campaigns.findings import Findings, some
+from campaigns.findings import Findings, LeftOut, some
 from campaigns.listing import read_table
 from campaigns.pairs import SingleRanking
 from campaigns.perturbation_choice import PerturbationChoice, StructureCheck
@@ -218,6 +218,10 @@ class _Contexts:
         else:
             self.product(chosen, ("contexts",))
         if self.skipped:
+            for context in self.skipped:
+                cells = self.vocabulary.control_cells(context)
+                reason = f"{cells} control cells in the training data, {MIN_CONTROL_CELLS} are needed"
+                self.findings.left_out.append(LeftOut("context", context.label, reason))
             labels = some(context.label for context in self.skipped)
             self.findings.notice(
                 f"{len(self.skipped)} contexts have fewer than {MIN_CONTROL_CELLS} control cells "

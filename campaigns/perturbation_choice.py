@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from campaigns.conditions import Perturbation, split_combination
 from campaigns.errors import VocabularyError, Where
-from campaigns.findings import Findings, some
+from campaigns.findings import Findings, LeftOut, some
 from campaigns.listing import read_columns, read_names
 from campaigns.pairs import RankedSingles, describe_pairs, top_pairs
 from campaigns.reach import Reach
@@ -119,7 +119,9 @@ class PerturbationChoice:
         for reason, count in Counter(filter(None, obstacles.values())).items():
             self.findings.notice(f"{count} {type} perturbations were never seen and are left out: {reason}")
         for name, obstacle in obstacles.items():
-            if obstacle is None:
+            if obstacle is not None:
+                self.findings.left_out.append(LeftOut(type, name, obstacle))
+            else:
                 for dose in self._doses((name,))[name] or (None,):
                     self.found[Perturbation.of((name,), type, dose)] = None
 

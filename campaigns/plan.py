@@ -16,7 +16,7 @@ member alone, so that the two reuse each other's blocks.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property, lru_cache
 from io import BytesIO
 from typing import Any
@@ -25,7 +25,7 @@ from campaigns.conditions import FEATURES_ONLY, IN_VOCABULARY, Condition, Contex
 from campaigns.digests import SharedDigest, canonical_json, digest
 from campaigns.errors import BudgetError, PlanFileError, Problem, Where
 from campaigns.evidence_sources import collect_evidence
-from campaigns.findings import Findings
+from campaigns.findings import Findings, LeftOut
 from campaigns.grid import Grid, checked_grid, collect_grid
 from campaigns.objective_genes import ObjectiveGenes, collect_objective
 from campaigns.pairs import SingleRanking
@@ -212,6 +212,8 @@ class Plan:
     safety : mapping or None
         Genes of the side effects and the contexts to be spared (`campaigns.safety_genes`); None where the screen asks
         for no safety. It is read off the same blocks, so it has no part in the run's id.
+    left_out : tuple of LeftOut
+        Contexts and perturbations that were asked for with all of their kind and can't be screened, with the reasons.
     """
 
     run_id: str
@@ -226,6 +228,7 @@ class Plan:
     members: tuple[PlannedMember, ...] = ()
     allocation: Mapping[str, Any] | None = None
     safety: Mapping[str, Any] | None = None
+    left_out: tuple[LeftOut, ...] = ()
 
     @property
     def n_cells(self) -> int:
@@ -348,6 +351,7 @@ class Plan:
             **self._members_as_json(),
             **({} if self.allocation is None else {"allocation": dict(self.allocation)}),
             **({} if self.safety is None else {"safety": dict(self.safety)}),
+            **({"left_out": [asdict(each) for each in self.left_out]} if self.left_out else {}),
         }
 
     def _members_as_json(self) -> dict[str, Any]:
@@ -473,6 +477,7 @@ def make_plan(
         members=ordered,
         allocation=allocation,
         safety=safety,
+        left_out=tuple(findings.left_out),
     )
 
 
@@ -667,6 +672,7 @@ def _from_json(data: Mapping[str, Any]) -> Plan:
         members=tuple(PlannedMember(str(m["name"]), str(m["digest"])) for m in data.get("members", ())),
         allocation=data.get("allocation"),
         safety=data.get("safety"),
+        left_out=tuple(LeftOut(**each) for each in data.get("left_out", ())),
     )
 
 

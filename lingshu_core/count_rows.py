@@ -51,7 +51,7 @@ class CountRows:
     def __init__(self, source: CellSource) -> None:
         self.source = source
         with readable(source.path):
-            self._group = _open(source.path)
+            self._group = open_group(source.path)
             check_parts(self._group)
             if is_zarr(source.path):
                 check_chunks(self._group, source.layer)
@@ -140,7 +140,8 @@ class CountRows:
         return counts
 
 
-def _open(path: str) -> Any:
+def open_group(path: str) -> Any:
+    """Open the ``h5py`` or zarr group of a file for reading; wrap it in `lingshu_core.cells.readable`."""
     if is_zarr(path):
         return open_zarr(path)
     filesystem, root = fsspec.core.url_to_fs(path)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from screening.completion import campaign_files, cell_files
 from screening.errors import LeftRunning
 from screening.outcome import (
     EXIT_BAD_INPUT,
@@ -43,12 +44,20 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-CampaignFile = Annotated[Path, typer.Argument(help="A campaign file (YAML).", show_default=False)]
+CampaignFile = Annotated[
+    Path, typer.Argument(help="A campaign file (YAML).", show_default=False, autocompletion=campaign_files)
+]
 Output = Annotated[str | None, typer.Option("--output", "-o", help="Results go here instead of the file's `output`.")]
 Cache = Annotated[str | None, typer.Option(help="Blocks are shared here instead of in the file's `cache`.")]
 
 Running = Annotated[
-    str, typer.Argument(metavar="CAMPAIGN", help="A campaign file, or the place of its results.", show_default=False)
+    str,
+    typer.Argument(
+        metavar="CAMPAIGN",
+        help="A campaign file, or the place of its results.",
+        show_default=False,
+        autocompletion=campaign_files,
+    ),
 ]
 Top = Annotated[int, typer.Option(min=1, help="Hits to show at the end.")]
 
@@ -124,6 +133,48 @@ def simulate(
     console.print(describe_simulation(simulation, simulation.write(folder)))
 
 
+@app.command(epilog="Example: lingshu new kang2018_ifnb_pbmc.h5ad campaigns/kang --cell-type cell_type --donor donor")
+def new(
+    data: Annotated[
+        str,
+        typer.Argument(
+            metavar="DATA",
+            help="An .h5ad or .zarr with raw counts and obs.",
+            show_default=False,
+            autocompletion=cell_files,
+        ),
+    ],
+    folder: Annotated[
+        str | None, typer.Argument(metavar="[FOLDER]", help="Where the files go [named like the data].")
+    ] = None,
+    perturbation: Annotated[str | None, typer.Option(help="Column of obs: what was done to each cell.")] = None,
+    control: Annotated[str | None, typer.Option(help="Its label of the control cells.")] = None,
+    cell_type: Annotated[str | None, typer.Option(help="Column with cell types or lines; none for none.")] = None,
+    donor: Annotated[str | None, typer.Option(help="Column with donors; none for none.")] = None,
+    dose: Annotated[str | None, typer.Option(help="Column with doses; none for none.")] = None,
+    guide: Annotated[str | None, typer.Option(help="Column with guides; none for none.")] = None,
+    batch: Annotated[str | None, typer.Option(help="Column with batches; none for none.")] = None,
+    context: Annotated[
+        list[str] | None, typer.Option(help="Column that is part of a context; again for more [cell type, donor].")
+    ] = None,
+    layer: Annotated[str | None, typer.Option(help="Layer with raw counts, X for the matrix of that name.")] = None,
+    up: Annotated[list[str] | None, typer.Option(help="Gene to raise: the question; again for more.")] = None,
+    down: Annotated[list[str] | None, typer.Option(help="Gene to lower; again for more.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the campaign [that of the folder].")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Write over files that are there.")] = False,
+) -> None:
+    """Write a commented campaign (train.yaml, screen.yaml) for the cells of an .h5ad or .zarr."""
+    from screening.campaign_draft import Wishes
+    from screening.console import console
+    from screening.new_campaign import describe_new, new_campaign
+
+    columns = {"cell_type": cell_type, "donor": donor, "dose": dose, "guide": guide, "batch": batch}
+    named = {role: column for role, column in columns.items() if column is not None}
+    wishes = Wishes(perturbation, control, named, tuple(context or ()), layer, tuple(up or ()), tuple(down or ()))
+    told = describe_new(new_campaign(data, folder, wishes, name, force=force))
+    console.print(told, highlight=False, markup=False, soft_wrap=True)  # commands to copy have no line ends
+
+
 @app.command(epilog="Example: lingshu train campaigns/examples/papalexi/train.yaml")
 def train(
     campaign: CampaignFile,
@@ -160,18 +211,32 @@ def plan(
     campaign: CampaignFile,
     output: Output = None,
     cache: Cache = None,
+    pilot: Annotated[
+        bool, typer.Option("--pilot", help="Compute a few blocks with one replica first, and measure; they are kept.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole plan as JSON.")] = False,
 ) -> None:
-    """Show what a campaign would compute, and how much of it is there already."""
+    """Show what a campaign would compute, how much of it is there already, and what the rest is expected to take."""
+    from screening.block_rates import recorded_rates
     from screening.campaign import load_campaign, plan_campaign
     from screening.console import console, describe_plan
-    from screening.status import campaign_status
+    from screening.plan_text import describe_view
+    from screening.plan_view import view_plan
 
     planned = plan_campaign(load_campaign(campaign, {"output": output, "cache": cache}))
-    if as_json:
-        print(json.dumps(planned.plan.as_json(), indent=1))
+    if pilot:
+        from screening.pilot import run_pilot
+
+        rates = run_pilot(planned)
     else:
-        console.print(describe_plan(planned, campaign_status(planned)))
+        rates = recorded_rates(planned)
+    view = view_plan(planned, rates)
+    if as_json:
+        print(json.dumps({**planned.plan.as_json(), **view.as_json()}, indent=1))
+        return
+    console.print(describe_plan(planned, view.status))
+    for part in describe_view(view, str(campaign)):
+        console.print(part)
 
 
 @app.command(epilog="Example: lingshu run campaigns/examples/papalexi/screen.yaml --output s3://bucket/papalexi")
@@ -718,7 +783,10 @@ def _pairs(option: str, values: list[str] | None) -> Iterator[tuple[str, str]]:
 
 @app.command(epilog="Example: lingshu doctor campaigns/examples/papalexi/screen.yaml")
 def doctor(
-    campaign: Annotated[Path | None, typer.Argument(help="A campaign file to check against this machine.")] = None,
+    campaign: Annotated[
+        Path | None,
+        typer.Argument(help="A campaign file to check against this machine.", autocompletion=campaign_files),
+    ] = None,
 ) -> None:
     """Check this machine, and what a campaign needs of it: data, model, store, cluster, GPUs."""
     from screening.console import console, describe_checks

@@ -8,6 +8,8 @@
     │   └── QueryError           an expression that picks no rows: unknown columns, or more than a comparison
     ├── TableError               a Delta table of hits that can't be read or written
     │   └── TableConflict        somebody else has changed it since it was read
+    ├── DraftError               cells of which no campaign can be drafted, or a place that has one already
+    ├── PilotFailed              no block could be measured: the replica did not open, or its block failed
     ├── ComparisonError          campaigns that can't be compared: they ask different questions
     ├── FigureError              a plot of what the tables don't have, or without the package that draws it
     ├── BlockError               bytes of a committed block that are not what the plan asked for
@@ -52,6 +54,14 @@ class TableError(ScreeningError):
 
 class TableConflict(TableError):
     """Somebody else has changed a Delta table since it was read."""
+
+
+class DraftError(ScreeningError):
+    """No campaign can be drafted of these cells, or there is one already in the place."""
+
+
+class PilotFailed(ScreeningError):
+    """A pilot could not measure a block: its replica did not open, or the block failed."""
 
 
 class ComparisonError(ScreeningError):

@@ -51,6 +51,12 @@ def campaign_status(planned: PlannedCampaign) -> CampaignStatus:
     return CampaignStatus(len(planned.plan.blocks), done, conditions, conditions - incomplete, output)
 
 
+def committed_blocks(planned: PlannedCampaign) -> frozenset[str]:
+    """Return the blocks of a plan that the store has, whoever computed them; errors as above."""
+    committed = _committed(ledger_url(planned.campaign.spec.output, planned.campaign.spec.cache))
+    return frozenset(block.id for block in planned.plan.blocks if block.id in committed)
+
+
 def run_in(output: str) -> Sighting | None:
     """Look once who holds a place of results; asking does not make a folder that isn't there.
 
