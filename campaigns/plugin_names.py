@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from importlib.metadata import entry_points
 from typing import Any
 
 from campaigns.errors import SpecError
@@ -15,6 +14,8 @@ MODELS, OBJECTIVES, FEATURES = "lingshu.models", "lingshu.objectives", "lingshu.
 
 def installed_names(group: str) -> tuple[str, ...]:
     """List the names under an entry-point group, sorted, each once."""
+    from importlib.metadata import entry_points  # not before a file names a plugin: `validate` stays fast
+
     return tuple(sorted({point.name for point in entry_points(group=group)}))
 
 
@@ -34,9 +35,9 @@ def check_plugins(source: Source, installed: Callable[[str], tuple[str, ...]] = 
         With a problem for each that isn't.
     """
     problems = [
-        source.where((*path, "plugin")).problem(_missing(group, name, installed(group)))
+        source.where((*path, "plugin")).problem(_missing(group, name, known))
         for path, group, name in _named(source.data, ())
-        if name not in installed(group)
+        if name not in (known := installed(group))
     ]
     if problems:
         raise SpecError(problems)
