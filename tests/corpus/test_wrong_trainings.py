@@ -248,7 +248,8 @@ LINES: dict[str, tuple[str, str, str]] = {
     "a source without its kind": (
         FEATURES,
         "features: {genetic: [{file: x.npz}]}",
-        "train.yaml:17: features.genetic[0]: missing field 'kind'; one of table, gene_sets, links, co_expression, plugin",
+        "train.yaml:17: features.genetic[0]: missing field 'kind'; one of table, gene_sets, links, "
+        "co_expression, plugin",
     ),
     "a source without its file": (
         FEATURES,
@@ -259,8 +260,8 @@ LINES: dict[str, tuple[str, str, str]] = {
     "structures of genes": (
         FEATURES,
         "features: {genetic: [{kind: smiles, file: x.csv}]}",
-        "train.yaml:17: features.genetic[0].kind: unknown kind 'smiles'; known: table, gene_sets, links, co_expression, "
-        "plugin",
+        "train.yaml:17: features.genetic[0].kind: unknown kind 'smiles'; known: table, gene_sets, links, "
+        "co_expression, plugin",
     ),
     "structures twice": (
         FEATURES,
