@@ -8,7 +8,7 @@ export LINGSHU_DATA
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test fuzz chaos lint types imports s3 bench docs clean
+.PHONY: help install demo test fuzz chaos lint types imports s3 bench docs wheel clean
 
 help:  ## List what there is
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -52,6 +52,9 @@ bench: install  ## Measure the figures of docs/benchmarks.md, the ablations apar
 
 docs: install  ## Build the documentation, warnings as errors
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+wheel: install  ## Build sdist and wheel, and run the quickstart from the wheel in an empty environment
+	.ci/wheel $(CURDIR)/$(BIN)/python
 
 clean:  ## Remove the environment and all results
 	rm -rf $(VENV) results site

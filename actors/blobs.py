@@ -22,6 +22,7 @@ from obstore.store import LocalStore, MemoryStore, S3Store
 
 from actors.blob_info import BlobInfo, Versioned
 from actors.blob_keys import UNSAFE_SEGMENT
+from actors.cloud_stores import AZURE, CLOUDS, GOOGLE, S3, VARIABLES, open_azure, open_google
 from actors.errors import (
     BlobChanged,
     BlobExists,
@@ -114,7 +115,9 @@ def open_blobs(url: str) -> Blobs:
     Parameters
     ----------
     url
-        `memory://name`, `file:///folder`, a plain path, or `s3://bucket/prefix`. Credentials, region and endpoint
+        `memory://name`, `file:///folder`, a plain path, `s3://bucket/prefix`, `gs://bucket/prefix` (Google) or
+        `az://container/prefix` (Azure). Credentials of the last two come from the environment too, under the names
+        that `actors.cloud_stores` lists. Credentials, region and endpoint
         of S3 come from the environment only (`AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`,
         `AWS_REGION`, `AWS_ENDPOINT_URL`), or from the machine's role.
 
@@ -124,6 +127,8 @@ def open_blobs(url: str) -> Blobs:
         Another scheme, no bucket, or credentials written into the URL.
     StoreUnavailable
         The folder cannot be made.
+    StoreRefused
+        The environment's credentials of Google or Azure can't be any.
     """
     url = absolute_url(url)
     scheme, _, rest = url.partition("://")
@@ -132,6 +137,10 @@ def open_blobs(url: str) -> Blobs:
     name, _, prefix = rest.partition("/")
     if scheme == "memory":
         return ObstoreBlobs(_memory_store(name), url, prefix)
+    if scheme == "gs":
+        return ObstoreBlobs(open_google(name, os.environ, CLIENT_OPTIONS, RETRIES), url, prefix, GOOGLE)
+    if scheme == "az":
+        return ObstoreBlobs(open_azure(name, os.environ, CLIENT_OPTIONS, RETRIES), url, prefix, AZURE)
     return ObstoreBlobs(_s3_store(name, os.environ), url, prefix)
 
 
@@ -148,24 +157,24 @@ def absolute_url(url: str) -> str:
         return _folder_url(Path(url), url)
     if scheme == "file":
         return _folder_url(_file_path(url), url)
-    if scheme not in ("memory", "s3"):
+    if scheme not in ("memory", *CLOUDS):
         raise UnsupportedURL(
-            f"{redacted(url)}: {scheme}:// is no store this engine knows: use s3://bucket/prefix, file:///folder or a "
-            "path"
+            f"{redacted(url)}: {scheme}:// is no store this engine knows: use s3://, gs:// or az://NAME/prefix, or "
+            "a folder"
         )
     name, *segments = rest.rstrip("/").split("/")
     # A `:` in the name: of a secret with a `/` in it only the first half stands there.
     if not name or "@" in name or ":" in name or "?" in rest or any(UNSAFE_SEGMENT.search(part) for part in segments):
         raise UnsupportedURL(
             f"{redacted(url)}: a store URL reads {scheme}://NAME/prefix, with no credentials, '?', '..' or empty parts "
-            "in it; credentials come from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+            f"in it; credentials come from {CLOUDS.get(scheme, S3).credentials}"
         )
     return f"{scheme}://{'/'.join([name, *segments])}"
 
 
 def store_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """Pick the variables that decide how S3 is reached, to be handed to a process elsewhere."""
-    return {name: value for name, value in environment.items() if name.startswith("AWS_")}
+    """Pick the variables that decide how buckets are reached, to be handed to a process elsewhere."""
+    return {name: value for name, value in environment.items() if name.startswith(VARIABLES)}
 
 
 def probe_conditional_writes(blobs: Blobs) -> None:

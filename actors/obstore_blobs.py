@@ -1,4 +1,4 @@
-"""`Blobs` over an obstore backend that has compare-and-swap of its own: S3 (`If-Match` with an ETag) and memory."""
+"""`Blobs` over an obstore backend that swaps by itself: S3 and Azure (by ETags), Google (by generations), memory."""
 
 import builtins
 import re
@@ -16,6 +16,7 @@ from obstore.exceptions import (
 
 from actors.blob_info import BlobInfo, Versioned
 from actors.blob_keys import check_key, is_key
+from actors.cloud_stores import S3, Cloud
 from actors.errors import (
     BlobChanged,
     BlobExists,
@@ -31,12 +32,25 @@ KEYS_PER_PAGE = 1000
 _UNNAMEABLE = re.compile(r"[?%]")
 """What a URL of a bucket can't hold, or would mean something else in it."""
 _REFUSALS = {"AccessDenied", "InvalidAccessKeyId", "NoSuchBucket", "SignatureDoesNotMatch"}
+_MISSING_BUCKET = {"ContainerNotFound", "NoSuchBucket"}
+_REFUSALS = {
+    "AccessDenied",
+    "AuthenticationFailed",
+    "AuthorizationFailure",
+    "InvalidAccessKeyId",
+    "NoAuthenticationInformation",
+    "SignatureDoesNotMatch",
+    *_MISSING_BUCKET,
+}
+_MACHINE_ROLE = ("169.254.", "metadata.google.internal")
+"""Where a machine's role is asked for once the environment has no credentials."""
 
 
 class ObstoreBlobs:
     """`Blobs` over any obstore backend, below a prefix of it."""
 
-    def __init__(self, store: Any, url: str, prefix: str = "") -> None:
+    def __init__(self, store: Any, url: str, prefix: str = "", cloud: Cloud = S3) -> None:
+        self._cloud = cloud
         self._store = store
         self._prefix = f"{prefix}/" if prefix else ""
         self._url = url
@@ -60,7 +74,7 @@ class ObstoreBlobs:
         try:
             found = obstore.get(self._store, self._path(key))
             self._check_size(key, found.meta["size"], most)
-            return Versioned(bytes(found.bytes()), _tag(found.meta["e_tag"], self._url))
+            return Versioned(bytes(found.bytes()), _tag(found.meta[self._cloud.version], self._url))
         except (BaseError, OSError) as error:
             self._fail("read", key, error)
 
@@ -80,10 +94,10 @@ class ObstoreBlobs:
 
     def swap(self, key: str, data: bytes, version: str | None) -> str:
         """Store the bytes where still this version is stored, or raise `BlobChanged`; returns the new version."""
-        mode = "create" if version is None else {"e_tag": version}
+        mode = "create" if version is None else {self._cloud.version: version}
         try:
             answer = obstore.put(self._store, self._place(key), data, mode=mode, use_multipart=False)
-            return _tag(answer["e_tag"], self._url)
+            return _tag(answer[self._cloud.version], self._url)
         except (AlreadyExistsError, PreconditionError, FileNotFoundError):
             # A bucket that is missing is told by whatever reads next; S3 answers a missing key with 404 or 412.
             raise BlobChanged(f"cannot swap '{key}' in {self._url}: it is another version by now") from None
@@ -159,7 +173,7 @@ class ObstoreBlobs:
 
     def _fail(self, verb: str, key: str, error: Exception) -> NoReturn:
         # `from None`: obstore repeats whole requests and answers, access key ids among them.
-        raise _translated(error, f"cannot {verb} '{key}' in {self._url}") from None
+        raise _translated(error, f"cannot {verb} '{key}' in {self._url}", self._cloud) from None
 
 
 def first_line(error: Exception) -> str:
@@ -170,37 +184,37 @@ def first_line(error: Exception) -> str:
 
 def _tag(tag: str | None, url: str) -> str:
     if not tag:
-        raise StoreUnavailable(f"{url} gives no ETag with what it stores, so nothing can be swapped there")
+        raise StoreUnavailable(
+            f"{url} gives no ETag or generation with what it stores, so nothing can be swapped there"
+        )
     return tag
 
 
-def _translated(error: Exception, what: str) -> StoreError:
+def _translated(error: Exception, what: str, cloud: Cloud) -> StoreError:
     text = str(error)
     found = re.search(r"<Code>(\w+)</Code>", text)
     code = found.group(1) if found else ""
     if isinstance(error, AlreadyExistsError):
         return BlobExists(f"{what}: it is there already")
     if code in _REFUSALS or isinstance(error, PermissionDeniedError | UnauthenticatedError | PermissionError):
-        return StoreRefused(f"{what}: {_refusal(code)}")
+        return StoreRefused(f"{what}: {_refusal(code, cloud)}")
     if isinstance(error, FileNotFoundError):
         return BlobNotFound(f"{what}: nothing is stored under this key")
-    if "169.254." in text:
-        return StoreRefused(
-            f"{what}: no credentials found. Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or use a machine role"
-        )
-    return StoreUnavailable(f"{what}: {first_line(error)}{_endpoint_hint(text)}")
+    if any(place in text for place in _MACHINE_ROLE):
+        return StoreRefused(f"{what}: no credentials found. Set {cloud.credentials}, or use a machine role")
+    return StoreUnavailable(f"{what}: {first_line(error)}{_endpoint_hint(text, cloud)}")
 
 
-def _refusal(code: str) -> str:
-    if code == "NoSuchBucket":
-        return "the bucket does not exist (NoSuchBucket). Make it, or correct the URL or AWS_ENDPOINT_URL"
+def _refusal(code: str, cloud: Cloud) -> str:
+    if code in _MISSING_BUCKET:
+        return f"the {cloud.bucket} does not exist ({code}). Make it, or correct the URL or {cloud.endpoint}"
     return (
-        f"access denied{f' ({code})' if code else ''}. Check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and what "
+        f"access denied{f' ({code})' if code else ''}. Check {cloud.credentials}, and what "
         "they may do here; for a folder, its owner and mode"
     )
 
 
-def _endpoint_hint(text: str) -> str:
+def _endpoint_hint(text: str, cloud: Cloud) -> str:
     if "error sending request" not in text:
         return ""
-    return ". Is the endpoint right (AWS_ENDPOINT_URL), up, and reachable from here?"
+    return f". Is the endpoint right ({cloud.endpoint}), up, and reachable from here?"

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from campaigns.plugin_spec import SETTINGS, PluginName, PluginSettings
 from campaigns.spec import Label, Labels, Location, Spec, as_items, refuse
 from campaigns.yaml_source import FieldPath
 
@@ -101,12 +102,25 @@ class SmilesSource(FeatureSource):
     licence: str = _LICENCE
 
 
-_OfGenes = Annotated[TableSource | GeneSetSource | LinkSource | CoExpressionSource, Field(discriminator="kind")]
-_OfDrugs = Annotated[TableSource | SmilesSource, Field(discriminator="kind")]
+class PluginSource(FeatureSource):
+    """Vectors that another package brings, under the entry points ``lingshu.features``."""
+
+    kind: Literal["plugin"]
+    plugin: PluginName = Field(description="Name of the plugin; `lingshu plugins` lists those that are installed.")
+    settings: PluginSettings = SETTINGS
+    dimensions: Dimensions = _DIMENSIONS
+    licence: str = _LICENCE
+
+
+_OfGenes = Annotated[
+    TableSource | GeneSetSource | LinkSource | CoExpressionSource | PluginSource, Field(discriminator="kind")
+]
+_OfDrugs = Annotated[TableSource | SmilesSource | PluginSource, Field(discriminator="kind")]
+_OfAny = Annotated[TableSource | PluginSource, Field(discriminator="kind")]
 
 GeneSources = Annotated[tuple[_OfGenes, ...], BeforeValidator(as_items, json_schema_input_type=list[_OfGenes])]
 DrugSources = Annotated[tuple[_OfDrugs, ...], BeforeValidator(as_items, json_schema_input_type=list[_OfDrugs])]
-Tables = Annotated[tuple[TableSource, ...], BeforeValidator(as_items, json_schema_input_type=list[TableSource])]
+Tables = Annotated[tuple[_OfAny, ...], BeforeValidator(as_items, json_schema_input_type=list[_OfAny])]
 
 
 class FeaturesSpec(Spec):

@@ -13,6 +13,7 @@ from campaigns.compute_spec import ComputeSpec
 from campaigns.conditions import split_combination
 from campaigns.data_spec import DataSpec
 from campaigns.evidence_spec import EvidenceSpec
+from campaigns.plugin_spec import PluginObjectiveSpec
 from campaigns.publish_spec import PublishSpec
 from campaigns.safety_spec import SafetySpec
 from campaigns.spec import (
@@ -382,7 +383,8 @@ class MarkersSpec(Spec):
 
 
 ObjectiveSpec = Annotated[
-    SignatureSpec | TargetStateSpec | MarkersSpec | PopulationSpec | ConnectivitySpec, Field(discriminator="kind")
+    SignatureSpec | TargetStateSpec | MarkersSpec | PopulationSpec | ConnectivitySpec | PluginObjectiveSpec,
+    Field(discriminator="kind"),
 ]
 
 

@@ -12,6 +12,7 @@ from campaigns.errors import SpecError
 from campaigns.evaluation_spec import EvaluateSpec
 from campaigns.generation_spec import GenerateSpec
 from campaigns.nearest import hint
+from campaigns.plugin_names import check_plugins
 from campaigns.screen_spec import ScreenSpec
 from campaigns.spec import Spec
 from campaigns.training_spec import TrainSpec
@@ -19,6 +20,7 @@ from campaigns.validation import validate
 from campaigns.yaml_source import Source, dump_yaml, read_yaml
 
 SpecT = TypeVar("SpecT", bound=Spec, covariant=True)
+ReadT = TypeVar("ReadT", bound=Spec)
 
 KINDS: Mapping[str, type[TrainSpec | ScreenSpec | GenerateSpec | EvaluateSpec | ChaosSpec]] = {
     "train": TrainSpec,
@@ -51,35 +53,35 @@ def load_training(path: str | os.PathLike[str], environment: Mapping[str, str] |
     """Read a ``kind: train`` file; parameters and errors as in `load_any`."""
     source = read_yaml(path, environment)
     _check_kind(source, ["train"])
-    return Loaded(validate(TrainSpec, source), source)
+    return _loaded(TrainSpec, source)
 
 
 def load_screen(path: str | os.PathLike[str], environment: Mapping[str, str] | None = None) -> Loaded[ScreenSpec]:
     """Read a ``kind: screen`` file; parameters and errors as in `load_any`."""
     source = read_yaml(path, environment)
     _check_kind(source, ["screen"])
-    return Loaded(validate(ScreenSpec, source), source)
+    return _loaded(ScreenSpec, source)
 
 
 def load_generation(path: str | os.PathLike[str], environment: Mapping[str, str] | None = None) -> Loaded[GenerateSpec]:
     """Read a ``kind: generate`` file; parameters and errors as in `load_any`."""
     source = read_yaml(path, environment)
     _check_kind(source, ["generate"])
-    return Loaded(validate(GenerateSpec, source), source)
+    return _loaded(GenerateSpec, source)
 
 
 def load_evaluation(path: str | os.PathLike[str], environment: Mapping[str, str] | None = None) -> Loaded[EvaluateSpec]:
     """Read a ``kind: evaluate`` file; parameters and errors as in `load_any`."""
     source = read_yaml(path, environment)
     _check_kind(source, ["evaluate"])
-    return Loaded(validate(EvaluateSpec, source), source)
+    return _loaded(EvaluateSpec, source)
 
 
 def load_chaos(path: str | os.PathLike[str], environment: Mapping[str, str] | None = None) -> Loaded[ChaosSpec]:
     """Read a ``kind: chaos`` file; parameters and errors as in `load_any`."""
     source = read_yaml(path, environment)
     _check_kind(source, ["chaos"])
-    return Loaded(validate(ChaosSpec, source), source)
+    return _loaded(ChaosSpec, source)
 
 
 def load_any(
@@ -109,14 +111,20 @@ def load_any(
     source = read_yaml(path, environment)
     _check_kind(source, list(KINDS))
     if source.data["kind"] == "train":
-        return Loaded(validate(TrainSpec, source), source)
+        return _loaded(TrainSpec, source)
     if source.data["kind"] == "generate":
-        return Loaded(validate(GenerateSpec, source), source)
+        return _loaded(GenerateSpec, source)
     if source.data["kind"] == "evaluate":
-        return Loaded(validate(EvaluateSpec, source), source)
+        return _loaded(EvaluateSpec, source)
     if source.data["kind"] == "chaos":
-        return Loaded(validate(ChaosSpec, source), source)
-    return Loaded(validate(ScreenSpec, source), source)
+        return _loaded(ChaosSpec, source)
+    return _loaded(ScreenSpec, source)
+
+
+def _loaded(model: type[ReadT], source: Source) -> Loaded[ReadT]:
+    spec = validate(model, source)
+    check_plugins(source)
+    return Loaded(spec, source)
 
 
 def dump_spec(spec: Spec) -> str:

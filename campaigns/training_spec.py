@@ -11,6 +11,7 @@ from pydantic.fields import FieldInfo
 from campaigns.data_spec import NO_FACTORS, TrainingDataSpec
 from campaigns.feature_spec import FeaturesSpec
 from campaigns.nearest import hint
+from campaigns.plugin_spec import SETTINGS, PluginName, PluginSettings
 from campaigns.spec import (
     CampaignName,
     CellMatch,
@@ -65,14 +66,18 @@ Setting = Annotated[bool | int | float, PlainValidator(_setting, json_schema_inp
 BaselineKind = Literal[
     "no_change", "perturbation_mean", "context_mean", "additive", "nearest_context", "ridge", "knn", "low_rank", "scvi"
 ]
-ModelKind = Literal["lingshu", BaselineKind]
+ModelKind = Literal["lingshu", BaselineKind, "plugin"]
 CELL_MODEL = "lingshu"
+PLUGIN = "plugin"
+"""A predictor that another package brings; wherever the cell model is not asked for, it is a baseline."""
 NEED_FEATURES = ("ridge", "knn")
 AVERAGE_CONTEXTS = ("perturbation_mean", "context_mean", "additive", "ridge", "knn")
 """Baselines that average over contexts; the nearest one compares them, the others have no use for `min_cells`."""
 TRAINED_BASELINES = ("scvi",)
 """Baselines that are trained step by step, and the fields of `training` that they have."""
 THEIR_TRAINING = ("epochs", "batch_size", "learning_rate", "seed", "device", "threads")
+PLUGIN_TRAINING = ("seed", "device", "threads")
+"""Fields of `training` that a plugin is told; all else is in its `settings`."""
 
 
 Configuration = Literal["direct", "tiny", "small", "base", "paper"]
@@ -84,8 +89,12 @@ class ModelSpec(Spec):
     kind: ModelKind = Field(
         default="lingshu",
         description="lingshu: the cell model; every other one is a baseline made of means of the cells (scvi: a"
-        " conditional VAE, with the extra scvi).",
+        " conditional VAE, with the extra scvi; plugin: one that another package brings).",
     )
+    plugin: PluginName | None = Field(
+        default=None, description="Of kind: plugin: its name; `lingshu plugins` lists those that are installed."
+    )
+    settings: PluginSettings = SETTINGS
     configuration: Configuration = Field(
         default="direct",
         description="direct: no transformer, for a CPU; tiny, small, base: with one, for a GPU; paper: the published"
@@ -117,6 +126,10 @@ class ModelSpec(Spec):
         defaults = {name: field.get_default(call_default_factory=True) for name, field in self._fields()}
         changed = [name for name, default in defaults.items() if getattr(self, name) != default]
         wrong = [((name,), self._obstacle(name)) for name in changed if self._obstacle(name)]
+        if self.kind == PLUGIN and self.plugin is None:
+            wrong.append(
+                (("kind",), "plugin: say which one with `plugin: NAME`; `lingshu plugins` lists what there is")
+            )
         if wrong:
             refuse(*wrong)
         return self
@@ -129,6 +142,8 @@ class ModelSpec(Spec):
         """Say why a field means nothing for this kind; empty where it does."""
         if name in ("configuration", "overrides"):
             return f"{self.kind} is a baseline and has no network; leave this out" if self.is_baseline else ""
+        if name in ("plugin", "settings"):
+            return "" if self.kind == PLUGIN else f"{self.kind} is no plugin; write kind: plugin, or leave this out"
         users = AVERAGE_CONTEXTS if name == "weighting" else (*AVERAGE_CONTEXTS, "nearest_context")
         return "" if self.kind in users else f"{self.kind} has no use for this; it is for {', '.join(users)}"
 
@@ -347,10 +362,11 @@ class TrainSpec(Spec):
 
 def training_findings(model: ModelSpec, training: TrainingSpec) -> list[tuple[FieldPath, str]]:
     """List the fields of ``training`` that mean nothing for a baseline, each with the reason."""
-    known = THEIR_TRAINING if model.kind in TRAINED_BASELINES else ()
+    known = THEIR_TRAINING if model.kind in TRAINED_BASELINES else PLUGIN_TRAINING if model.kind == PLUGIN else ()
+    what = "a plugin has `settings` of its own" if model.kind == PLUGIN else f"{model.kind} is a baseline"
     some = f"; {model.kind} has {', '.join(known)}" if known else ": it is fitted in one pass"
     return [
-        (("training", name), f"{model.kind} is a baseline and isn't trained like the cell model{some}; leave this out")
+        (("training", name), f"{what} and isn't trained like the cell model{some}; leave this out")
         for name, field in TrainingSpec.model_fields.items()
         if name not in known and getattr(training, name) != field.get_default(call_default_factory=True)
     ]

@@ -24,7 +24,7 @@ import safetensors.numpy
 
 from lingshu_core.baseline_cells import ControlCells
 from lingshu_core.baseline_low_rank import LowRank
-from lingshu_core.baseline_models import BaselinePredictor, BaselineSettings, Fitted
+from lingshu_core.baseline_models import PLUGIN, BaselinePredictor, BaselineSettings, Fitted
 from lingshu_core.baseline_neighbours import DescribedParts, choices_from_json, choices_to_json
 from lingshu_core.baseline_scvi import ConditionalVae, ScviSettings
 from lingshu_core.baseline_statistics import GroupStatistics
@@ -41,6 +41,8 @@ from lingshu_core.checkpoint import (
 )
 from lingshu_core.errors import CheckpointError, ConfigurationError
 from lingshu_core.perturbation_features import FeatureOrigin
+from lingshu_core.plugin_model import open_plugin
+from lingshu_core.vocabulary import Vocabulary
 
 CONTROL_CELLS = "control_cells.safetensors"
 BASELINE_VERSION = 1
@@ -72,10 +74,11 @@ def save_baseline(folder: str, baseline: BaselinePredictor, provenance: Baseline
         "model": BASELINE,
         "version": BASELINE_VERSION,
         "kind": baseline.kind,
-        "paths": baseline.kind,
+        "paths": baseline.title,
         "settings": asdict(baseline.settings),
         "choices": choices_to_json(baseline.fitted.choices),
         "low_rank": None if model is None else {"penalty": model.penalty, "error": model.error, "rank": model.rank},
+        "plugin": None if baseline.fitted.plugin is None else baseline.fitted.plugin.card,
         "training": {} if baseline.training is None else asdict(baseline.training),
         **asdict(provenance),
         "features": [asdict(origin) for origin in baseline.origins],
@@ -111,7 +114,7 @@ def load_baseline(folder: str, header: CheckpointHeader) -> BaselinePredictor:
             str(card["kind"]),
             header.vocabulary,
             BaselineSettings(**card["settings"]),
-            _fitted(arrays, card),
+            _fitted(arrays, card, header.vocabulary),
             ControlCells.from_arrays(cells, len(header.vocabulary.genes)),
             header.control_depths,
             tuple(FeatureOrigin(**origin) for origin in card["features"]),
@@ -133,10 +136,12 @@ def _arrays(fitted: Fitted) -> dict[str, npt.NDArray[Any]]:
         arrays |= {f"low_rank.{name}": getattr(fitted.model, name) for name in _LOW_RANK}
     if fitted.vae is not None:
         arrays |= {f"vae.{name}": getattr(fitted.vae, name) for name in _VAE}
+    if fitted.plugin is not None:
+        arrays |= {f"{PLUGIN}.{name}": array for name, array in fitted.plugin.arrays.items()}
     return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
 
 
-def _fitted(arrays: Mapping[str, npt.NDArray[Any]], card: Mapping[str, Any]) -> Fitted:
+def _fitted(arrays: Mapping[str, npt.NDArray[Any]], card: Mapping[str, Any], vocabulary: Vocabulary) -> Fitted:
     def part(prefix: str, names: tuple[str, ...]) -> dict[str, npt.NDArray[Any]]:
         return {name: arrays[f"{prefix}.{name}"] for name in names}
 
@@ -148,7 +153,13 @@ def _fitted(arrays: Mapping[str, npt.NDArray[Any]], card: Mapping[str, Any]) -> 
         model = LowRank(**part("low_rank", _LOW_RANK), penalty=chosen["penalty"], error=chosen["error"])
     vae = ConditionalVae(**part("vae", _VAE)) if any(name.startswith("vae.") for name in arrays) else None
     statistics = GroupStatistics(**part("statistics", _STATISTICS))
-    return Fitted(statistics, described, choices_from_json(card["choices"]), model, vae)
+    plugin = open_plugin(card["plugin"], _below(PLUGIN, arrays), vocabulary) if card.get("plugin") else None
+    return Fitted(statistics, described, choices_from_json(card["choices"]), model, vae, plugin)
+
+
+def _below(prefix: str, arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
+    start = f"{prefix}."
+    return {name.removeprefix(start): array for name, array in arrays.items() if name.startswith(start)}
 
 
 def _to_bytes(content: Mapping[str, Any]) -> bytes:

@@ -61,6 +61,7 @@ from lingshu_core.estimator import (
 )
 from lingshu_core.feature_bank import build_bank
 from lingshu_core.perturbation_features import FeatureOrigin, PerturbationFeatures
+from lingshu_core.plugin_model import FittedPlugin, PluginRule
 from lingshu_core.structures import described_drugs
 from lingshu_core.vocabulary import Vocabulary
 
@@ -75,6 +76,8 @@ BASELINE_KINDS = (
     "low_rank",
     "scvi",
 )
+PLUGIN = "plugin"
+"""The kind of a baseline whose effects another package predicts (:mod:`lingshu_core.plugin_baseline`)."""
 NEED_FEATURES = ("ridge", "knn")
 USE_FEATURES = (*NEED_FEATURES, "low_rank")
 _KEPT_PREDICTIONS = 64
@@ -105,6 +108,7 @@ class Fitted:
     choices: Mapping[int, Choice] = field(default_factory=dict)
     model: LowRank | None = None
     vae: ConditionalVae | None = None
+    plugin: FittedPlugin | None = None
 
 
 @dataclass(frozen=True)
@@ -114,7 +118,7 @@ class BaselinePredictor:
     Parameters
     ----------
     kind
-        One of :data:`BASELINE_KINDS`.
+        One of :data:`BASELINE_KINDS`, or :data:`PLUGIN`.
     vocabulary
         Of the training cells, and of what features describe.
     settings, fitted
@@ -156,6 +160,12 @@ class BaselinePredictor:
         )
         object.__setattr__(self, "_effects", effects)
         object.__setattr__(self, "_rule", _rule(self.kind, effects, self.vocabulary, self.fitted, self.controls))
+
+    @property
+    def title(self) -> str:
+        """What results call it: its kind, and of a plugin the name."""
+        plugin = self.fitted.plugin
+        return self.kind if plugin is None else f"{PLUGIN} {plugin.plugin.name}"
 
     @property
     def n_bytes(self) -> int:
@@ -334,6 +344,8 @@ def _learn(kind: str, fitted: Fitted, effects: MeasuredEffects) -> Fitted:
 
 
 def _rule(kind: str, effects: MeasuredEffects, vocabulary: Vocabulary, fitted: Fitted, controls: ControlCells) -> Rule:
+    if kind == PLUGIN and fitted.plugin is not None:
+        return PluginRule(effects, fitted.plugin)
     check_kind(kind)
     simple: Mapping[str, Callable[[MeasuredEffects], Rule]] = {
         "no_change": NoChange,

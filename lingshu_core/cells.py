@@ -24,6 +24,7 @@ import zarr
 from fsspec.implementations.local import LocalFileSystem
 
 from lingshu_core.errors import MissingColumn, NotCounts, UnreadableCells, UnusableCells
+from lingshu_core.file_systems import extra_hint
 from lingshu_core.methods import canonical_methods, told_apart
 from lingshu_core.token_histogram import TokenHistogram
 from lingshu_core.tokens import encode
@@ -308,7 +309,8 @@ def readable(path: str) -> Iterator[None]:
     except PermissionError as error:
         raise UnreadableCells(f"{path}: access was denied; check the credentials in the environment") from error
     except ImportError as error:
-        raise UnreadableCells(f"{path}: can't be reached ({error}); use a path, or an s3:// URL") from error
+        cure = extra_hint(path) or "; use a path, or an s3:// URL"
+        raise UnreadableCells(f"{path}: can't be reached ({error}){cure}") from error
     except (OSError, KeyError, ValueError, RuntimeError) as error:
         if "Protocol not known" in str(error):
             raise UnreadableCells(f"{path}: can't be reached ({error}); use a path, or an s3:// URL") from error

@@ -32,6 +32,7 @@ import torch
 
 from lingshu_core.denoiser import Denoiser, DenoiserConfig, GeneStatistics
 from lingshu_core.errors import CheckpointError, ConfigurationError
+from lingshu_core.file_systems import extra_hint
 from lingshu_core.neighbours import stored_bank
 from lingshu_core.perturbation_features import FeatureOrigin
 from lingshu_core.prior_genes import PriorGenes
@@ -389,7 +390,9 @@ def _read(folder: str, name: str, most: int) -> bytes:
         ) from error
     except MemoryError as error:
         raise CheckpointError(f"{folder}/{name}: too large for the memory of this machine ({most:,} bytes)") from error
-    except (OSError, ValueError, ImportError) as error:  # ValueError, ImportError: no file system of that name
+    except ImportError as error:
+        raise CheckpointError(f"{folder}/{name}: can't be read ({error}){extra_hint(folder)}") from error
+    except (OSError, ValueError) as error:  # ValueError: no file system of that name
         raise CheckpointError(f"{folder}/{name}: can't be read ({error})") from error
 
 

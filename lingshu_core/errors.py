@@ -11,6 +11,7 @@
     │   ├── PanelError               cells that share too few genes with the model
     │   └── PredictionRefused        predicted cells or effects that can't be scored as they are
     ├── FeatureError                 features of perturbations that can't be read or used
+    ├── PluginError                  a plugin that isn't installed, can't be imported or doesn't do what it should
     ├── SplitError                   a split that the cells can't carry, or that isn't of these cells
     ├── ConditionError               a condition that the model has no tokens for
     ├── ConfigurationError           hyper-parameters that don't fit together
@@ -49,6 +50,10 @@ class UnusableCells(DataError):
 
 class FeatureError(LingshuCoreError):
     """Features of perturbations can't be read or used."""
+
+
+class PluginError(LingshuCoreError):
+    """A plugin isn't installed, can't be imported or doesn't do what it should; names the package and entry point."""
 
 
 class SplitError(LingshuCoreError):

@@ -36,7 +36,7 @@ class FeatureOrigin:
     Attributes
     ----------
     kind
-        table, gene_sets, links, co_expression, smiles or graph.
+        table, gene_sets, links, co_expression, smiles or graph; of a plugin `plugin NAME (PACKAGE VERSION)`.
     perturbation_type
         genetic, cytokine, drug or environment.
     file

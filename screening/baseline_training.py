@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from campaigns.errors import EnsembleError, SpecError, Where
-from campaigns.training_spec import AVERAGE_CONTEXTS, TRAINED_BASELINES, TrainSpec
+from campaigns.training_spec import AVERAGE_CONTEXTS, PLUGIN, TRAINED_BASELINES, TrainSpec
 from lingshu_core.baseline_checkpoint import BASELINE_VERSION, BaselineProvenance, load_baseline, save_baseline
 from lingshu_core.baseline_models import BaselinePredictor, fit_baseline
 from lingshu_core.baseline_scvi import check_scvi
@@ -18,6 +18,8 @@ from lingshu_core.cells import Cells
 from lingshu_core.checkpoint import load_header
 from lingshu_core.errors import CheckpointError
 from lingshu_core.perturbation_features import PerturbationFeatures
+from lingshu_core.plugin_baseline import fit_plugin_baseline
+from lingshu_core.plugin_model import PluginTraining, find_model
 from lingshu_core.preparation import build_vocabulary
 from lingshu_core.training import TrainingConfig
 from screening.ensemble_file import read_ensemble
@@ -65,6 +67,8 @@ def train_baseline(spec: TrainSpec, config: TrainingConfig, read: tuple[Cells, i
     check_settings(spec, config)
     if spec.model.kind == "scvi":
         check_scvi()
+    if spec.model.plugin is not None:
+        find_model(spec.model.plugin)  # before files are read for minutes
     check_output(spec.output)
     if read_ensemble(spec.output) is not None:
         raise EnsembleError(
@@ -77,14 +81,13 @@ def train_baseline(spec: TrainSpec, config: TrainingConfig, read: tuple[Cells, i
     if there is not None:
         digest, baseline = there
     else:
-        words = build_vocabulary(cells, features)
-        baseline = fit_baseline(spec.model.kind, cells, words, features, **baseline_settings(spec, config))
+        baseline = _fit(spec, config, cells, features)
         digest = save_baseline(spec.output, baseline, provenance)
     forget_pass(spec.output)
     return BaselineResult(
         output=spec.output,
         digest=digest,
-        kind=baseline.kind,
+        kind=baseline.title,
         cells=len(cells),
         held_out=held_out,
         perturbations=len(baseline.vocabulary.perturbations),
@@ -94,14 +97,30 @@ def train_baseline(spec: TrainSpec, config: TrainingConfig, read: tuple[Cells, i
     )
 
 
+def _fit(
+    spec: TrainSpec, config: TrainingConfig, cells: Cells, features: PerturbationFeatures | None
+) -> BaselinePredictor:
+    words, model = build_vocabulary(cells, features), spec.model
+    if model.plugin is None:
+        return fit_baseline(model.kind, cells, words, features, **baseline_settings(spec, config))
+    given = PluginTraining(cells, words, features, model.settings, config.seed, config.device, config.threads)
+    return fit_plugin_baseline(model.plugin, given)
+
+
 def baseline_settings(spec: TrainSpec, config: TrainingConfig) -> dict[str, Any]:
-    """Return the settings of :func:`lingshu_core.baseline_models.fit_baseline` that the kind has a use for."""
+    """Return the settings of :func:`lingshu_core.baseline_models.fit_baseline` that the kind has a use for.
+
+    Of a plugin they are all that its result depends on beside cells and features.
+    """
     model = spec.model
     settings: dict[str, Any] = {}
     if model.kind in AVERAGE_CONTEXTS:
         settings["weighting"] = model.weighting
     if model.kind in (*AVERAGE_CONTEXTS, "nearest_context"):
         settings["min_cells"] = model.min_cells
+    if model.plugin is not None:
+        plugin = find_model(model.plugin)
+        settings |= {"plugin": plugin.title, "settings": dict(model.settings), "seed": config.seed}
     if model.kind in TRAINED_BASELINES:
         # What is as it is for the cell model is left to scvi-tools; a seed, a device and threads are what they say.
         defaults = TrainingConfig()
@@ -119,7 +138,7 @@ def refuse_overrides(kind: str, overrides: Mapping[str, Any]) -> None:
     SpecError
         Naming the first one.
     """
-    known = ("output", "seed") if kind in TRAINED_BASELINES else ("output",)
+    known = ("output", "seed") if kind in (*TRAINED_BASELINES, PLUGIN) else ("output",)
     unknown = [name for name, value in overrides.items() if value is not None and name not in known]
     if unknown:
         text = f"{kind} is a baseline, for which this means nothing; leave it out"

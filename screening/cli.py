@@ -206,6 +206,15 @@ def validate(campaign: CampaignFile) -> None:
         print(line)
 
 
+@app.command(epilog="Example: lingshu plugins")
+def plugins() -> None:
+    """List the models, objectives and features that installed packages bring, and check that they can be used."""
+    from screening.plugin_listing import check_all
+
+    for line in check_all():
+        print(line)
+
+
 @app.command(epilog="Example: lingshu plan campaigns/examples/papalexi/screen.yaml --json > plan.json")
 def plan(
     campaign: CampaignFile,

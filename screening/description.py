@@ -96,6 +96,7 @@ def _baseline(folder: str, header: CheckpointHeader) -> Description:
         "settings": card["settings"],
         "choices": card["choices"],
         "low_rank": card["low_rank"],
+        **({"plugin": card["plugin"]} if card.get("plugin") else {}),
         **_known(header),
     }
 

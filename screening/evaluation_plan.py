@@ -29,7 +29,7 @@ from campaigns.evaluation_spec import (
 )
 from campaigns.feature_spec import FeaturesSpec
 from campaigns.source import load_evaluation
-from campaigns.training_spec import THEIR_TRAINING, TRAINED_BASELINES, ModelSpec
+from campaigns.training_spec import PLUGIN, THEIR_TRAINING, TRAINED_BASELINES, ModelSpec
 from campaigns.validation import validate
 from campaigns.yaml_source import Source
 from lingshu_core.baseline_checkpoint import BASELINE_VERSION
@@ -194,7 +194,7 @@ def _contender(evaluation: Evaluation, entry: EntrySpec, role: Role) -> Contende
         "features": features.as_data() if features else None,
         "files": feature_files(features),
     }
-    is_random = not entry.model.is_baseline or entry.model.kind in TRAINED_BASELINES
+    is_random = not entry.model.is_baseline or entry.model.kind in (*TRAINED_BASELINES, PLUGIN)
     return Contender(entry.name, role, trained, estimator, spec.seeds if is_random else ONCE)
 
 

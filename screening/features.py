@@ -12,6 +12,7 @@ from campaigns.feature_spec import (
     GeneSetSource,
     GraphSpec,
     LinkSource,
+    PluginSource,
     SmilesSource,
     TableSource,
 )
@@ -29,6 +30,7 @@ from lingshu_core.link_features import link_vectors
 from lingshu_core.methods import target_of
 from lingshu_core.perturbation_features import FeatureBlock, PerturbationFeatures, combine
 from lingshu_core.vocabulary import part_types
+from screening.plugin_features import plugin_block
 
 SHOWN_NAMES = 5
 
@@ -58,6 +60,8 @@ def build_features(spec: TrainSpec, cells: Cells) -> PerturbationFeatures | None
         a type is described.
     GeneSetError
         If a gene-set file can't be read.
+    PluginError
+        If a plugin of features isn't there or doesn't do what it should.
     """
     if spec.features is None:
         return None
@@ -130,6 +134,8 @@ def _block(source: FeatureSource, perturbation_type: str, cells: Cells) -> Featu
             dimensions=source.dimensions,
             licence="that of the training data",
         )
+    if isinstance(source, PluginSource):
+        return plugin_block(source, perturbation_type)
     if not isinstance(source, (TableSource, GeneSetSource, LinkSource, SmilesSource)):
         raise TypeError(f"no reader for {type(source).__name__}")
     file = read_feature_file(source.file)

@@ -77,9 +77,9 @@ def check_features(features: PerturbationFeatures, cells: Cells, fold: Fold, whe
     for origin in features.origins:
         block = features.matrix[:, column : column + origin.dimensions].astype(np.float64)
         column += origin.dimensions
-        if origin.kind == "table":
+        if origin.kind == "table" or origin.kind.startswith("plugin "):  # either may hold anything
             known = {name: row for name, row in zip(features.types, block, strict=True) if row.any()}
-            findings += _trace_leaks(known, (fold,), cells, f"{where}: {origin.file}")
+            findings += _trace_leaks(known, (fold,), cells, f"{where}: {origin.file or origin.kind}")
     return findings
 
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from campaigns.cell_objectives import ConnectivitySpec, PopulationSpec
 from campaigns.conditions import Context
 from campaigns.data_spec import DataSpec
+from campaigns.plugin_spec import PluginObjectiveSpec
 from campaigns.screen_spec import MarkersSpec, ObjectiveSpec, ReferenceSpec, SignatureSpec, TargetStateSpec
 from lingshu_core.cell_files import find_files, read_all
 from lingshu_core.cells import Cells, CellSource
@@ -20,6 +21,7 @@ from screening.compendium import compendium_scores
 from screening.connectivity_readout import ConnectivityReadout
 from screening.errors import ObjectiveError
 from screening.objectives import Readout, difference_readout, signed_readout
+from screening.plugin_objective import plugin_readouts
 from screening.population_readout import PopulationReadout, population_readout
 
 Array = npt.NDArray[np.float64]
@@ -85,6 +87,8 @@ def build_readouts(
     """
     if isinstance(objective, PopulationSpec):
         return _populations(objective, genes, contexts, depths)
+    if isinstance(objective, PluginObjectiveSpec):
+        return plugin_readouts(objective, genes, contexts)
     if isinstance(objective, TargetStateSpec):
         return _toward_state(objective, genes, contexts)
     if isinstance(objective, SignatureSpec) and objective.reference is not None:

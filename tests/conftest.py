@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -218,3 +219,35 @@ def _training(folder: Path) -> dict[str, Any]:
 def _write_yaml(path: Path, content: dict[str, Any]) -> Path:
     path.write_text(yaml.safe_dump(content, sort_keys=False))
     return path
+
+
+@pytest.fixture
+def install_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+    """Install a package for the time of a test: `install_plugin("name", {group: {name: target}}, module="source")`."""
+
+    def install(package: str, points: dict[str, dict[str, str]], version: str = "1.0", **modules: str) -> Path:
+        site = tmp_path / f"site-{package}"
+        metadata = site / f"{package.replace('-', '_')}-{version}.dist-info"
+        metadata.mkdir(parents=True)
+        metadata.joinpath("METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n")
+        sections = [
+            f"[{group}]\n" + "".join(f"{name} = {target}\n" for name, target in named.items())
+            for group, named in points.items()
+        ]
+        metadata.joinpath("entry_points.txt").write_text("\n".join(sections))
+        for module, source in modules.items():
+            site.joinpath(f"{module}.py").write_text(source)
+        monkeypatch.syspath_prepend(str(site))
+        return site
+
+    return install
+
+
+@pytest.fixture
+def example_plugin(install_plugin: Callable[..., Path]) -> Path:
+    """The package of docs/examples/plugin, installed for the time of a test; returns its folder of packages."""
+    folder = Path(__file__).parents[1] / "docs" / "examples" / "plugin"
+    project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
+    site = install_plugin(project["name"], project["entry-points"], project["version"])
+    shutil.copytree(folder / "lingshu_example", site / "lingshu_example", ignore=shutil.ignore_patterns("__pycache__"))
+    return site

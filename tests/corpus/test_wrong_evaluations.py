@@ -392,7 +392,7 @@ AT_WORK: dict[str, tuple[str, str, str]] = {
     "an output of an unknown scheme": (
         OUTPUT,
         "output: gopher://host/out",
-        "[...]gopher:// is no store this engine knows: use s3://bucket/prefix, file:///folder or a path",
+        "[...]gopher:// is no store this engine knows: use s3://, gs:// or az://NAME/prefix, or a folder",
     ),
 }
 

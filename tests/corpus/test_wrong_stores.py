@@ -13,15 +13,15 @@ Edited = Callable[[str, str, str], None]
 OUTPUTS: dict[str, tuple[str, str]] = {
     "an unknown scheme": (
         "gopher://host/x",
-        "gopher://host/x: gopher:// is no store this engine knows: use s3://bucket/prefix, file:///folder or a path",
+        "gopher://host/x: gopher:// is no store this engine knows: use s3://, gs:// or az://NAME/prefix, or a folder",
     ),
-    "a scheme of another cloud": (
-        "gs://bucket/x",
-        "gs://bucket/x: gs:// is no store this engine knows: use s3://bucket/prefix, file:///folder or a path",
+    "a scheme of another server": (
+        "ftp://bucket/x",
+        "ftp://bucket/x: ftp:// is no store this engine knows: use s3://, gs:// or az://NAME/prefix, or a folder",
     ),
     "http": (
         "https://host/x",
-        "https://host/x: https:// is no store this engine knows: use s3://bucket/prefix, file:///folder or a path",
+        "https://host/x: https:// is no store this engine knows: use s3://, gs:// or az://NAME/prefix, or a folder",
     ),
     "no bucket": (
         "s3://",
@@ -74,7 +74,7 @@ OUTPUTS: dict[str, tuple[str, str]] = {
     "chained": (
         "simplecache::s3://bucket/x",
         "simplecache::s3://bucket/x: simplecache::s3:// is no store this engine knows: "
-        "use s3://bucket/prefix, file:///folder or a path",
+        "use s3://, gs:// or az://NAME/prefix, or a folder",
     ),
 }
 
@@ -92,7 +92,7 @@ def test_a_place_that_is_only_looked_at(edited: Edited, refused: Refused, comman
         command,
         "screen.yaml",
         says="gopher://host/x: gopher:// is no store this engine knows: "
-        "use s3://bucket/prefix, file:///folder or a path",
+        "use s3://, gs:// or az://NAME/prefix, or a folder",
     )
 
 
@@ -174,7 +174,7 @@ def test_a_context_that_is_not_in_the_table(results: Path, refused: Refused) -> 
 ADDRESSES: dict[str, tuple[str, str]] = {
     "hits of an unknown scheme": (
         "hits gopher://host/x",
-        "gopher://host/x: gopher:// is no store this engine knows: use s3://bucket/prefix, file:///folder or a path",
+        "gopher://host/x: gopher:// is no store this engine knows: use s3://, gs:// or az://NAME/prefix, or a folder",
     ),
     "hits with a password": (
         "hits s3://key:hush@bucket/x",
@@ -241,7 +241,7 @@ ADDRESSES: dict[str, tuple[str, str]] = {
     "evaluate into an unknown scheme": (
         "evaluate evaluate.yaml -o gopher://host/model",
         "gopher://host/model: gopher:// is no store this engine knows: "
-        "use s3://bucket/prefix, file:///folder or a path",
+        "use s3://, gs:// or az://NAME/prefix, or a folder",
     ),
 }
 

@@ -129,7 +129,7 @@ LINES: dict[str, tuple[str, str, str]] = {
         MODEL,
         "model: {kind: gears}",
         "train.yaml:16: model.kind: must be 'lingshu', 'no_change', 'perturbation_mean', "
-        "'context_mean', 'additive', 'nearest_context', 'ridge', 'knn', 'low_rank' or 'scvi', not "
+        "'context_mean', 'additive', 'nearest_context', 'ridge', 'knn', 'low_rank', 'scvi' or 'plugin', not "
         "the text 'gears'",
     ),
     "an unknown configuration": (
@@ -243,12 +243,13 @@ LINES: dict[str, tuple[str, str, str]] = {
         FEATURES,
         "features: {genetic: [{kind: embedding, file: x.npz}]}",
         "train.yaml:17: features.genetic[0].kind: unknown kind 'embedding'; known: table, gene_sets, "
-        "links, co_expression",
+        "links, co_expression, plugin",
     ),
     "a source without its kind": (
         FEATURES,
         "features: {genetic: [{file: x.npz}]}",
-        "train.yaml:17: features.genetic[0]: missing field 'kind'; one of table, gene_sets, links, co_expression",
+        "train.yaml:17: features.genetic[0]: missing field 'kind'; one of table, gene_sets, links, "
+        "co_expression, plugin",
     ),
     "a source without its file": (
         FEATURES,
@@ -259,7 +260,8 @@ LINES: dict[str, tuple[str, str, str]] = {
     "structures of genes": (
         FEATURES,
         "features: {genetic: [{kind: smiles, file: x.csv}]}",
-        "train.yaml:17: features.genetic[0].kind: unknown kind 'smiles'; known: table, gene_sets, links, co_expression",
+        "train.yaml:17: features.genetic[0].kind: unknown kind 'smiles'; known: table, gene_sets, links, "
+        "co_expression, plugin",
     ),
     "structures twice": (
         FEATURES,

@@ -66,7 +66,7 @@ def test_wrong_places_are_told_in_a_line(lingshu: Lingshu, tmp_path: Path, comma
         (tmp_path / "typo", "no such folder"),
         (tmp_path / "file", "no such folder"),
         (tmp_path / "notes", "nothing was computed here"),
-        ("gs://bucket/screen", "gs://bucket/screen: gs:// is no store this engine knows"),
+        ("ftp://bucket/screen", "ftp://bucket/screen: ftp:// is no store this engine knows"),
         ("s3://key:secret@bucket/screen", "a user or a password can't stand in a URL"),
         ("", "an empty path is no store"),
     ):

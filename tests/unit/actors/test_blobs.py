@@ -63,7 +63,7 @@ def test_relative_paths_are_of_this_folder(tmp_path: Path, monkeypatch: pytest.M
     [
         "",
         "http://host/x",
-        "gs://bucket",
+        "ftp://bucket",
         "s3://",
         "s3://key:secret@bucket/x",
         "s3://b/../c",

@@ -73,7 +73,7 @@ def test_a_training_needs_no_features(load: Callable[[str], FeaturesSpec | None]
         ("name: product", "smiles: a, bits: 8", 23, "features.drug[0].bits: must be greater than or equal to 64"),
         ("  drug:", "  drugs:", 22, "features.drugs: unknown key 'drugs'; nearest: drug"),
         ("drugs.tsv.gz", "'https://me:secret@host/drugs.tsv'", 23, "a user or a password can't stand in a URL"),
-        ("  drug:", "  environment:", 23, "features.environment[0].kind: must be 'table'"),
+        ("  drug:", "  environment:", 23, "features.environment[0].kind: unknown kind 'smiles'; known: table, plugin"),
     ],
 )
 def test_what_is_wrong_is_told_with_line_and_field(

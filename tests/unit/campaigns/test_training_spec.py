@@ -113,7 +113,7 @@ def test_a_baseline_takes_the_place_of_the_model(write: Callable[..., Path], tra
     [
         (
             "model: {kind: aditive}\n",
-            "model.kind: must be 'lingshu', 'no_change', .* or 'scvi', not the text 'aditive'",
+            "model.kind: must be 'lingshu', 'no_change', .* 'scvi' or 'plugin', not the text 'aditive'",
         ),
         ("model: {kind: additive, configuration: tiny}\n", "model.configuration: additive is a baseline and has no"),
         (

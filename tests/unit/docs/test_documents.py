@@ -2,6 +2,8 @@
 
 import re
 import shlex
+import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any, get_args
@@ -33,9 +35,11 @@ ROOT = Path(__file__).parents[3]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 EXAMPLES = ROOT / "campaigns" / "examples" / "quickstart"
 COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
-FENCE = re.compile(r"^(?P<indent> *)```(?P<language>\w*)\n(?P<body>.*?)^(?P=indent)```$", re.MULTILINE | re.DOTALL)
+FENCE = re.compile(
+    r"^(?P<indent> *)```(?P<language>\w*)(?: title=[^\n]*)?\n(?P<body>.*?)^(?P=indent)```$", re.MULTILINE | re.DOTALL
+)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
-TRAINING_PARTS = {"data", "hold_out", "training", "pseudo_perturbations"}
+TRAINING_PARTS = {"data", "features", "hold_out", "training", "pseudo_perturbations"}
 
 
 def fences(page: Path) -> list[tuple[str, str]]:
@@ -71,7 +75,15 @@ def shell_lines() -> list[Any]:
     ]
 
 
+@pytest.fixture
+def plugins_of_the_pages(example_plugin: Path, install_plugin: Callable[..., Path]) -> None:
+    """The entry points of docs/plugins.md; validating a file imports none of them."""
+    (package,) = (body for language, body in fences(ROOT / "docs" / "plugins.md") if language == "toml")
+    install_plugin("my-plugins", tomllib.loads(package)["project"]["entry-points"])
+
+
 @pytest.mark.parametrize("text", numbered("yaml"))
+@pytest.mark.usefixtures("plugins_of_the_pages")
 def test_yaml_block_is_a_campaign_or_a_part_of_one(text: str, tmp_path: Path) -> None:
     data = parse_yaml(text.encode(), "block.yaml").data
     if "kind" not in data:  # a part stands in for the same part of the quickstart
@@ -88,7 +100,7 @@ def test_command_line_has_a_command_and_options_that_exist(line: str) -> None:
     command = COMMANDS[words[1]]
     known = {option for parameter in command.params for option in parameter.opts}
     assert {word for word in words if word.startswith("-")} <= known
-    assert len(words) > 2 or words[1] == "doctor"
+    assert len(words) > 2 or words[1] in ("doctor", "plugins")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
