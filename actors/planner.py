@@ -66,6 +66,13 @@ class _Tally:
     failed: dict[str, str] = field(default_factory=dict)
     lost_leases: int = 0
     second_leases: int = 0
+    setbacks: int = 0
+    last_setback: str = ""
+
+    def note(self, reason: str) -> None:
+        """Count an attempt that failed, or a lease that was lost."""
+        self.setbacks += 1
+        self.last_setback = reason
 
 
 class Planner:
@@ -230,6 +237,7 @@ class _Run:
 
     def _settle_task(self, task: Task, outcome: Outcome, report: LeaseReport) -> None:
         if outcome.status == "failed":
+            self._tally.note(outcome.reason)
             self._breaker.saw_failure(report.replica, task.id, report.lease.attempt == 1)
             self._try_again(task, outcome.reason)
             return
@@ -245,6 +253,7 @@ class _Run:
         cost no attempt, but they run alone from now on: one of them may be what took the replica down.
         """
         self._tally.lost_leases += 1
+        self._tally.note(report.reason)
         self._breaker.saw_failure(report.replica, report.lease.id, report.lease.attempt == 1)
         committed = [self._ledger.is_committed(task.id) for task in tasks]
         begun = max((place for place, done in enumerate(committed) if done), default=-1) + 1
@@ -321,6 +330,8 @@ class _Run:
                 leases=len(self._in_flight),
                 elapsed_seconds=time.monotonic() - self._started,
                 seconds_per_task=self._pace.seconds_per_task,
+                setbacks=tally.setbacks,
+                last_setback=tally.last_setback,
             )
         )
 

@@ -34,7 +34,7 @@ from screening.evaluation_verdict import Verdict
 from screening.leak_checker import LeakReport
 from screening.publication import ledger_url, location
 from screening.readouts import read_data
-from screening.run import begin_epoch, open_cluster, open_output, open_pool, until_fenced
+from screening.run import begin_epoch, describe_dashboard, open_cluster, open_output, open_pool, until_fenced
 from screening.run_listener import RunListener
 from screening.splitting import make_split
 
@@ -84,7 +84,7 @@ def run_evaluation(
         missing = missing_tasks(units, ledger)
         dashboard = open_cluster(spec.compute, resources) if missing else ""
         there = len({unit.task.id for unit in units}) - len(missing)
-        listener.stage("compute", f"{len(missing)} units, {there} are there already{dashboard}")
+        listener.stage("compute", f"{len(missing)} units, {there} are there already{describe_dashboard(dashboard)}")
         worker = worker_spec(evaluation, save(split, cells, spec.output))
         progress = until_fenced(epoch, blobs, listener.progress)
         failures = compute(evaluation, worker, missing, ledger, progress, resources) if missing else {}

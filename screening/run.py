@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import platform
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -35,12 +35,13 @@ from actors.tasks import Task
 from actors.worker import WorkerSpec
 from campaigns.compute_spec import ComputeSpec, ReplicasSpec
 from campaigns.source import dump_spec
-from screening.aggregation import NOT_COMPUTED, CommittedBlocks, fold
+from screening.aggregation import NOT_COMPUTED, CommittedBlocks, Folded, fold
 from screening.analyses import ScoredScreen, analyse
 from screening.campaign import Campaign, PlannedCampaign, load_campaign, plan_campaign
 from screening.cells_export import CELLS, export_cells
 from screening.following import FACTS, Newcomer, Tenure
 from screening.null_table import null_summary, tail_weights
+from screening.preliminary_ranking import Ranking, open_ranking
 from screening.publication import (
     LEDGER,
     Publication,
@@ -52,13 +53,16 @@ from screening.publication import (
     read_hits,
 )
 from screening.rehearsal import Rehearsal, open_rehearsal
-from screening.run_listener import RunListener
+from screening.run_listener import RunListener, tell_news
+from screening.run_news import NewsDesk, RunNews
 from screening.scoring import score
 from screening.spending import Spending
 from screening.wanted_blocks import wanted_blocks
 
 FENCE_SECONDS = 30.0
 """How often a run looks whether another one has taken over."""
+COUNT_SECONDS = 2.0
+"""How often it tells how many conditions are scored."""
 NOTHING_DONE = Summary(0, 0, {}, 0, 0, 0.0)
 STAGES = ("load", "plan", "open", "predict", "commit", "aggregate", "score", "publish")
 
@@ -138,6 +142,7 @@ def run_loaded(
     """
     listener.stage("plan", ", ".join(campaign.spec.models))
     planned = plan_campaign(campaign)
+    tell_news(listener, RunNews.of(planned))
     listener.stage("open", campaign.spec.output)
     blobs, ledger = open_output(campaign.spec.output, campaign.spec.cache)
     newcomer = Newcomer(planned, blobs, listener, STAGES, is_rehearsal=rehearsal is not None)
@@ -156,7 +161,7 @@ def compute_and_publish(
     planned: PlannedCampaign, store: Blobs, ledger: Ledger, held: Tenure, rehearsal: Rehearsal | None = None
 ) -> RunResult:
     """Compute what is missing and publish what there is, as the run that holds the place."""
-    campaign, epoch = planned.campaign, held.epoch
+    campaign, epoch, desk = planned.campaign, held.epoch, NewsDesk(planned, held.news)
     with ExitStack() as resources:
         blocks = wanted_blocks(planned, ledger)
         missing = blocks.first_tasks()
@@ -165,10 +170,12 @@ def compute_and_publish(
         summary = replace(NOTHING_DONE, cancelled=spending.spent if missing else "")
         try:
             there = len(blocks.asked) - len(missing)
-            held.stage("predict", f"{len(missing)} blocks, {there} are there already{dashboard}")
+            held.stage("predict", f"{len(missing)} blocks, {there} are there already{describe_dashboard(dashboard)}")
+            desk.begin(dashboard=dashboard)
             if missing and not summary.cancelled:
-                progress = spending.watched(until_fenced(epoch, store, held.progress))
-                summary = predict(campaign, ledger, missing, progress, resources, rehearsal, blocks.more)
+                with open_ranking(planned, ledger, blocks, is_rehearsal=rehearsal is not None) as ranking:
+                    progress = spending.watched(until_fenced(epoch, store, reporting(held.progress, desk, ranking)))
+                    summary = predict(campaign, ledger, missing, progress, resources, rehearsal, blocks.more)
         except Cancelled as cancelled:
             summary = replace(NOTHING_DONE, cancelled=str(cancelled))
         snapshot = Snapshot(ledger)
@@ -178,6 +185,7 @@ def compute_and_publish(
         held.stage("commit", "; ".join(filter(None, (confirmed, blocks.describe()))))
         held.stage("aggregate", f"{len(planned.plan.conditions)} conditions")
         folded = fold(used.plan, snapshot, summary.failed, summary.cancelled or NOT_COMPUTED, planned.spaces)
+        folded = counted(folded, desk)
         held.stage("score", next(iter(planned.readouts.values())).question)
         screen = score(planned, folded, blocks)
         tables = analyse(screen)
@@ -262,12 +270,38 @@ def until_fenced(epoch: Epoch, blobs: Blobs, on_progress: OnProgress) -> OnProgr
 
 
 def open_cluster(compute: ReplicasSpec, resources: ExitStack) -> str:
-    """Join or start the Ray cluster, where one is wanted; returns the words that lead to its dashboard."""
+    """Join or start the Ray cluster, where one is wanted; returns the URL of its dashboard, empty without one."""
     if compute.backend == "in_process":
         return ""
     cores = max(compute.replicas * compute.threads, os.cpu_count() or 1)
     session = resources.enter_context(ray_session(compute.address, num_cpus=cores))
-    return f"; Ray dashboard {session.dashboard_url}" if session.dashboard_url else ""
+    return session.dashboard_url or ""
+
+
+def describe_dashboard(url: str) -> str:
+    """Return the words behind a stage that lead to Ray's dashboard; none where there is none."""
+    return f"; Ray dashboard {url}" if url else ""
+
+
+def reporting(on_progress: OnProgress, desk: NewsDesk, ranking: Ranking) -> OnProgress:
+    """Pass progress on, and before it who leads by then."""
+
+    def heard(progress: Progress) -> None:
+        desk.report(leading=ranking.latest)
+        on_progress(progress)
+
+    return heard
+
+
+def counted(folded: Iterator[Folded], desk: NewsDesk) -> Iterator[Folded]:
+    """Pass conditions on, and tell every few seconds how many there were."""
+    due, number = time.monotonic() + COUNT_SECONDS, 0
+    for condition in folded:
+        yield condition
+        number += condition.planned.role == "perturbation"
+        if time.monotonic() >= due:
+            desk.report(folded=number)
+            due = time.monotonic() + COUNT_SECONDS
 
 
 def open_pool(

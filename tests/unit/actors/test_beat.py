@@ -55,7 +55,7 @@ def spoilt(**changes: object) -> bytes:
         (BEAT.to_json()[:-9], "is not JSON"),
         (b"[]", "has to have the fields"),
         (spoilt(more=1), "has to have the fields"),
-        (spoilt(format=2), "another format"),
+        (spoilt(format=1), "another format"),
         (spoilt(count="3"), "count is"),
         (spoilt(mark={"host": "h"}), "has to have the fields"),
         (spoilt(about={**ABOUT, "name": 1}), "name is"),
