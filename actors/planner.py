@@ -8,6 +8,7 @@ In the end, when nothing is left to hand out and replicas fall idle, leases that
 a replica that hangs or crawls holds nobody up. Whichever commits a task first has won it.
 """
 
+import logging
 import time
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -25,6 +26,9 @@ from actors.tasks import Lease, LeaseReport, Outcome, Task
 
 More = Callable[[Sequence[str], Mapping[str, str]], Collection[Task]]
 """Ids of tasks that were committed since it was last asked, and all that were set aside so far → further tasks."""
+
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +217,7 @@ class _Run:
             for part in _parts(tasks, idle):
                 self._submit(part, lease.attempt, second=True)
                 self._tally.second_leases += 1
+                _log.info("late: %d of its tasks get a second lease", len(part), extra={"lease": lease.id})
                 idle -= 1
 
     def _late_after(self, size: int) -> float:
@@ -238,6 +243,8 @@ class _Run:
     def _settle_task(self, task: Task, outcome: Outcome, report: LeaseReport) -> None:
         if outcome.status == "failed":
             self._tally.note(outcome.reason)
+            about = {"lease": report.lease.id, "replica": report.replica, "task": task.id}
+            _log.warning("attempt %d failed: %s", report.lease.attempt, outcome.reason, extra=about)
             self._breaker.saw_failure(report.replica, task.id, report.lease.attempt == 1)
             self._try_again(task, outcome.reason)
             return
@@ -254,6 +261,7 @@ class _Run:
         """
         self._tally.lost_leases += 1
         self._tally.note(report.reason)
+        _log.warning("lease lost: %s", report.reason, extra={"lease": report.lease.id, "replica": report.replica})
         self._breaker.saw_failure(report.replica, report.lease.id, report.lease.attempt == 1)
         committed = [self._ledger.is_committed(task.id) for task in tasks]
         begun = max((place for place, done in enumerate(committed) if done), default=-1) + 1
@@ -301,6 +309,7 @@ class _Run:
             self._backlog.retry(task)
         else:
             self._backlog.forget_failures(task.id)
+            _log.error("set aside after %d attempts: %s", failures, reason, extra={"task": task.id})
             self._tally.failed[task.id] = reason
             self._news = True
 

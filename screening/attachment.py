@@ -24,6 +24,7 @@ from actors.detached import RunningJob, find_job, start_job
 from actors.errors import ClusterUnavailable, JobLost, JobSilent
 from actors.job import Look
 from actors.progress import Progress
+from actors.run_label import RunLabel
 from campaigns.compute_spec import ComputeSpec
 from campaigns.screen_spec import ScreenSpec
 from campaigns.source import load_screen
@@ -110,7 +111,7 @@ def run_or_attach(
     planned = plan_campaign(campaign)
     about, words, links = about_screen(planned), words_of(path, overrides), _Links(listener, RunNews.of(planned))
     del planned
-    with ray_session(address) as session:
+    with ray_session(address, metadata=RunLabel(about["name"], about["run_id"]).metadata()) as session:
         links.dashboard(session, say)
         job_spec = screen_job(campaign, take_over)
         job, look, ours = start_job(job_name(campaign.spec.output), job_spec, about, outlives=detach)

@@ -110,6 +110,10 @@ def options(
     """Virtual screening with a generative cell model: campaigns in YAML, ranked hits out."""
     if debug:
         os.environ[DEBUG] = "1"
+    if os.environ.get("LINGSHU_LOG"):
+        from actors.run_log import start_logging
+
+        start_logging()
 
 
 @app.command(epilog="Example: lingshu simulate results/quickstart --seed 1")

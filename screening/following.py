@@ -11,6 +11,7 @@ committed. Should one that seemed dead wake up, it finds a later epoch, as ever.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Collection
 from dataclasses import replace
@@ -36,6 +37,7 @@ from screening.run_listener import RunListener, tell_news
 from screening.run_news import RunNews
 
 LOOK_SECONDS = 2.0
+_log = logging.getLogger(__name__)
 SILENT_SECONDS = 600.0
 """How long whoever follows waits for a store that doesn't answer."""
 FACTS: Fields = {
@@ -83,6 +85,7 @@ class Tenure:
 
     def stage(self, name: str, detail: str) -> None:
         """Tell that a stage has begun."""
+        _log.info("stage %s: %s", name, detail)
         self._heartbeat.stage(name, detail)
         self._listener.stage(name, detail)
 

@@ -30,6 +30,8 @@ from actors.planner import More, Planner, PlannerSettings
 from actors.pool import Pool
 from actors.progress import OnProgress, Progress, Summary
 from actors.ray_pool import RayPool, ReplicaShape
+from actors.run_label import RunLabel
+from actors.run_log import label_process
 from actors.snapshot import Snapshot
 from actors.tasks import Task
 from actors.worker import WorkerSpec
@@ -142,6 +144,7 @@ def run_loaded(
     """
     listener.stage("plan", ", ".join(campaign.spec.models))
     planned = plan_campaign(campaign)
+    label_process(campaign=planned.plan.name, run_id=planned.plan.run_id)
     tell_news(listener, RunNews.of(planned))
     listener.stage("open", campaign.spec.output)
     blobs, ledger = open_output(campaign.spec.output, campaign.spec.cache)
@@ -165,7 +168,8 @@ def compute_and_publish(
     with ExitStack() as resources:
         blocks = wanted_blocks(planned, ledger)
         missing = blocks.first_tasks()
-        dashboard = open_cluster(campaign.spec.compute, resources) if missing else ""
+        label = label_of(planned)
+        dashboard = open_cluster(campaign.spec.compute, resources, label) if missing else ""
         spending = Spending.of(campaign.spec, ledger, planned.plan.blocks)
         summary = replace(NOTHING_DONE, cancelled=spending.spent if missing else "")
         try:
@@ -175,7 +179,7 @@ def compute_and_publish(
             if missing and not summary.cancelled:
                 with open_ranking(planned, ledger, blocks, is_rehearsal=rehearsal is not None) as ranking:
                     progress = spending.watched(until_fenced(epoch, store, reporting(held.progress, desk, ranking)))
-                    summary = predict(campaign, ledger, missing, progress, resources, rehearsal, blocks.more)
+                    summary = predict(campaign, ledger, missing, progress, resources, rehearsal, blocks.more, label)
         except Cancelled as cancelled:
             summary = replace(NOTHING_DONE, cancelled=str(cancelled))
         snapshot = Snapshot(ledger)
@@ -269,12 +273,13 @@ def until_fenced(epoch: Epoch, blobs: Blobs, on_progress: OnProgress) -> OnProgr
     return heard
 
 
-def open_cluster(compute: ReplicasSpec, resources: ExitStack) -> str:
+def open_cluster(compute: ReplicasSpec, resources: ExitStack, label: RunLabel | None = None) -> str:
     """Join or start the Ray cluster, where one is wanted; returns the URL of its dashboard, empty without one."""
     if compute.backend == "in_process":
         return ""
     cores = max(compute.replicas * compute.threads, os.cpu_count() or 1)
-    session = resources.enter_context(ray_session(compute.address, num_cpus=cores))
+    metadata = {} if label is None else label.metadata()
+    session = resources.enter_context(ray_session(compute.address, num_cpus=cores, metadata=metadata))
     return session.dashboard_url or ""
 
 
@@ -304,12 +309,18 @@ def counted(folded: Iterator[Folded], desk: NewsDesk) -> Iterator[Folded]:
             due = time.monotonic() + COUNT_SECONDS
 
 
+def label_of(planned: PlannedCampaign) -> RunLabel:
+    """Return the names by which Ray's dashboard and the logs know a run."""
+    return RunLabel(planned.plan.name, planned.plan.run_id)
+
+
 def open_pool(
     worker: WorkerSpec,
     ledger: str,
     compute: ReplicasSpec,
     resources: ExitStack,
     injector: Injector | None = None,
+    label: RunLabel | None = None,
 ) -> Pool:
     """Open the replicas: Ray actors on the cluster that is open, or this process; ``ledger`` is its URL."""
     if compute.backend == "in_process":
@@ -317,7 +328,7 @@ def open_pool(
     else:
         shape = ReplicaShape(num_cpus=compute.threads, num_gpus=compute.gpus_per_replica, threads=compute.threads)
         elastic = isinstance(compute, ComputeSpec) and compute.elastic
-        pool = RayPool(compute.replicas, worker, ledger, shape, elastic=elastic, injector=injector)
+        pool = RayPool(compute.replicas, worker, ledger, shape, elastic=elastic, injector=injector, label=label)
     resources.callback(pool.close)
     return pool
 
@@ -341,11 +352,13 @@ def predict(
     resources: ExitStack,
     rehearsal: Rehearsal | None = None,
     more: More | None = None,
+    label: RunLabel | None = None,
 ) -> Summary:
     """Compute the tasks, and those that follow from their results; replicas commit each block themselves."""
     spec = campaign.spec
     place = ledger_url(spec.output, spec.cache)
-    pool = open_pool(worker_spec(campaign), place, spec.compute, resources, rehearsal.injector if rehearsal else None)
+    injector = rehearsal.injector if rehearsal else None
+    pool = open_pool(worker_spec(campaign), place, spec.compute, resources, injector, label)
     settings = PlannerSettings(lease_seconds=spec.compute.lease_seconds)
     if rehearsal is not None:  # nobody waits half an hour for a replica that hangs
         settings = replace(settings, deadline_seconds=rehearsal.deadline_seconds)
