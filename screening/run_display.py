@@ -56,6 +56,8 @@ class RunDisplay:
         self._console, self._clock = console, clock
         self._stages, self._what = tuple(stages), what
         self._began: dict[str, float] = {}
+        self._latest = ""
+        self._working = ""  # the stage that told its progress last
         self._progress: Progress | None = None
         self._news: RunNews | None = None
         self._told: Leading | None = None
@@ -84,6 +86,7 @@ class RunDisplay:
     def stage(self, name: str, detail: str) -> None:
         """Show that a stage has begun."""
         self._began.setdefault(name, self._clock())
+        self._latest = name
         stage = f"{self._stages.index(name) + 1}/{len(self._stages)} {name:<9}"
         self._console.print(Text.assemble((stage, "bold"), f" {detail}"))
 
@@ -95,7 +98,7 @@ class RunDisplay:
 
     def progress(self, progress: Progress) -> None:
         """Show how far the prediction is."""
-        self._progress = progress
+        self._progress, self._working = progress, self._latest
         if not self._console.is_terminal:
             self._print_now_and_then(*self._plain_lines(progress))
 
@@ -120,18 +123,18 @@ class RunDisplay:
         if self._began:
             yield Text()
             yield self._stage_line()
-        if self._progress is not None:
+        is_working = self._latest == self._working
+        if self._progress is not None and is_working:
             yield from _work(self._progress, self._news, self._what)
         if self._news is not None:
-            yield from _news_parts(self._news, "score" in self._began)
+            yield from _news_parts(self._news, is_working=is_working)
 
     def _stage_line(self) -> Text:
         """Write all stages in a line: how long those took that are over, and for how long the present one goes on."""
         now, line = self._clock(), Text("  ")
-        latest = list(self._began)[-1]
         for place, name in enumerate(self._stages):
             behind = [self._began[other] for other in self._stages[place + 1 :] if other in self._began]
-            if name == latest:
+            if name == self._latest:
                 line.append(f"▶ {name} {duration(now - self._began[name])}  ", "bold")
             elif name in self._began and behind:
                 line.append(f"✓ {name} {duration(behind[0] - self._began[name])}  ", "green")
@@ -143,7 +146,7 @@ class RunDisplay:
 
 
 def _work(progress: Progress, news: RunNews | None, what: str) -> Iterator[RenderableType]:
-    bar = Table.grid(padding=(0, 2))
+    bar = Table.grid(padding=(0, 1))
     settled = progress.done + progress.failed
     bar.add_row(
         Text(" "),
@@ -157,10 +160,10 @@ def _work(progress: Progress, news: RunNews | None, what: str) -> Iterator[Rende
         yield Text(f"  {setback}", "red")
 
 
-def _news_parts(news: RunNews, is_scoring: bool) -> Iterator[RenderableType]:
-    if is_scoring and news.folded:
+def _news_parts(news: RunNews, *, is_working: bool) -> Iterator[RenderableType]:
+    if news.folded:
         yield Text(f"  {news.folded:,}/{news.conditions:,} conditions scored")
-    elif news.leading is not None:
+    elif news.leading is not None and is_working:
         yield from _leaders(news.leading)
     if news.dashboard:
         yield Text(f"  Ray dashboard  {news.dashboard}", "dim")
