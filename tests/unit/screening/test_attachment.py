@@ -199,7 +199,9 @@ def test_a_run_on_the_same_cluster_is_not_stopped_by_taking_over(
         assert spec.options["take_over"] is True
         return ScriptedJob(), Look(ABOUT | {"run_id": about["run_id"]}), False
 
-    monkeypatch.setattr(attachment, "ray_session", lambda address, **options: nullcontext(RaySession(address, None, False)))
+    monkeypatch.setattr(
+        attachment, "ray_session", lambda address, **options: nullcontext(RaySession(address, None, False))
+    )
     monkeypatch.setattr(attachment, "start_job", running)
     with pytest.raises(PlaceTaken, match="end this one with `lingshu cancel "):
         run_or_attach(path, listener, take_over=True)
