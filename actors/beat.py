@@ -10,7 +10,8 @@ another one, and then the epoch decides (`actors.epoch`).
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from actors.blobs import Blobs
 from actors.errors import BlobNotFound, CorruptBlob
@@ -21,7 +22,7 @@ from actors.progress import Progress
 from actors.size_limits import LARGEST_RECORD
 from actors.strict_json import Fields, check_object, read_object
 
-FORMAT = 1
+FORMAT = 2
 BEATS = "ledger/beats"
 _OWNER = re.compile(r"[0-9a-f]{32}")
 _FIELDS: Fields = {
@@ -33,12 +34,14 @@ _FIELDS: Fields = {
     "stage": str,
     "detail": str,
     "progress": (dict, type(None)),
+    "news": dict,
     "ending": (dict, type(None)),
 }
 _MARK: Fields = {"host": str, "process": int, "machine": str, "started": int}
 _ABOUT: Fields = {"name": str, "run_id": str, "asked": str, "file": str, "user": str, "since": str}
 _PROGRESS: Fields = {
-    **dict.fromkeys(("done", "failed", "total", "replicas", "leases"), int),
+    **dict.fromkeys(("done", "failed", "total", "replicas", "leases", "setbacks"), int),
+    "last_setback": str,
     **dict.fromkeys(("elapsed_seconds", "seconds_per_task"), float),
 }
 _ENDING: Fields = {"code": int, "line": str, "facts": dict}
@@ -63,6 +66,8 @@ class Beat:
         Where it is.
     progress
         The latest, None before the first.
+    news
+        Plain data that the run wants others to show; what it means is theirs to know.
     ending
         How it ended, without trace; None while it runs.
     """
@@ -75,6 +80,7 @@ class Beat:
     detail: str = ""
     progress: Progress | None = None
     ending: Ending | None = None
+    news: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> bytes:
         """Write the beat as canonical JSON."""

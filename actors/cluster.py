@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +55,7 @@ def ray_session(
     num_gpus: int | None = None,
     dashboard: bool = True,
     auth: Auth | None = None,
+    metadata: Mapping[str, str] | None = None,
 ) -> Iterator[RaySession]:
     """Connect this process to a cluster for as long as the context lasts.
 
@@ -71,6 +72,8 @@ def ray_session(
         `token` or `disabled`; by default what `RAY_AUTH_MODE` says, otherwise `token` for a cluster that is started
         and whatever the environment has a token for when joining. Ray settles this once in a process: a second
         session has to use the same mode, and gets the same token.
+    metadata
+        What Ray shows of the job that this process is; what `ray job submit` was given goes before it.
 
     Raises
     ------
@@ -86,7 +89,7 @@ def ray_session(
     if address and not connected:
         _check_answers(address)
     options = {"address": address} if address else _local_options(num_cpus, num_gpus, dashboard)
-    context = _connect(ray, options)
+    context = _connect(ray, options | _job_config(ray, metadata or {}))
     # An actor is told the port of a dashboard that may be another cluster's.
     inside = ray.get_runtime_context().get_actor_id() is not None
     url = f"http://{context.dashboard_url}" if context.dashboard_url and not inside else None
@@ -197,6 +200,10 @@ def _local_options(num_cpus: int | None, num_gpus: int | None, dashboard: bool) 
         "object_store_memory": OBJECT_STORE_BYTES,
         **loopback,
     }
+
+
+def _job_config(ray: Any, metadata: Mapping[str, str]) -> dict[str, Any]:
+    return {"job_config": ray.job_config.JobConfig(metadata=dict(metadata))} if metadata else {}
 
 
 def _is_connected() -> bool:

@@ -20,6 +20,8 @@ from actors.errors import JobLost, JobSilent
 from actors.job import Job, JobSpec, Look
 from actors.process_mark import user_name
 from actors.replica import LONGEST_REASON
+from actors.run_label import RunLabel
+from actors.run_log import label_process, log_environment, start_logging
 
 NAMESPACE = "lingshu"
 ANSWER_SECONDS = 15.0
@@ -36,9 +38,17 @@ class JobActor:
     def __init__(self, spec: JobSpec, about: Mapping[str, Any], environment: Mapping[str, str]) -> None:
         # Passed as an argument and not as a runtime_env, which Ray shows on its dashboard: these are credentials.
         os.environ.update(environment)
+        label = RunLabel(str(about.get("name", "")), str(about.get("run_id", "")))
+        self._name = label.of("planner")
+        start_logging()
+        label_process(campaign=label.campaign, run_id=label.run, node=ray_node())
         self._job = Job(spec, {**about, "process": os.getpid(), "host": platform.node()})
         self._job.start()
         threading.Thread(target=self._leave, name="leave", daemon=True).start()
+
+    def __repr__(self) -> str:
+        """What Ray's dashboard and its logs call this actor."""
+        return self._name
 
     def look(self) -> Look:
         """Tell how far the job is."""
@@ -106,6 +116,13 @@ class RunningJob:
             raise JobLost(f"{self.name}: its process is no more: {account}") from error
 
 
+def ray_node() -> str:
+    """Return the id of the node on which this process runs."""
+    import ray
+
+    return str(ray.get_runtime_context().get_node_id())
+
+
 def find_job(name: str) -> RunningJob | None:
     """Return the job of this name, whether it runs or has ended; None if there is none."""
     import ray
@@ -170,7 +187,8 @@ def _create(name: str, spec: JobSpec, about: Mapping[str, Any], outlives: bool) 
         # Where the command was given the files lie that it names; another node will do if all of them see the files.
         scheduling_strategy=NodeAffinitySchedulingStrategy(here, soft=True),
     )
-    return RunningJob(name, actor_class.remote(spec, dict(about), store_environment(os.environ)))
+    environment = {**store_environment(os.environ), **log_environment(os.environ)}
+    return RunningJob(name, actor_class.remote(spec, dict(about), environment))
 
 
 def _now() -> str:

@@ -19,6 +19,7 @@ ActorsError
 │   ├── DuplicateTask                the same task id twice in one run
 │   └── UnknownWorker                a worker target that cannot be found or options that are not plain
 ├── BadFaultPlan                     faults that cannot be injected as described
+├── BadLogFormat                     LINGSHU_LOG names a format that there is not
 ├── JobError                         a job that runs apart from whoever started it
 │   ├── JobLost                      its process died before it told how it ended
 │   └── JobSilent                    it does not answer
@@ -106,6 +107,10 @@ class UnknownWorker(TaskError):
 
 class BadFaultPlan(ActorsError):
     """Faults that were asked for cannot be injected as described."""
+
+
+class BadLogFormat(ActorsError):
+    """The environment asks for a format of logs that there is not."""
 
 
 class JobError(ActorsError):

@@ -67,7 +67,11 @@ class Heartbeat:
 
     def progress(self, progress: Progress) -> None:
         """Keep how far it is, for the next beat."""
-        self._change(progress=progress)
+        self._change(progress=replace(progress, last_setback=progress.last_setback[:LONGEST_TEXT]))
+
+    def news(self, news: Mapping[str, Any]) -> None:
+        """Keep what others may want to show, for the next beat: plain data, a few kilobytes, no secrets."""
+        self._change(news=dict(news))
 
     def end(self, ending: Ending) -> None:
         """Stop, and leave how the run ended."""

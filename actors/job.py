@@ -87,6 +87,8 @@ class Look:
         Who asked for its end; empty if nobody did.
     ending
         None while it runs.
+    news
+        Plain data that it wants others to show; what it means is theirs to know.
     """
 
     about: Mapping[str, Any]
@@ -94,6 +96,7 @@ class Look:
     progress: Progress | None = None
     cancelled: str = ""
     ending: Ending | None = None
+    news: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Board:
@@ -102,11 +105,16 @@ class Board:
     def __init__(self) -> None:
         self._stages: deque[tuple[str, str]] = deque(maxlen=LATEST_STAGES)
         self._progress: Progress | None = None
+        self._news: Mapping[str, Any] = {}
         self._cancelled = ""
 
     def stage(self, name: str, detail: str) -> None:
         """Note that a stage has begun."""
         self._stages.append((name, detail))
+
+    def news(self, news: Mapping[str, Any]) -> None:
+        """Note what others may want to show: plain data, no secrets."""
+        self._news = dict(news)
 
     def progress(self, progress: Progress) -> None:
         """Note how far the job is.
@@ -136,7 +144,7 @@ class Board:
 
     def look(self, about: Mapping[str, Any], ending: Ending | None) -> Look:
         """Return what is written."""
-        return Look(about, tuple(self._stages), self._progress, self._cancelled, ending)
+        return Look(about, tuple(self._stages), self._progress, self._cancelled, ending, self._news)
 
 
 class Job:

@@ -8,6 +8,7 @@ In the end, when nothing is left to hand out and replicas fall idle, leases that
 a replica that hangs or crawls holds nobody up. Whichever commits a task first has won it.
 """
 
+import logging
 import time
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -27,6 +28,9 @@ More = Callable[[Sequence[str], Mapping[str, str]], Collection[Task]]
 """Ids of tasks that were committed since it was last asked, and all that were set aside so far → further tasks."""
 OnSettled = Callable[[Task, Settled], None]
 """Hears of each task once, when it is committed (by us or by another) or set aside."""
+
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,13 @@ class _Tally:
     failed: dict[str, str] = field(default_factory=dict)
     lost_leases: int = 0
     second_leases: int = 0
+    setbacks: int = 0
+    last_setback: str = ""
+
+    def note(self, reason: str) -> None:
+        """Count an attempt that failed, or a lease that was lost."""
+        self.setbacks += 1
+        self.last_setback = reason
 
 
 class Planner:
@@ -213,6 +224,7 @@ class _Run:
             for part in _parts(tasks, idle):
                 self._submit(part, lease.attempt, second=True)
                 self._tally.second_leases += 1
+                _log.info("late: %d of its tasks get a second lease", len(part), extra={"lease": lease.id})
                 idle -= 1
 
     def _late_after(self, size: int) -> float:
@@ -237,6 +249,9 @@ class _Run:
 
     def _settle_task(self, task: Task, outcome: Outcome, report: LeaseReport) -> None:
         if outcome.status == "failed":
+            self._tally.note(outcome.reason)
+            about = {"lease": report.lease.id, "replica": report.replica, "task": task.id}
+            _log.warning("attempt %d failed: %s", report.lease.attempt, outcome.reason, extra=about)
             self._breaker.saw_failure(report.replica, task.id, report.lease.attempt == 1)
             self._try_again(task, outcome.reason)
             return
@@ -252,6 +267,8 @@ class _Run:
         cost no attempt, but they run alone from now on: one of them may be what took the replica down.
         """
         self._tally.lost_leases += 1
+        self._tally.note(report.reason)
+        _log.warning("lease lost: %s", report.reason, extra={"lease": report.lease.id, "replica": report.replica})
         self._breaker.saw_failure(report.replica, report.lease.id, report.lease.attempt == 1)
         committed = [self._ledger.is_committed(task.id) for task in tasks]
         begun = max((place for place, done in enumerate(committed) if done), default=-1) + 1
@@ -300,6 +317,7 @@ class _Run:
             self._backlog.retry(task)
         else:
             self._backlog.forget_failures(task.id)
+            _log.error("set aside after %d attempts: %s", failures, reason, extra={"task": task.id})
             self._tally.failed[task.id] = reason
             self._news = True
             self._say_settled(task, "failed")
@@ -334,6 +352,8 @@ class _Run:
                 leases=len(self._in_flight),
                 elapsed_seconds=time.monotonic() - self._started,
                 seconds_per_task=self._pace.seconds_per_task,
+                setbacks=tally.setbacks,
+                last_setback=tally.last_setback,
             )
         )
 

@@ -18,6 +18,10 @@ class Progress:
         Leases in flight.
     seconds_per_task
         Mean over the latest tasks, 0 before the first.
+    setbacks
+        Attempts that failed and leases that were lost, whose tasks were tried again or set aside.
+    last_setback
+        Why the latest of these failed, in a line without secrets; empty before the first.
     """
 
     done: int
@@ -27,6 +31,13 @@ class Progress:
     leases: int
     elapsed_seconds: float
     seconds_per_task: float
+    setbacks: int = 0
+    last_setback: str = ""
+
+    @property
+    def tasks_per_second(self) -> float:
+        """How many tasks all replicas together do in a second, as it went lately; 0 before the first is done."""
+        return self.replicas / self.seconds_per_task if self.seconds_per_task else 0.0
 
     @property
     def seconds_left(self) -> float:

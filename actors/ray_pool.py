@@ -11,6 +11,7 @@ their queue is empty; replicas of a node on which one after the other fails star
 """
 
 import itertools
+import logging
 import os
 import time
 import uuid
@@ -27,6 +28,8 @@ from actors.meter import Measures
 from actors.nodes import Nodes, draining_nodes, placed_elsewhere
 from actors.pool import LEASES_PER_REPLICA
 from actors.replica import LONGEST_REASON, Replica, describe
+from actors.run_label import RunLabel
+from actors.run_log import label_process, log_environment, start_logging
 from actors.tasks import Lease, LeaseReport, LeaseStatus, Outcome
 from actors.worker import WorkerSpec
 
@@ -42,6 +45,7 @@ PLACING_SECONDS = 10.0
 LOOK_AT_NODES_SECONDS = 2.0
 START_AGAIN_SECONDS = 60.0
 """When starting fails again and again while other replicas work, it is tried this often."""
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,17 +72,28 @@ class ReplicaShape:
 class ReplicaActor:
     """What runs inside a replica's process."""
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
+    def __init__(self, environment: Mapping[str, str], name: str = "", label: RunLabel | None = None) -> None:
         # Passed as an argument and not as a runtime_env, which Ray shows on its dashboard: these are credentials.
         os.environ.update(environment)
         self._replica: Replica | None = None
+        self._name = (label or RunLabel()).of(name)
+        start_logging()
+        label_process(**{} if label is None else {"campaign": label.campaign, "run_id": label.run})
+        label_process(replica=name, node=self.place())
+
+    def __repr__(self) -> str:
+        """What Ray's dashboard and its logs call this actor."""
+        return self._name
 
     def open(self, name: str, spec: WorkerSpec, store_url: str, injector: Injector | None) -> str:
         """Open the worker; return an empty string, or why it does not open."""
+        started = time.monotonic()
         try:
             self._replica = Replica.open(name, spec, store_url, injector)
         except Exception as error:  # becomes data: the pool decides whether to try again
+            _log.error("the worker does not open: %s", describe(error))
             return describe(error)
+        _log.info("the worker is open, after %.1f s", time.monotonic() - started)
         return ""
 
     def place(self) -> str:
@@ -145,11 +160,14 @@ class RayPool:
         Accept a cluster that is too small now: replicas that find no place wait for nodes to join.
     injector
         Strikes the replicas with faults, in a rehearsal.
+    label
+        Of the run, for the names of actors and calls, and for the logs.
 
     Attributes
     ----------
     namespace
-        Of the named actors `replica-0`, `replica-1`, …; each pool has its own.
+        Of the named actors `replica-0`, `replica-1`, … (with a label `replica-0 of papalexi-1a2b3c4d`); each pool has
+        its own.
 
     Raises
     ------
@@ -173,8 +191,10 @@ class RayPool:
         starts: int = 3,
         elastic: bool = False,
         injector: Injector | None = None,
+        label: RunLabel | None = None,
     ) -> None:
         self._ray = _initialised_ray()
+        self._label = label or RunLabel()
         self._store_url = _shared_url(store_url)
         self._spec = spec
         self._injector = None if injector is None else injector.on_cluster(replicas)
@@ -214,7 +234,8 @@ class RayPool:
             raise PoolError(f"lease {lease.id}: no replica has a free slot; ask free_slots() first")
         if not replica.queue:
             replica.since = time.monotonic()
-        replica.queue.append((lease, replica.actor.run.remote(lease)))
+        call = replica.actor.run.options(name=self._label.call("lease"))
+        replica.queue.append((lease, call.remote(lease)))
 
     def poll(self, timeout_seconds: float) -> Sequence[LeaseReport]:
         """Wait until a replica answers or the time is over, and return the reports that are due."""
@@ -269,14 +290,17 @@ class RayPool:
 
     def _start(self) -> None:
         name = f"replica-{next(self._numbers)}"
-        actor = self._actor_class(name).remote(store_environment(os.environ))
-        placing = actor.place.remote()
-        opening = actor.open.remote(name, self._spec, self._store_url, self._injector)
+        environment = {**store_environment(os.environ), **log_environment(os.environ)}
+        actor = self._actor_class(name).remote(environment, name, self._label)
+        placing = actor.place.options(name=self._label.call("place")).remote()
+        opening = actor.open.options(name=self._label.call("open worker")).remote(
+            name, self._spec, self._store_url, self._injector
+        )
         self._running[name] = _Running(name, actor, placing, opening, time.monotonic())
 
     def _actor_class(self, name: str) -> Any:
         return self._ray.remote(ReplicaActor).options(
-            name=name,
+            name=self._label.of(name),
             namespace=self.namespace,
             num_cpus=self._shape.num_cpus,
             num_gpus=self._shape.num_gpus,
@@ -315,6 +339,7 @@ class RayPool:
         else:
             replica.opening = None
             self._starts_left = self._starts
+            _log.info("%s is up", replica.name, extra={"replica": replica.name, "node": replica.node})
 
     def _take_report(self, replica: _Running, outcomes: tuple[Outcome, ...], poison: str, measures: Measures) -> None:
         lease, _ = replica.queue.popleft()
@@ -378,6 +403,7 @@ class RayPool:
     def _give_up(self, replica: _Running, reason: str, first: LeaseStatus) -> None:
         del self._running[replica.name]
         self._ray.kill(replica.actor)
+        _log.warning("given up: %s", reason, extra={"replica": replica.name, "node": replica.node})
         # Only the first lease of the queue was running; those behind it were never touched.
         for place, (lease, _) in enumerate(replica.queue):
             status: LeaseStatus = first if place == 0 else "returned"

@@ -1,7 +1,9 @@
 """A replica: one worker, opened once, that runs leases and commits each result from where it was computed."""
 
+import logging
 import time
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 
 from actors.blobs import open_blobs
@@ -11,10 +13,12 @@ from actors.ledger import Ledger
 from actors.meter import Recorder
 from actors.metered_blobs import MeteredBlobs
 from actors.redaction import without_secrets
+from actors.run_log import logged_as
 from actors.tasks import Lease, LeaseReport, Outcome, Task
 from actors.worker import Worker, WorkerSpec
 
 LONGEST_REASON = 500
+_log = logging.getLogger(__name__)
 
 
 class Replica:
@@ -44,11 +48,15 @@ class Replica:
 
     def run(self, lease: Lease) -> LeaseReport:
         """Run a lease to its end, or to the task that poisons the replica."""
-        outcomes = []
-        for task in lease.tasks:
-            if self.poisoned:
-                break
-            outcomes.append(self._find(task) if lease.second else self._run_task(task))
+        outcomes: list[Outcome] = []
+        with logged_as(replica=self.name, lease=lease.id):
+            _log.info("lease begins, tasks: %d, attempt: %d", len(lease.tasks), lease.attempt)
+            for task in lease.tasks:
+                if self.poisoned:
+                    break
+                outcomes.append(self._find(task) if lease.second else self._run_task(task))
+                _log_failure(outcomes[-1])
+            _log_end(outcomes)
         return LeaseReport(
             lease,
             self.name,
@@ -86,6 +94,17 @@ class Replica:
         except StoreError as error:
             return Outcome(task.id, "failed", time.perf_counter() - started, describe(error))
         return Outcome(task.id, commit.status, time.perf_counter() - started)
+
+
+def _log_failure(outcome: Outcome) -> None:
+    if outcome.status == "failed":
+        _log.warning("task failed: %s", outcome.reason, extra={"task": outcome.task_id})
+
+
+def _log_end(outcomes: Sequence[Outcome]) -> None:
+    failed = sum(outcome.status == "failed" for outcome in outcomes)
+    seconds = sum(outcome.seconds for outcome in outcomes)
+    _log.info("lease ended, done: %d, failed: %d, in %.1f s", len(outcomes) - failed, failed, seconds)
 
 
 def describe(error: BaseException) -> str:

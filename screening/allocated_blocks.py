@@ -16,6 +16,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from actors.planner import More
 from actors.snapshot import Snapshot
@@ -136,6 +137,12 @@ class AllocatedBlocks:
             return {"shards_drawn": int(self._asked[place])}
         bounds = {"allocation_low": _finite(verdict.low), "allocation_high": _finite(verdict.high)}
         return {"allocation": verdict.word, "shards_drawn": verdict.drawn, **bounds}
+
+    def scored(self) -> Iterator[tuple[PlannedCondition, npt.NDArray[np.float64]]]:
+        """Yield every condition with two scores at least, and the scores of its shards so far, (shards,)."""
+        scores = self.allocation.scores
+        for place in np.flatnonzero(scores.count > 1).tolist():
+            yield self._ranked[place], scores.of(place)
 
     def describe(self) -> str:
         """Say in a line what has come of it."""

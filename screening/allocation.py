@@ -54,6 +54,11 @@ class Verdict:
 class Allocation(Protocol):
     """Decides how many shards each condition gets."""
 
+    @property
+    def scores(self) -> ShardScores:
+        """All scores that it was told."""
+        ...
+
     def observe(self, condition: int, scores: Array) -> None:
         """Take the scores of the next shards of a condition, in the order of its shards."""
         ...

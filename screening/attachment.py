@@ -14,15 +14,17 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from actors.blobs import absolute_url
-from actors.cluster import ray_session
+from actors.cluster import RaySession, ray_session
 from actors.detached import RunningJob, find_job, start_job
 from actors.errors import ClusterUnavailable, JobLost, JobSilent
 from actors.job import Look
+from actors.progress import Progress
+from actors.run_label import RunLabel
 from campaigns.compute_spec import ComputeSpec
 from campaigns.screen_spec import ScreenSpec
 from campaigns.source import load_screen
@@ -31,7 +33,8 @@ from screening.campaign import load_campaign, override, plan_campaign
 from screening.detached_run import RunEnd, about_screen, end_of, job_name, screen_job
 from screening.errors import LeftRunning, NotDetachable, NotRunning, PlaceTaken
 from screening.run import run_loaded
-from screening.run_listener import RunListener
+from screening.run_listener import RunListener, tell_news
+from screening.run_news import RunNews
 
 LOOK_SECONDS = 0.5
 SILENT_SECONDS = 600.0
@@ -105,10 +108,11 @@ def run_or_attach(
         return RunEnd.of(run_loaded(campaign, listener, None, take_over))
     listener.stage("plan", ", ".join(campaign.spec.models))
     # Planned to be checked, and not kept: the planner makes its own plan, and watching may take days.
-    about, words = about_screen(plan_campaign(campaign)), words_of(path, overrides)
-    with ray_session(address) as session:
-        if session.dashboard_url:
-            say(f"Ray dashboard {session.dashboard_url}")
+    planned = plan_campaign(campaign)
+    about, words, links = about_screen(planned), words_of(path, overrides), _Links(listener, RunNews.of(planned))
+    del planned
+    with ray_session(address, metadata=RunLabel(about["name"], about["run_id"]).metadata()) as session:
+        links.dashboard(session, say)
         job_spec = screen_job(campaign, take_over)
         job, look, ours = start_job(job_name(campaign.spec.output), job_spec, about, outlives=detach)
         if not ours:
@@ -120,7 +124,7 @@ def run_or_attach(
                 )
             say(f"this campaign is running already, {describe_owner(look)}; it goes on with the replicas that it has")
         known, until = ("load", "plan") if ours else (), _at_work if detach else _ended
-        look = _watched(job, listener, words, ours and not detach, until, known)
+        look = _watched(job, links, words, ours and not detach, until, known)
         if look.ending is None:
             say(describe_detached(look, words))
             return RunEnd(0)
@@ -140,10 +144,12 @@ def attach(target: Target, listener: RunListener, say: Say = print) -> RunEnd:
     JobLost
         If the planner's process dies.
     """
-    with ray_session(target.address):
+    with ray_session(target.address) as session:
         job, look = _found(target)
         _say_what(look, target, say)
-        look = _watched(job, listener, target.words, False, _ended)
+        links = _Links(listener, RunNews(look.about["name"], look.about["run_id"], target.place))
+        links.dashboard(session, say)
+        look = _watched(job, links, target.words, False, _ended)
         job.dismiss()
     return RunEnd(0) if look.ending is None else end_of(look.ending, target.place)
 
@@ -325,12 +331,44 @@ def _follow(job: RunningJob, listener: RunListener, until: Callable[[Look], bool
         for name, detail in look.stages[told:]:
             if name not in known:
                 listener.stage(name, detail)
+        news = RunNews.from_data(look.news)
+        if news is not None:
+            tell_news(listener, news)
         if look.progress is not None and look.progress != progress:
             listener.progress(look.progress)
         told, progress, answered = len(look.stages), look.progress, time.monotonic()
         if until(look):
             return look
         time.sleep(LOOK_SECONDS)
+
+
+class _Links:
+    """Hears a planner, and puts what only this command knows into its news: where the dashboard is from here."""
+
+    def __init__(self, listener: RunListener, news: RunNews) -> None:
+        self._listener, self._told = listener, news
+        self._url, self._place = "", news.output
+
+    def dashboard(self, session: RaySession, say: Say) -> None:
+        """Name the dashboard, and tell what is known of the run by now."""
+        self._url = session.dashboard_url or ""
+        if self._url:
+            say(f"Ray dashboard {self._url}")
+        tell_news(self._listener, replace(self._told, dashboard=self._url))
+
+    def stage(self, name: str, detail: str) -> None:
+        """Pass it on."""
+        self._listener.stage(name, detail)
+
+    def progress(self, progress: Progress) -> None:
+        """Pass it on."""
+        self._listener.progress(progress)
+
+    def news(self, news: RunNews) -> None:
+        """Pass it on with the links, once."""
+        if news != self._told:
+            self._told = news
+            tell_news(self._listener, replace(news, dashboard=self._url, output=self._place))
 
 
 def _ended(look: Look) -> bool:

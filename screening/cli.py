@@ -31,6 +31,8 @@ from screening.usage import DEBUG, Commands, UsageError, is_debugging, usage_mes
 
 if TYPE_CHECKING:
     from screening.detached_run import RunEnd
+    from screening.run_display import RunDisplay
+    from screening.run_events import RunEvents
 
 MAX_SEED = 2**63 - 1
 
@@ -60,6 +62,7 @@ Running = Annotated[
     ),
 ]
 Top = Annotated[int, typer.Option(min=1, help="Hits to show at the end.")]
+Events = Annotated[bool, typer.Option("--json", help="Print events, one JSON object a line, and nothing else.")]
 
 
 class Backend(StrEnum):
@@ -116,6 +119,10 @@ def options(
     """Virtual screening with a generative cell model: campaigns in YAML, ranked hits out."""
     if debug:
         os.environ[DEBUG] = "1"
+    if os.environ.get("LINGSHU_LOG"):
+        from actors.run_log import start_logging
+
+        start_logging()
 
 
 @app.command(epilog="Example: lingshu simulate results/quickstart --seed 1")
@@ -186,14 +193,21 @@ def train(
     workers: Annotated[
         int | None, typer.Option(min=0, help="Processes that share every batch, on a Ray cluster; 0 for none.")
     ] = None,
+    as_json: Events = False,
 ) -> None:
     """Train a model, an ensemble or a baseline on the cells of .h5ad or .zarr files."""
     from screening.console import TrainingDisplay, console, describe_training
     from screening.ensemble_training import train_file
+    from screening.run_events import RunEvents
 
-    with TrainingDisplay() as display:
+    with RunEvents("train") if as_json else TrainingDisplay() as display:
+        if isinstance(display, RunEvents):
+            display.read_name(campaign)
         overrides = {"output": output, "seed": seed, "seeds": seeds, "workers": workers}
         result = train_file(campaign, display.update, overrides, display.member)
+        if isinstance(display, RunEvents):
+            display.ended(0, "", output=result.output, digest=result.digest)
+            return
     console.print(describe_training(result))
 
 
@@ -268,35 +282,42 @@ def run(
         int | None, typer.Option(min=1, max=65_535, help="Show Prometheus metrics at this port (in_process).")
     ] = None,
     top: Top = 10,
+    as_json: Events = False,
 ) -> None:
     """Run a campaign to a ranked hit list; run again, it goes on where it was, or follows the run that is there."""
     from screening.attachment import run_or_attach
-    from screening.console import RunDisplay, console
     from screening.detached_run import RunEnd
     from screening.run import run_campaign
+    from screening.run_events import RunEvents
 
     if detach and chaos is not None:
         raise typer.BadParameter("--chaos is a rehearsal, which is watched: leave --detach out")
-    with RunDisplay() as display:
+    with _watcher("run", as_json) as display:
+        if isinstance(display, RunEvents):
+            display.read_name(campaign)
         overrides = {"output": output, "cache": cache, "replicas": replicas}
         overrides |= {"backend": backend.value if backend else None, "metrics_port": metrics_port}
         if chaos is None:
-            end = run_or_attach(campaign, display, overrides, detach=detach, take_over=take_over, say=console.print)
+            end = run_or_attach(campaign, display, overrides, detach=detach, take_over=take_over, say=display.say)
         else:
             end = RunEnd.of(run_campaign(campaign, display, overrides, chaos, take_over))
-    _conclude(end, top)
+        if isinstance(display, RunEvents):
+            display.run_ended(end, top)
+    _conclude(end, top, shown=not as_json)
 
 
 @app.command(epilog="Example: lingshu attach campaigns/examples/papalexi/screen.yaml")
-def attach(run: Running, output: Output = None, top: Top = 10) -> None:
+def attach(run: Running, output: Output = None, top: Top = 10, as_json: Events = False) -> None:
     """Watch a run that was detached, to its end; Ctrl-C leaves it running."""
     from screening.attachment import attach as attach_to
     from screening.attachment import target_of
-    from screening.console import RunDisplay, console
+    from screening.run_events import RunEvents
 
-    with RunDisplay() as display:
-        end = attach_to(target_of(run, output), display, console.print)
-    _conclude(end, top)
+    with _watcher("attach", as_json) as display:
+        end = attach_to(target_of(run, output), display, display.say)
+        if isinstance(display, RunEvents):
+            display.run_ended(end, top)
+    _conclude(end, top, shown=not as_json)
 
 
 @app.command(epilog="Example: lingshu cancel campaigns/examples/papalexi/screen.yaml")
@@ -309,11 +330,20 @@ def cancel(run: Running, output: Output = None) -> None:
     cancel_run(target_of(run, output), console.print)
 
 
-def _conclude(end: RunEnd, top: int) -> None:
+def _watcher(command: str, as_json: bool) -> RunDisplay | RunEvents:
+    """Show a run to people, or write its events."""
+    from screening.run import STAGES
+    from screening.run_display import RunDisplay
+    from screening.run_events import RunEvents
+
+    return RunEvents(command, STAGES) if as_json else RunDisplay()
+
+
+def _conclude(end: RunEnd, top: int, *, shown: bool = True) -> None:
     """Show how a run ended, and leave with its exit code."""
     from screening.console import console, describe_run
 
-    if end.result is not None:
+    if end.result is not None and shown:
         console.print(describe_run(end.result, top))
     if end.trace and is_debugging():
         print(presentable(end.trace), file=sys.stderr)
@@ -327,17 +357,26 @@ def evaluate(
     output: Output = None,
     replicas: Annotated[int | None, typer.Option(min=1, help="Replicas instead of the file's.")] = None,
     backend: Annotated[Backend | None, typer.Option(help="Where units are trained and scored.")] = None,
+    as_json: Events = False,
 ) -> None:
     """Judge models on held-out real cells, beside baselines; run again, it goes on where it was."""
-    from screening.console import RunDisplay, console, describe_evaluation
+    from screening.console import console, describe_evaluation
     from screening.evaluation_run import STAGES, run_evaluation
+    from screening.run_display import RunDisplay
+    from screening.run_events import RunEvents
 
-    with RunDisplay(STAGES, "units") as display:
+    with RunEvents("evaluate", STAGES) if as_json else RunDisplay(STAGES, "units") as display:
+        if isinstance(display, RunEvents):
+            display.read_name(campaign)
         overrides = {"output": output, "replicas": replicas, "backend": backend.value if backend else None}
         result = run_evaluation(campaign, display, overrides)
-    console.print(describe_evaluation(result))
-    if not result.complete:
-        _end(EXIT_PARTIAL, "some units failed; the report says which and why")
+        shortfall = "" if result.complete else "some units failed; the report says which and why"
+        if isinstance(display, RunEvents):
+            display.evaluation_ended(result, shortfall)
+    if not as_json:
+        console.print(describe_evaluation(result))
+    if shortfall:
+        _end(EXIT_PARTIAL, shortfall)
 
 
 @app.command(epilog="Example: lingshu status campaigns/examples/papalexi/screen.yaml")

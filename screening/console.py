@@ -17,7 +17,6 @@ from rich.text import Text
 from actors.errors import ClusterUnavailable, JobSilent
 from actors.job import Look
 from actors.orphans import Orphan
-from actors.progress import Progress as RunProgress
 from actors.verification import Verification
 from campaigns.conditions import FEATURES_ONLY
 from campaigns.errors import printable
@@ -33,8 +32,10 @@ from screening.ensemble_training import EnsembleResult
 from screening.following import describe_run_of, look_of
 from screening.gates import NOT_MEASURED
 from screening.generate import GenerationResult
+from screening.progress_text import leading_lines, progress_line, setback_line
 from screening.rehearsal import describe_strikes
 from screening.run import STAGES, RunResult
+from screening.run_news import RunNews
 from screening.status import CampaignStatus, run_in
 from screening.support import describe_support
 from screening.training_run import TrainingResult
@@ -96,51 +97,6 @@ class TrainingDisplay:
             self._bar.remove_task(self._task)
             self._task = None
         self._line_due = 0.0
-
-
-class RunDisplay:
-    """Shows the stages of a run and how far its tasks are."""
-
-    def __init__(self, stages: Sequence[str] = STAGES, what: str = "blocks") -> None:
-        columns = (
-            TextColumn("  {task.description}", markup=False),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-        )
-        self._stages, self._what = tuple(stages), what
-        self._bar = Progress(*columns, console=console, disable=not console.is_terminal, transient=True)
-        self._task: TaskID | None = None
-        self._line_due = 0.0
-
-    def __enter__(self) -> RunDisplay:
-        """Start the display."""
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Stop the display."""
-        self._bar.stop()
-
-    def stage(self, name: str, detail: str) -> None:
-        """Show that a stage has begun."""
-        stage = f"{self._stages.index(name) + 1}/{len(self._stages)} {name:<9}"
-        console.print(Text.assemble((stage, "bold"), f" {detail}"))
-
-    def progress(self, progress: RunProgress) -> None:
-        """Show how far the prediction is."""
-        failed = f"  {progress.failed} failed" if progress.failed else ""
-        text = f"replicas: {progress.replicas}  leases in flight: {progress.leases}{failed}"
-        if self._task is None:
-            self._task = self._bar.add_task(text, total=progress.total)
-        self._bar.update(self._task, completed=progress.done, total=progress.total, description=text)
-        if not console.is_terminal and time.monotonic() >= self._line_due:
-            self._line_due = time.monotonic() + _LINE_SECONDS
-            console.print(
-                f"  {progress.done}/{progress.total} {self._what}  {text}  {progress.seconds_left:.0f} s left"
-            )
 
 
 class CellDisplay:
@@ -376,11 +332,10 @@ def describe_live(look: Look, planned: PlannedCampaign) -> str:
         name, detail = look.stages[-1]
         lines.append(f"  {STAGES.index(name) + 1}/{len(STAGES)} {name}: {detail}")
     if progress is not None and ending is None:
-        left = f", {progress.seconds_left:.0f} s left" if progress.seconds_per_task else ""
-        lines.append(
-            f"  {progress.done:,}/{progress.total:,} blocks, {progress.failed:,} failed; replicas: {progress.replicas},"
-            f" leases in flight: {progress.leases}{left}"
-        )
+        news = RunNews.from_data(look.news)
+        told = [progress_line(progress, news), setback_line(progress)]
+        told += leading_lines(news.leading) if news is not None and news.leading is not None else []
+        lines += [f"  {line}" for line in told if line]
     if look.cancelled and ending is None:
         lines.append(f"  {look.cancelled}; it is about to end")
     if ending is not None:

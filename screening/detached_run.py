@@ -27,6 +27,7 @@ from screening.errors import PlaceError
 from screening.members import load_members
 from screening.outcome import EXIT_PARTIAL, outcome_of
 from screening.run import RunResult, facts_of, result_of, run_loaded
+from screening.run_news import RunNews
 
 TARGET = "screening.detached_run:run_screen"
 UNTIL_PREDICTED = ("load", "plan", "open", "predict")
@@ -45,6 +46,10 @@ class Cancellable:
         self._board.stage(name, detail)
         if name in UNTIL_PREDICTED:
             self._board.check()
+
+    def news(self, news: RunNews) -> None:
+        """Note what the run is, and who leads so far."""
+        self._board.news(news.as_data())
 
     def progress(self, progress: Progress) -> None:
         """Note how far the prediction is; raises `Cancelled` if it shall not go on."""

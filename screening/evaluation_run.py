@@ -17,9 +17,11 @@ from actors.ledger import Ledger
 from actors.planner import Planner, PlannerSettings
 from actors.pool import Pool
 from actors.progress import OnProgress
+from actors.run_label import RunLabel
 from actors.snapshot import Snapshot
 from actors.tasks import Task
 from actors.worker import WorkerSpec
+from campaigns.evaluation_spec import EvaluateSpec
 from lingshu_core.cells import Cells
 from lingshu_core.splits import Split, save_split
 from screening.aggregation import CommittedBlocks
@@ -34,7 +36,7 @@ from screening.evaluation_verdict import Verdict
 from screening.leak_checker import LeakReport
 from screening.publication import ledger_url, location
 from screening.readouts import read_data
-from screening.run import begin_epoch, open_cluster, open_output, open_pool, until_fenced
+from screening.run import begin_epoch, describe_dashboard, open_cluster, open_output, open_pool, until_fenced
 from screening.run_listener import RunListener
 from screening.splitting import make_split
 
@@ -82,9 +84,9 @@ def run_evaluation(
         blobs, ledger = open_output(spec.output)
         epoch = begin_epoch(blobs, spec.name)
         missing = missing_tasks(units, ledger)
-        dashboard = open_cluster(spec.compute, resources) if missing else ""
+        dashboard = open_cluster(spec.compute, resources, label_of(spec)) if missing else ""
         there = len({unit.task.id for unit in units}) - len(missing)
-        listener.stage("compute", f"{len(missing)} units, {there} are there already{dashboard}")
+        listener.stage("compute", f"{len(missing)} units, {there} are there already{describe_dashboard(dashboard)}")
         worker = worker_spec(evaluation, save(split, cells, spec.output))
         progress = until_fenced(epoch, blobs, listener.progress)
         failures = compute(evaluation, worker, missing, ledger, progress, resources) if missing else {}
@@ -145,6 +147,11 @@ def save(split: Split, cells: Cells, output: str) -> str:
     return place
 
 
+def label_of(spec: EvaluateSpec) -> RunLabel:
+    """Return the names by which Ray's dashboard and the logs know an evaluation."""
+    return RunLabel(spec.name, stage="compute")
+
+
 def worker_spec(evaluation: Evaluation, split: str) -> WorkerSpec:
     """Say how a replica opens the cells and the split."""
     spec = evaluation.spec
@@ -176,7 +183,7 @@ def compute(
         If a unit found that it would learn what it is to be asked: then nothing of this evaluation can be believed.
     """
     spec = evaluation.spec
-    pool = open_pool(worker, ledger_url(spec.output), spec.compute, resources)
+    pool = open_pool(worker, ledger_url(spec.output), spec.compute, resources, label=label_of(spec))
     return compute_on(pool, evaluation, tasks, ledger, on_progress)
 
 

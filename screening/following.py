@@ -11,6 +11,7 @@ committed. Should one that seemed dead wake up, it finds a later epoch, as ever.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Collection
 from dataclasses import replace
@@ -32,9 +33,11 @@ from screening.asked import digest_of
 from screening.campaign import PlannedCampaign
 from screening.errors import LeftRunning, PlaceTaken
 from screening.outcome import EXIT_INTERRUPTED, EXIT_PARTIAL, outcome_of
-from screening.run_listener import RunListener
+from screening.run_listener import RunListener, tell_news
+from screening.run_news import RunNews
 
 LOOK_SECONDS = 2.0
+_log = logging.getLogger(__name__)
 SILENT_SECONDS = 600.0
 """How long whoever follows waits for a store that doesn't answer."""
 FACTS: Fields = {
@@ -82,6 +85,7 @@ class Tenure:
 
     def stage(self, name: str, detail: str) -> None:
         """Tell that a stage has begun."""
+        _log.info("stage %s: %s", name, detail)
         self._heartbeat.stage(name, detail)
         self._listener.stage(name, detail)
 
@@ -89,6 +93,11 @@ class Tenure:
         """Tell how far the prediction is."""
         self._heartbeat.progress(progress)
         self._listener.progress(progress)
+
+    def news(self, news: RunNews) -> None:
+        """Tell what this run is, and who leads so far."""
+        self._heartbeat.news(news.as_data())
+        tell_news(self._listener, news)
 
     def published(self, facts: dict[str, object], shortfall: str) -> None:
         """The results are published; ``shortfall`` says why they are not complete."""
@@ -127,6 +136,7 @@ class Newcomer:
         self._announced: dict[str, str] = {}
         self._shown: tuple[str, str, str] | None = None
         self._progress: Progress | None = None
+        self._news: RunNews | None = None
 
     def take(self, history: History, holder: str, *, by_force: bool = False) -> Tenure | Ending:
         """Take the place as soon as it is free, or return how a run of the same campaign ended that held it meanwhile.
@@ -236,9 +246,13 @@ class Newcomer:
             self._shown = stage
             if stage[1] not in ("load", "plan", "open"):
                 self._listener.stage(stage[1], stage[2])
+        news = RunNews.from_data(beat.news)
+        if news is not None and news != self._news:
+            self._news = news
+            tell_news(self._listener, replace(news, output=self._output))
         if beat.progress is not None and beat.progress != self._progress:
             self._progress = beat.progress
-            self._listener.progress(beat.progress)
+            self._listener.progress(replace(beat.progress, last_setback=printable(beat.progress.last_setback)))
 
     def _tell_end(self, seen: Sighting) -> None:
         """Say why the place is free, where somebody was there."""
@@ -288,7 +302,7 @@ def look_of(beat: Beat, stages: Collection[str]) -> Look:
     about = {name: printable(text) for name, text in beat.about.items()}
     mark = {"process": beat.mark.process, "host": printable(beat.mark.host)}
     known = ((beat.stage, printable(beat.detail)),) if beat.stage in stages else ()
-    return Look({**about, **mark}, known, beat.progress, "", beat.ending)
+    return Look({**about, **mark}, known, beat.progress, "", beat.ending, beat.news)
 
 
 def _process(beat: Beat) -> str:

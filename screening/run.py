@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import platform
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -30,17 +30,20 @@ from actors.planner import More, Planner, PlannerSettings
 from actors.pool import Pool
 from actors.progress import OnProgress, Progress, Summary
 from actors.ray_pool import RayPool, ReplicaShape
+from actors.run_label import RunLabel
+from actors.run_log import label_process
 from actors.snapshot import Snapshot
 from actors.tasks import Task
 from actors.worker import WorkerSpec
 from campaigns.compute_spec import ComputeSpec, ReplicasSpec
 from campaigns.source import dump_spec
-from screening.aggregation import NOT_COMPUTED, CommittedBlocks, fold
+from screening.aggregation import NOT_COMPUTED, CommittedBlocks, Folded, fold
 from screening.analyses import ScoredScreen, analyse
 from screening.campaign import Campaign, PlannedCampaign, load_campaign, plan_campaign
 from screening.cells_export import CELLS, export_cells
 from screening.following import FACTS, Newcomer, Tenure
 from screening.null_table import null_summary, tail_weights
+from screening.preliminary_ranking import Ranking, open_ranking
 from screening.publication import (
     LEDGER,
     Publication,
@@ -52,8 +55,9 @@ from screening.publication import (
     read_hits,
 )
 from screening.rehearsal import Rehearsal, open_rehearsal
-from screening.run_listener import RunListener
+from screening.run_listener import RunListener, tell_news
 from screening.run_meter import RunMeter
+from screening.run_news import NewsDesk, RunNews
 from screening.scoring import score
 from screening.spending import Spending
 from screening.tables.delivery import check_table, deliver
@@ -61,6 +65,8 @@ from screening.wanted_blocks import wanted_blocks
 
 FENCE_SECONDS = 30.0
 """How often a run looks whether another one has taken over."""
+COUNT_SECONDS = 2.0
+"""How often it tells how many conditions are scored."""
 NOTHING_DONE = Summary(0, 0, {}, 0, 0, 0.0)
 STAGES = ("load", "plan", "open", "predict", "commit", "aggregate", "score", "publish")
 
@@ -140,6 +146,8 @@ def run_loaded(
     """
     listener.stage("plan", ", ".join(campaign.spec.models))
     planned = plan_campaign(campaign)
+    label_process(campaign=planned.plan.name, run_id=planned.plan.run_id)
+    tell_news(listener, RunNews.of(planned))
     listener.stage("open", campaign.spec.output)
     blobs, ledger = open_output(campaign.spec.output, campaign.spec.cache)
     if campaign.spec.publish.delta is not None:
@@ -167,21 +175,27 @@ def compute_and_publish(
     meter: RunMeter | None = None,
 ) -> RunResult:
     """Compute what is missing and publish what there is, as the run that holds the place."""
-    campaign, epoch = planned.campaign, held.epoch
+    campaign, epoch, desk = planned.campaign, held.epoch, NewsDesk(planned, held.news)
     meter = meter or RunMeter(planned)
     with ExitStack() as resources:
         blocks = wanted_blocks(planned, ledger)
         missing = blocks.first_tasks()
-        dashboard = open_cluster(campaign.spec.compute, resources) if missing else ""
+        label = label_of(planned)
+        dashboard = open_cluster(campaign.spec.compute, resources, label) if missing else ""
         spending = Spending.of(campaign.spec, ledger, planned.plan.blocks)
         summary = replace(NOTHING_DONE, cancelled=spending.spent if missing else "")
         try:
             there = len(blocks.asked) - len(missing)
-            shown = meter.begin(epoch.number, missing, there, resources)
-            held.stage("predict", f"{len(missing)} blocks, {there} are there already{dashboard}{shown}")
+            shown = describe_dashboard(dashboard) + meter.begin(epoch.number, missing, there, resources)
+            held.stage("predict", f"{len(missing)} blocks, {there} are there already{shown}")
+            desk.begin(dashboard=dashboard)
             if missing and not summary.cancelled:
-                progress = spending.watched(until_fenced(epoch, store, meter.watched(held.progress)))
-                summary = predict(campaign, ledger, missing, progress, resources, rehearsal, blocks.more, meter)
+                with open_ranking(planned, ledger, blocks, is_rehearsal=rehearsal is not None) as ranking:
+                    heard = meter.watched(reporting(held.progress, desk, ranking))
+                    progress = spending.watched(until_fenced(epoch, store, heard))
+                    summary = predict(
+                        campaign, ledger, missing, progress, resources, rehearsal, blocks.more, label, meter
+                    )
         except Cancelled as cancelled:
             summary = replace(NOTHING_DONE, cancelled=str(cancelled))
         snapshot = Snapshot(ledger)
@@ -191,6 +205,7 @@ def compute_and_publish(
         held.stage("commit", "; ".join(filter(None, (confirmed, blocks.describe()))))
         held.stage("aggregate", f"{len(planned.plan.conditions)} conditions")
         folded = fold(used.plan, snapshot, summary.failed, summary.cancelled or NOT_COMPUTED, planned.spaces)
+        folded = counted(folded, desk)
         held.stage("score", next(iter(planned.readouts.values())).question)
         screen = score(planned, folded, blocks)
         tables = analyse(screen)
@@ -277,13 +292,45 @@ def until_fenced(epoch: Epoch, blobs: Blobs, on_progress: OnProgress) -> OnProgr
     return heard
 
 
-def open_cluster(compute: ReplicasSpec, resources: ExitStack) -> str:
-    """Join or start the Ray cluster, where one is wanted; returns the words that lead to its dashboard."""
+def open_cluster(compute: ReplicasSpec, resources: ExitStack, label: RunLabel | None = None) -> str:
+    """Join or start the Ray cluster, where one is wanted; returns the URL of its dashboard, empty without one."""
     if compute.backend == "in_process":
         return ""
     cores = max(compute.replicas * compute.threads, os.cpu_count() or 1)
-    session = resources.enter_context(ray_session(compute.address, num_cpus=cores))
-    return f"; Ray dashboard {session.dashboard_url}" if session.dashboard_url else ""
+    metadata = {} if label is None else label.metadata()
+    session = resources.enter_context(ray_session(compute.address, num_cpus=cores, metadata=metadata))
+    return session.dashboard_url or ""
+
+
+def describe_dashboard(url: str) -> str:
+    """Return the words behind a stage that lead to Ray's dashboard; none where there is none."""
+    return f"; Ray dashboard {url}" if url else ""
+
+
+def reporting(on_progress: OnProgress, desk: NewsDesk, ranking: Ranking) -> OnProgress:
+    """Pass progress on, and before it who leads by then."""
+
+    def heard(progress: Progress) -> None:
+        desk.report(leading=ranking.latest)
+        on_progress(progress)
+
+    return heard
+
+
+def counted(folded: Iterator[Folded], desk: NewsDesk) -> Iterator[Folded]:
+    """Pass conditions on, and tell every few seconds how many there were."""
+    due, number = time.monotonic() + COUNT_SECONDS, 0
+    for condition in folded:
+        yield condition
+        number += condition.planned.role == "perturbation"
+        if time.monotonic() >= due:
+            desk.report(folded=number)
+            due = time.monotonic() + COUNT_SECONDS
+
+
+def label_of(planned: PlannedCampaign) -> RunLabel:
+    """Return the names by which Ray's dashboard and the logs know a run."""
+    return RunLabel(planned.plan.name, planned.plan.run_id)
 
 
 def open_pool(
@@ -292,6 +339,7 @@ def open_pool(
     compute: ReplicasSpec,
     resources: ExitStack,
     injector: Injector | None = None,
+    label: RunLabel | None = None,
 ) -> Pool:
     """Open the replicas: Ray actors on the cluster that is open, or this process; ``ledger`` is its URL."""
     if compute.backend == "in_process":
@@ -299,7 +347,7 @@ def open_pool(
     else:
         shape = ReplicaShape(num_cpus=compute.threads, num_gpus=compute.gpus_per_replica, threads=compute.threads)
         elastic = isinstance(compute, ComputeSpec) and compute.elastic
-        pool = RayPool(compute.replicas, worker, ledger, shape, elastic=elastic, injector=injector)
+        pool = RayPool(compute.replicas, worker, ledger, shape, elastic=elastic, injector=injector, label=label)
     resources.callback(pool.close)
     return pool
 
@@ -323,12 +371,14 @@ def predict(
     resources: ExitStack,
     rehearsal: Rehearsal | None = None,
     more: More | None = None,
+    label: RunLabel | None = None,
     meter: RunMeter | None = None,
 ) -> Summary:
     """Compute the tasks, and those that follow from their results; replicas commit each block themselves."""
     spec = campaign.spec
     place = ledger_url(spec.output, spec.cache)
-    pool = open_pool(worker_spec(campaign), place, spec.compute, resources, rehearsal.injector if rehearsal else None)
+    injector = rehearsal.injector if rehearsal else None
+    pool = open_pool(worker_spec(campaign), place, spec.compute, resources, injector, label)
     settings = PlannerSettings(lease_seconds=spec.compute.lease_seconds)
     if rehearsal is not None:  # nobody waits half an hour for a replica that hangs
         settings = replace(settings, deadline_seconds=rehearsal.deadline_seconds)

@@ -15,6 +15,7 @@ from actors.size_limits import LARGEST_RECORD
 OWNER = "0123456789abcdef" * 2
 ABOUT = dict.fromkeys(("name", "run_id", "asked", "file", "user", "since"), "x")
 BEAT = Beat(OWNER, 3, ProcessMark("host", 7, "boot", 11), ABOUT, "predict", "10 blocks", Progress(1, 0, 10, 1, 2, 3, 4))
+NEWS = dataclasses.replace(BEAT, news={"name": "tiny", "leading": {"leaders": []}})
 ENDED = dataclasses.replace(BEAT, ending=Ending(3, "some failed", {"failed": 1}))
 
 
@@ -23,7 +24,7 @@ def blobs() -> Blobs:
     return open_blobs(f"memory://{uuid.uuid4().hex}")
 
 
-@pytest.mark.parametrize("beat", [BEAT, ENDED, Beat(OWNER, 1, BEAT.mark, ABOUT)])
+@pytest.mark.parametrize("beat", [BEAT, ENDED, NEWS, Beat(OWNER, 1, BEAT.mark, ABOUT)])
 def test_a_beat_is_read_as_it_was_written(blobs: Blobs, beat: Beat) -> None:
     blobs.put(beat_key(OWNER), beat.to_json())
     assert read_beat(blobs, OWNER) == beat
@@ -55,8 +56,9 @@ def spoilt(**changes: object) -> bytes:
         (BEAT.to_json()[:-9], "is not JSON"),
         (b"[]", "has to have the fields"),
         (spoilt(more=1), "has to have the fields"),
-        (spoilt(format=2), "another format"),
+        (spoilt(format=1), "another format"),
         (spoilt(count="3"), "count is"),
+        (spoilt(news=[]), "news is"),
         (spoilt(mark={"host": "h"}), "has to have the fields"),
         (spoilt(about={**ABOUT, "name": 1}), "name is"),
         (spoilt(progress={"done": 1}), "has to have the fields"),

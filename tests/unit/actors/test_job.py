@@ -114,3 +114,11 @@ def test_an_end_that_nobody_looks_at_is_kept_only_so_long(job_of: Callable[..., 
     job.start()
     job.wait_until_over(unseen_seconds=0.01)
     assert job.look().ending == Ending(0)
+
+
+def test_news_are_the_latest() -> None:
+    board = Board()
+    assert board.look({}, None).news == {}
+    board.news({"name": "tiny"})
+    board.news({"name": "tiny", "folded": 3})
+    assert board.look({}, None).news == {"name": "tiny", "folded": 3}

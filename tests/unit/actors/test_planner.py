@@ -346,3 +346,19 @@ def test_what_was_set_aside_is_told_to_who_says_what_follows() -> None:
 
     summary = Planner(ScriptedPool(failed), fresh_ledger()).run(tasks_of(1), more)
     assert told[-1] == summary.failed == {tasks_of(1)[0].id: "it broke"}
+
+
+def test_setbacks_are_counted_with_the_latest_reason() -> None:
+    seen: list[Progress] = []
+    fates = iter([failed, finished, finished])
+    pool = ScriptedPool(lambda lease: next(fates)(lease))
+    Planner(pool, fresh_ledger(), None, seen.append).run(tasks_of(2))
+    assert (seen[-1].setbacks, seen[-1].failed, seen[-1].done) == (1, 0, 2)
+    assert seen[-1].last_setback == failed(Lease("l", (tasks_of(1)[0],), 1, 1.0)).outcomes[0].reason
+
+
+def test_a_lost_lease_is_a_setback() -> None:
+    seen: list[Progress] = []
+    fates = iter([lambda lease: LeaseReport(lease, "replica-0", "lost", reason="the node died"), finished])
+    Planner(ScriptedPool(lambda lease: next(fates)(lease)), fresh_ledger(), None, seen.append).run(tasks_of(1))
+    assert (seen[-1].setbacks, seen[-1].last_setback, seen[-1].done) == (1, "the node died", 1)

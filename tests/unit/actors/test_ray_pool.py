@@ -109,7 +109,7 @@ class FakeRay:
         return self
 
     def options(self, **options: Any) -> SimpleNamespace:
-        return SimpleNamespace(remote=lambda environment: FakeActor(self, options))
+        return SimpleNamespace(remote=lambda *arguments: FakeActor(self, options))
 
     def place(self) -> None:
         for actor in self.actors:
@@ -175,7 +175,9 @@ class FakeActor:
         ray.actors.append(self)
 
     def method(self, answer: Callable[..., Any]) -> SimpleNamespace:
-        return SimpleNamespace(remote=lambda *arguments: Ref(self, lambda: answer(*arguments)))
+        call = SimpleNamespace(remote=lambda *arguments: Ref(self, lambda: answer(*arguments)))
+        call.options = lambda name: call
+        return call
 
     def finish(self, lease: Lease, poison: str = "") -> None:
         outcomes = tuple(Outcome(task.id, "committed", 1.0) for task in lease.tasks)

@@ -14,6 +14,7 @@ from screening import attachment
 from screening.attachment import (
     _check_same,
     _ended,
+    _Links,
     _watched,
     cluster_address,
     describe_detached,
@@ -22,6 +23,7 @@ from screening.attachment import (
     words_of,
 )
 from screening.errors import LeftRunning, NotDetachable, PlaceTaken
+from screening.run_news import RunNews
 
 WriteScreen = Callable[..., Path]
 ABOUT = {
@@ -65,6 +67,21 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def watch(job: ScriptedJob, listener: Any, ours: bool = False, known: tuple[str, ...] = ()) -> Look:
     return _watched(job, listener, "screen.yaml", ours, _ended, known)  # type: ignore[arg-type]
+
+
+def test_news_of_a_planner_get_the_links_of_this_command(listener: Any) -> None:
+    heard: list[RunNews] = []
+    listener.news = heard.append
+    links = _Links(listener, RunNews("tiny", "ab", "/results"))
+    links.dashboard(RaySession("127.0.0.2:1", "http://127.0.0.1:8265", started_here=False), lambda text: None)
+    news = RunNews("tiny", "ab", "file:///results", conditions=9)
+    looks = [Look(ABOUT, (), at(done), news=news.as_data()) for done in (1, 2)]
+    watch(ScriptedJob(*looks, Look(ABOUT, (), at(3), "", Ending(0))), links)
+    assert [(each.conditions, each.output, each.dashboard) for each in heard] == [
+        (0, "/results", "http://127.0.0.1:8265"),
+        (9, "/results", "http://127.0.0.1:8265"),
+    ]
+    assert listener.done == [1, 2, 3]
 
 
 def test_each_stage_and_each_change_is_told_once(listener: Any) -> None:
@@ -182,7 +199,9 @@ def test_a_run_on_the_same_cluster_is_not_stopped_by_taking_over(
         assert spec.options["take_over"] is True
         return ScriptedJob(), Look(ABOUT | {"run_id": about["run_id"]}), False
 
-    monkeypatch.setattr(attachment, "ray_session", lambda address: nullcontext(RaySession(address, None, False)))
+    monkeypatch.setattr(
+        attachment, "ray_session", lambda address, **options: nullcontext(RaySession(address, None, False))
+    )
     monkeypatch.setattr(attachment, "start_job", running)
     with pytest.raises(PlaceTaken, match="end this one with `lingshu cancel "):
         run_or_attach(path, listener, take_over=True)

@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from actors.progress import Progress
 from lingshu_core.training import TrainingProgress
 from screening import console
 from screening.campaign import PlannedCampaign
@@ -13,7 +12,7 @@ from screening.doctor import Check
 from screening.evaluation_run import EvaluationResult
 from screening.evaluation_verdict import Verdict
 from screening.hits import hit_table
-from screening.run import STAGES, RunResult
+from screening.run import RunResult
 from screening.status import CampaignStatus
 from screening.training_run import TrainingResult
 
@@ -119,26 +118,6 @@ def test_an_evaluation_ends_with_its_verdict_and_what_failed(screen: Callable[..
     assert "and 2 units more 3 units computed, 2 reused, 7 failed" in text
     assert "report in results/e: report.html" in text
     assert not result.complete
-
-
-def test_stages_are_counted(screen: Callable[..., str]) -> None:
-    with console.RunDisplay() as display:
-        for name in STAGES:
-            display.stage(name, "detail [with brackets]")
-    text = screen()
-    assert text.splitlines()[0].startswith("1/8 load")
-    assert text.splitlines()[7].startswith("8/8 publish")
-    assert len(text.splitlines()) == 8
-
-
-def test_without_a_terminal_progress_is_a_line_now_and_then(screen: Callable[..., str]) -> None:
-    with console.RunDisplay() as display:
-        for done in range(50):
-            display.progress(Progress(done, 1, 50, 2, 3, 9.0, 0.5))
-    text = screen()
-    assert text.count("blocks") == 1
-    assert "0/50 blocks" in text
-    assert "1 failed" in text
 
 
 def test_training_shows_loss_and_speed(screen: Callable[..., str]) -> None:

@@ -20,6 +20,7 @@ from screening.campaign import PlannedCampaign
 from screening.errors import LeftRunning, PlaceTaken
 from screening.following import Newcomer, Tenure, about_run
 from screening.run import STAGES
+from screening.run_news import Leader, Leading, RunNews
 
 ELSEWHERE = ProcessMark("far away", 7, "another boot", 11)
 FACTS: dict[str, Any] = {
@@ -119,6 +120,39 @@ def test_a_run_is_followed_to_its_end(scene: Scene) -> None:
     assert "this campaign is running already, since noon, started by her (process 7 on far away)" in second
     assert rest == ["predict: 10 blocks", "2/10", "5/10", "publish: there"]
     assert scene.head() == scene.epoch.owner  # nobody has taken anything over
+
+
+def test_the_news_of_the_other_are_told_with_the_place_as_it_is_called_here(scene: Scene) -> None:
+    heard: list[RunNews] = []
+    scene.heard.news = heard.append  # type: ignore[attr-defined]
+    leading = Leading((Leader("REG04\x1b", "cell_type=type_1", 0.5, 0.1),), 1, 2, "u")
+    news = dataclasses.replace(RunNews.of(scene.planned), dashboard="http://there", output="elsewhere")
+    trouble = Progress(2, 0, 10, 1, 2, 3.0, 0.1, 1, "lost\nits node")
+    scene.begin()
+    scene.script = [
+        lambda: scene.tell(stage="predict", news=news.as_data(), progress=trouble),
+        lambda: scene.tell(news=news.as_data()),
+        lambda: scene.tell(news=dataclasses.replace(news, leading=leading).as_data()),
+        lambda: scene.tell(news={"of": "another version"}),
+        lambda: scene.tell(ending=Ending(0, "", FACTS)),
+    ]
+    scene.take()
+    assert [each.leading is None for each in heard] == [True, False]
+    assert (heard[0].dashboard, heard[0].output) == ("http://there", scene.planned.campaign.spec.output)
+    assert heard[1].leading is not None
+    assert heard[1].leading.leaders[0].perturbation == "REG04\\x1b"
+
+
+def test_a_run_tells_its_news_to_all(scene: Scene) -> None:
+    heard: list[RunNews] = []
+    scene.heard.news = heard.append  # type: ignore[attr-defined]
+    news = RunNews.of(scene.planned)
+    with scene.held() as held:
+        held.news(news)
+    beat = read_beat(scene.blobs, held.epoch.owner)
+    assert beat is not None
+    assert RunNews.from_data(beat.news) == news
+    assert heard == [news]
 
 
 def test_when_it_dies_the_follower_goes_on(scene: Scene) -> None:

@@ -7,7 +7,11 @@ from typing import Any
 import polars as pl
 import pytest
 
+from actors.blobs import open_blobs
+from actors.ledger import Ledger
+from screening.campaign import load_campaign, plan_campaign
 from screening.population_readout import COLUMNS
+from screening.preliminary_ranking import PreliminaryRanking
 from screening.run import RunResult, run_campaign
 
 WriteScreen = Callable[..., Path]
@@ -106,3 +110,15 @@ def test_an_allocation_decides_by_drawn_cells(
     again = run_campaign(write_screen("halved.yaml", **asked), listener)
     assert (again.computed, again.reused) == (0, halved.computed)
     assert again.hits.equals(halved.hits, null_equal=True)
+
+
+def test_who_leads_so_far_has_the_scores_of_the_table(
+    result: RunResult, tiny: Path, write_screen: WriteScreen, tmp_path: Path
+) -> None:
+    planned = plan_campaign(load_campaign(write_screen(**population(tiny, "e_distance"))))
+    ranking = PreliminaryRanking(planned, Ledger(open_blobs(f"{tmp_path}/screen/ledger")))
+    ranking.look()
+    assert ranking.latest is not None
+    assert ranking.latest.scored == result.hits.height
+    best = result.hits.head(len(ranking.latest.leaders))
+    assert [leader.score for leader in ranking.latest.leaders] == best["score"].to_list()
