@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +24,8 @@ from screening.null_distribution import LEAST_BLOCKS
 
 Array = npt.NDArray[np.float64]
 
+Tails = Literal["learned", "normal", "empirical"]
+"""What a campaign can ask for under `hits.tails`."""
 SHAPES = ("t3", "t5", "t10", "gumbel", "normal")
 """Student t with 3, 5 and 10 degrees of freedom, the Gumbel distribution, which is skewed to the right, and the normal
 one. All have a variance."""
