@@ -283,14 +283,17 @@ def hits(
         list[str] | None, typer.Option(help="Only this context (a factor's value); again for another one too.")
     ] = None,
     form: Annotated[TableFormat, typer.Option("--format", help="How to print.")] = TableFormat.table,
+    why: Annotated[int, typer.Option(min=0, help="Say of the best N why they are decided so; tables only.")] = 3,
 ) -> None:
     """Print the ranked hits of a campaign."""
     from screening.console import print_hits
     from screening.publication import filter_hits, hits_to_parquet, open_results, read_hits
+    from screening.safety_view import with_safety
 
-    table = filter_hits(read_hits(open_results(results)), context or [], top)
+    blobs = open_results(results)
+    table = filter_hits(read_hits(blobs), context or [], top)
     if form is TableFormat.table:
-        print_hits(table)
+        print_hits(with_safety(table, blobs), why=why)
     elif form is TableFormat.csv:
         sys.stdout.write(table.write_csv())
     elif form is TableFormat.json:
