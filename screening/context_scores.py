@@ -20,7 +20,8 @@ import polars as pl
 from scipy import special
 
 from screening.decisions import FAILED, NO_NULL, REFUSED, null_p_values
-from screening.null_distribution import LEVEL, NullDistribution, freedom
+from screening.null_distribution import LEVEL, freedom
+from screening.null_table import null_of
 from screening.null_tails import Tails
 
 Array = npt.NDArray[np.float64]
@@ -231,7 +232,7 @@ def _blocks(null: pl.DataFrame | None, contexts: Sequence[str]) -> Array:
     for column, context in enumerate(contexts):
         here = done.filter(pl.col("context") == context)
         scores, cells = (here[name].to_numpy().astype(float) for name in ("score", "training_cells_all"))
-        found = NullDistribution.of(scores, cells)
+        found = null_of(here)
         standardised = np.empty(0) if found is None else found.standardised(scores, cells)
         if len(standardised):
             whole[[row[name] for name in here["perturbation"]], column] = standardised
