@@ -169,8 +169,20 @@ def potencies(truth: pl.DataFrame, own: dict[str, float]) -> dict[str, Any]:
     figures |= _agreement(found[inside], true[inside], "of the true score")
     low = fitted["ec50_low"].fill_null(0.0).to_numpy()
     high = fitted["ec50_high"].fill_null(np.inf).to_numpy()
-    figures["90 % intervals that hold the EC50 of the true score"] = float(((low <= true) & (true <= high)).mean())
+    figures |= _coverage(low, high, true)
     return figures | _agreement(found, np.array([own[row["perturbation"]] for row, _ in rows]), "of the simulator")
+
+
+def _coverage(low: Array, high: Array, true: Array) -> dict[str, float]:
+    """Say how often 90 % intervals hold, on which side they miss, and how many have both ends."""
+    holds, bounded = (low <= true) & (true <= high), (low > 0) & np.isfinite(high)
+    return {
+        "90 % intervals that hold the EC50 of the true score": float(holds.mean()),
+        "of the others, true EC50s above the interval": float((true > high).sum() / max((~holds).sum(), 1)),
+        "intervals with both ends within the doses": float(bounded.mean()),
+        "of these hold": float(holds[bounded].mean()) if bounded.any() else float("nan"),
+        "their median factor from end to end": float(np.exp(np.median(np.log(high[bounded] / low[bounded])))),
+    }
 
 
 def _true_ec50(points: pl.DataFrame) -> float:
