@@ -19,7 +19,7 @@ from campaigns.conditions import FEATURES_ONLY
 from campaigns.screen_spec import HitsSpec
 from screening.e_values import calibrated, e_benjamini_hochberg
 from screening.null_distribution import LEAST_BLOCKS, Array, freedom
-from screening.null_tails import NullTails, Tails
+from screening.null_tails import NullTails, Tails, heaviest_p_values
 from screening.score_posterior import ScorePosterior, score_posterior
 
 HIT, NOT, UNDECIDED, FAILED, REFUSED = "hit", "not", "undecided", "failed", "refused"
@@ -136,6 +136,8 @@ def null_p_values(z: Array, numbers: npt.NDArray[np.integer], blocks: Array, tai
         return rank_p_values(z, blocks[np.isfinite(blocks)])
     if tails == "normal":
         return np.asarray(special.stdtr([freedom(int(number)) for number in numbers], -z), dtype=np.float64)
+    if tails == "heaviest":
+        return heaviest_p_values(z, numbers)
     return NullTails.of(blocks).p_values(z, numbers)
 
 

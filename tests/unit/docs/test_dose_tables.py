@@ -9,7 +9,7 @@ import pytest
 from screening import dose_response, interactions, scaffolds
 
 DOCS = Path(__file__).parents[3] / "docs"
-TYPES = {"integer": pl.Int64, "number": pl.Float64, "text": pl.String}
+TYPES = {"integer": pl.Int64, "number": pl.Float64, "text": pl.String, "true or false": pl.Boolean}
 TABLES = [
     pytest.param("doses", "doses.md", dose_response.COLUMNS, id="doses"),
     pytest.param("scaffolds", "doses.md", scaffolds.COLUMNS, id="scaffolds"),

@@ -38,7 +38,7 @@ def test_a_mean_is_as_noisy_as_one_context_if_they_share_all_of_it(decided_scree
     assert (scores.variance(weights, widened=True) > scores.variance(weights)).all()
 
 
-@pytest.mark.parametrize("tails", ["learned", "normal", "empirical"])
+@pytest.mark.parametrize("tails", ["learned", "heaviest", "normal", "empirical"])
 def test_p_values_of_one_context_are_those_of_the_ranked_table(decided_screen: Make, tails: Any) -> None:
     hits, null = decided_screen({"A": {T: 0.2, B: 0.03}, "C": {T: 0.01, B: 0.0}}, tails=tails)
     scores = ContextScores.of(hits, null, [B, T], tails)
