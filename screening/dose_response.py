@@ -34,7 +34,7 @@ LEVEL = 0.05
 """Of flat (monotone) curves, the share that is called not flat (not monotone) by chance, at most."""
 LEAST_ERROR = 0.02
 """Of the largest score: in the unit of a score, which is a mean of logs, not even an exact Hill curve is one."""
-DRAWS = 400
+DRAWS = 2000
 LEAST_LEFT = 0.1
 """Share of an effect that is left of few cells, at least: the slope of few blocks is a rough guide."""
 TAILS = (0.05, 0.95)
