@@ -23,6 +23,7 @@ import numpy as np
 import polars as pl
 
 from benchmarks import large_campaign as large
+from benchmarks.drugs import real_drugs
 from benchmarks.report import RESULTS, Figures, Silent, main, table
 from campaigns.source import load_training
 from lingshu_core.drug_simulator import AnnotatedDrug, DrugSimulation, DrugSimulationConfig, simulate_drugs
@@ -48,7 +49,7 @@ def measure() -> Figures:
         with design(name, config):
             figures[name] = compared(_screened(_drugs()))
     if (large.FOLDER / "screen/doses.parquet").exists():
-        drugs = [drug for drug in large.real_drugs() if drug.smiles]
+        drugs = [drug for drug in real_drugs() if drug.smiles]
         simulation = simulate_drugs([*drugs, *large.knock_outs(drugs)], large.CONFIG)
         figures["large_campaign"] = compared(_truth(simulation, len(drugs)))
     rows = [[name, way, *found.values()] for name, ways in figures.items() for way, found in ways.items()]
@@ -70,7 +71,7 @@ def design(name: str, config: DrugSimulationConfig) -> Iterator[None]:
 
 
 def _drugs() -> list[AnnotatedDrug]:
-    known = [drug for drug in large.real_drugs() if drug.smiles]
+    known = [drug for drug in real_drugs() if drug.smiles]
     of_class = [drug for drug in known if large.CLASS in drug.targets]
     return of_class[:OF_CLASS] + [drug for drug in known if drug not in of_class][:OTHERS]
 

@@ -110,8 +110,9 @@ class PopulationReadout(Readout):
         used[list(places)] = False
         check_any_left(used, dropped)
         if self.normalisation == "state_share":
-            counts, cells = zip(*(self._counted(moments, places) for moments in (condition, control)), strict=True)
-            return ByShard(self.sign * share_difference(*counts, cells[0]), 1.0, int(used.sum()), dropped)
+            counts, cells = self._counted(condition, places)
+            difference = share_difference(counts, self._counted(control, places)[0], cells)
+            return ByShard(self.sign * difference, 1.0, int(used.sum()), dropped)
         measure = MEASURES[self.normalisation]
         found, start = (self._measured(measure, moments, places) for moments in (condition, control))
         nearer = -1.0 if self.normalisation == "e_distance" else 1.0
