@@ -57,11 +57,11 @@ def measure() -> Figures:
     simulation = _timed("simulation", figures, lambda: simulate_drugs([*drugs, *knock_outs(drugs)], CONFIG))
     figures["cells"] = write_cells(simulation, len(drugs))
     if not (FOLDER / "model/weights.safetensors").exists():
-        spec = load_training(_write("train.yaml", _training())).spec
+        spec = load_training(write("train.yaml", training())).spec
         _timed("training", figures, lambda: train_spec(spec, training_config(spec, {})))
     up, down = signature(simulation, len(drugs))
-    screen = _write("screen.yaml", _screen(simulation, up, down))
-    result = _timed("campaign", figures, lambda: run_campaign(screen, Silent(), {}))
+    path = write("screen.yaml", screen(simulation, up, down))
+    result = _timed("campaign", figures, lambda: run_campaign(path, Silent(), {}))
     figures |= speed(result, figures["campaign, seconds"])
     truth = true_scores(simulation, len(drugs), up, down)
     figures |= compared(truth)
@@ -157,11 +157,10 @@ def potencies(truth: pl.DataFrame, own: dict[str, float]) -> dict[str, Any]:
     """Compare fitted EC50s with those of the true scores and of the simulator, where efficacy is decided."""
     doses = pl.read_parquet(FOLDER / "screen/doses.parquet")
     figures: dict[str, Any] = {f"curves {name}": number for name, number in doses["outcome"].value_counts().rows()}
-    decided = doses.filter(pl.col("efficacy") == "decided")
-    fitted = decided.filter((pl.col("outcome") == "fitted") & (pl.col("emax") > 0))
+    decided, fitted = doses.filter(pl.col("efficacy") == "decided"), decided_curves(doses)
     series = {key: rows.sort("dose") for key, rows in truth.group_by("name", "context")}
     rows = [(row, series[row["perturbation"], row["context"]]) for row in fitted.iter_rows(named=True)]
-    true = np.array([_true_ec50(points) for _, points in rows])
+    true = np.array([true_ec50(points) for _, points in rows])
     found = fitted["ec50"].to_numpy()
     inside = (true >= min(CONFIG.doses)) & (true <= max(CONFIG.doses))
     figures |= {"curves with decided efficacy": decided.height, "of these fitted and rising": fitted.height}
@@ -169,11 +168,29 @@ def potencies(truth: pl.DataFrame, own: dict[str, float]) -> dict[str, Any]:
     figures |= _agreement(found[inside], true[inside], "of the true score")
     low = fitted["ec50_low"].fill_null(0.0).to_numpy()
     high = fitted["ec50_high"].fill_null(np.inf).to_numpy()
-    figures["90 % intervals that hold the EC50 of the true score"] = float(((low <= true) & (true <= high)).mean())
+    figures |= coverage(low, high, true)
     return figures | _agreement(found, np.array([own[row["perturbation"]] for row, _ in rows]), "of the simulator")
 
 
-def _true_ec50(points: pl.DataFrame) -> float:
+def coverage(low: Array, high: Array, true: Array) -> dict[str, float]:
+    """Say how often 90 % intervals hold, on which side they miss, and how many have both ends."""
+    holds, bounded = (low <= true) & (true <= high), (low > 0) & np.isfinite(high)
+    return {
+        "90 % intervals that hold the EC50 of the true score": float(holds.mean()),
+        "of the others, true EC50s above the interval": float((true > high).sum() / max((~holds).sum(), 1)),
+        "intervals with both ends within the doses": float(bounded.mean()),
+        "of these hold": float(holds[bounded].mean()) if bounded.any() else float("nan"),
+        "their median factor from end to end": float(np.exp(np.median(np.log(high[bounded] / low[bounded])))),
+    }
+
+
+def decided_curves(doses: pl.DataFrame) -> pl.DataFrame:
+    """Keep the fitted and rising curves whose efficacy is decided."""
+    return doses.filter((pl.col("efficacy") == "decided") & (pl.col("outcome") == "fitted") & (pl.col("emax") > 0))
+
+
+def true_ec50(points: pl.DataFrame) -> float:
+    """Return the EC50 of a Hill curve through the true scores of one drug in one line."""
     scores = points["true"].to_numpy()
     errors = np.full(len(scores), max(0.02 * float(np.abs(scores).max()), 1e-9))
     return float(fit_hill(points["dose"].to_numpy(), scores, errors).ec50[0])
@@ -205,7 +222,8 @@ def by_scaffold(drugs: list[AnnotatedDrug]) -> dict[str, Any]:
     }
 
 
-def _training() -> dict[str, Any]:
+def training() -> dict[str, Any]:
+    """Return the training's specification."""
     roles = ("perturbation", "perturbation_type", "dose", "cell_type")
     return {
         "kind": "train",
@@ -218,7 +236,8 @@ def _training() -> dict[str, Any]:
     }
 
 
-def _screen(simulation: DrugSimulation, up: list[int], down: list[int]) -> dict[str, Any]:
+def screen(simulation: DrugSimulation, up: list[int], down: list[int]) -> dict[str, Any]:
+    """Return the screen's specification."""
     return {
         "kind": "screen",
         "name": "large",
@@ -239,7 +258,8 @@ def _screen(simulation: DrugSimulation, up: list[int], down: list[int]) -> dict[
     }
 
 
-def _write(name: str, content: dict[str, Any]) -> Path:
+def write(name: str, content: dict[str, Any]) -> Path:
+    """Write a specification into the folder."""
     path = FOLDER / name
     path.write_text(yaml.safe_dump(content, allow_unicode=True, sort_keys=False), encoding="utf-8")
     return path

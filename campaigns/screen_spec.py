@@ -560,10 +560,11 @@ class HitsSpec(Spec):
         description="What a score has to be above the null, in the unit of the score; never less than the null's own"
         " minimum effect.",
     )
-    tails: Literal["learned", "normal", "empirical"] = Field(
+    tails: Literal["learned", "heaviest", "normal", "empirical"] = Field(
         default="learned",
         description="How far out the null may reach: learned, shapes with heavier and lighter tails weighed by the"
-        " pseudo-perturbations; normal, assumed; empirical, ranks among the pseudo-perturbations.",
+        " pseudo-perturbations; heaviest, the heaviest of these shapes; normal, assumed; empirical, ranks among the"
+        " pseudo-perturbations.",
     )
 
 

@@ -16,7 +16,7 @@ PAGES: Mapping[str, tuple[str, Mapping[str, tuple[Any, str]]]] = {
     "interactions": ("combinations.md", interactions.COLUMNS),
 }
 """Name of the marks → page and columns."""
-TYPES = {pl.Int64: "integer", pl.Float64: "number", pl.String: "text"}
+TYPES = {pl.Int64: "integer", pl.Float64: "number", pl.String: "text", pl.Boolean: "true or false"}
 
 
 def rows(columns: Mapping[str, tuple[Any, str]]) -> Iterator[str]:

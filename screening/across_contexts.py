@@ -49,7 +49,7 @@ def patient_hits(
 ) -> pl.DataFrame | None:
     """Return the table of patients; None where nobody asks."""
     donor = resolve_across(spec.across, contexts).donor
-    return None if donor is None else patients.patient_table(hits, null, contexts, donor)
+    return None if donor is None else patients.patient_table(hits, null, contexts, donor, spec.hits.tails)
 
 
 def _groups(
@@ -59,7 +59,7 @@ def _groups(
     if mode not in across.modes or across.factor is None:
         return None
     compared = comparable(contexts, across.factor)
-    scores = ContextScores.of(hits, null, [context.label for context in compared])
+    scores = ContextScores.of(hits, null, [context.label for context in compared], spec.hits.tails)
     values = [context.as_dict()[across.factor] for context in compared]
     return across, ContextGroups.of(scores, values, spec.hits.minimum_effect)
 

@@ -87,7 +87,7 @@ def _doses(screen: ScoredScreen) -> Table | None:
     perturbations = {planned.condition.perturbation for planned in screen.planned.plan.conditions}
     dosed = [each for each in perturbations if any(part.dose is not None for part in each.parts)]
     names = {each.label: "+".join(part.name for part in each.parts) for each in dosed}
-    rows = dose_table(screen.hits, names, screen.planned.campaign.spec.seed)
+    rows = dose_table(screen.hits, names, screen.planned.campaign.spec.seed, screen.null)
     return _described(rows, DOSE_COLUMNS)
 
 

@@ -412,10 +412,12 @@ def hits(
         typer.Option(help="Columns to order by, smallest first, or -COLUMN: largest first; by rank if left out."),
     ] = None,
     form: Annotated[TableFormat, typer.Option("--format", help="How to print.")] = TableFormat.table,
+    why: Annotated[int, typer.Option(min=0, help="Say of the best N why they are decided so; tables only.")] = 3,
 ) -> None:
     """Print the ranked hits of a campaign, or of all campaigns that are found."""
     from screening.console import print_hits
-    from screening.publication import filter_hits, hits_to_parquet
+    from screening.publication import filter_hits, hits_to_parquet, open_results
+    from screening.safety_view import with_safety
     from screening.tables.collection import collect
     from screening.tables.row_query import filter_rows, sort_rows
 
@@ -427,7 +429,7 @@ def hits(
     table = table if sort is None else sort_rows(table, sort)
     table = table if top is None else table.head(top)
     if form is TableFormat.table:
-        print_hits(table)
+        print_hits(table if found.is_marked else with_safety(table, open_results(results[0])), why=why)
     elif form is TableFormat.csv:
         sys.stdout.write(table.write_csv())
     elif form is TableFormat.json:

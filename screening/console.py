@@ -33,9 +33,12 @@ from screening.following import describe_run_of, look_of
 from screening.gates import NOT_MEASURED
 from screening.generate import GenerationResult
 from screening.progress_text import leading_lines, progress_line, setback_line
+from screening.publication import open_results
 from screening.rehearsal import describe_strikes
 from screening.run import STAGES, RunResult
 from screening.run_news import RunNews
+from screening.safety import SAFETY
+from screening.safety_view import with_safety
 from screening.status import CampaignStatus, run_in
 from screening.support import describe_support
 from screening.training_run import TrainingResult
@@ -47,6 +50,8 @@ if TYPE_CHECKING:
 # Markup is off: names of drugs and folders have brackets of their own.
 console = Console(width=None if sys.stdout.isatty() else 120, highlight=False, markup=False)
 _WIDTH_WITH_GENES = 100
+REASONS = 3
+"""Rows of a ranked table whose decisions are explained below it."""
 _LINE_SECONDS = 10.0
 """Without a terminal, progress is a plain line this often."""
 
@@ -163,6 +168,7 @@ def hit_view(hits: pl.DataFrame) -> Table:
     """Show the columns that a person reads first; the file has all of them."""
     table = Table(header_style="bold", box=None, pad_edge=False)
     told = ["rank", "perturbation", "context", "score", "±", "members ±", "decision", "q", "trained on", "gate"]
+    told += ["safety", "layer"]
     names = [*told, "rises most", "falls most"]
     shown = names if console.width >= _WIDTH_WITH_GENES else told
     if "score_sd" not in hits.columns or hits["score_sd"].is_null().all():
@@ -174,8 +180,10 @@ def hit_view(hits: pl.DataFrame) -> Table:
     is_marked = "campaign" in hits.columns and "results" in hits.columns  # of several campaigns together
     if is_marked:
         table.add_column("campaign", no_wrap=True)
+    if "safety" not in hits.columns or hits["safety"].is_null().all():
+        shown = [name for name in shown if name not in ("safety", "layer")]
     for name in shown:
-        right = name in ("rank", "score", "±", "members ±", "q", "trained on")
+        right = name in ("rank", "score", "±", "members ±", "q", "trained on", "layer")
         table.add_column(name, justify="right" if right else "left", no_wrap=True)
     for row in hits.iter_rows(named=True):
         cells = dict(zip(names, _hit_row(row), strict=True))
@@ -187,7 +195,8 @@ def hit_view(hits: pl.DataFrame) -> Table:
 def _hit_row(row: Mapping[str, Any]) -> tuple[str, ...]:
     context = ", ".join(part.split("=", 1)[-1] for part in row["context"].split(", "))
     if row["status"] != "done":
-        return ("–", row["perturbation"], context, row["status"], "", "", "", "", "", row.get("gate") or "", "", "")
+        nothing, gate = ("",) * 5, row.get("gate") or ""
+        return ("–", row["perturbation"], context, row["status"], *nothing, gate, *_safety(row), "", "")
     seen = row["training_cells"]
     trained = f"{seen} cells" if seen else _without_cells(row)
     rises, falls = row["top_up"].split(", ")[0], row["top_down"].split(", ")[0]
@@ -196,7 +205,22 @@ def _hit_row(row: Mapping[str, Any]) -> tuple[str, ...]:
     gate, decision = row.get("gate") or "", row.get("decision") or ""
     rate = "" if row.get("q_value") is None else f"{row['q_value']:.2g}"
     place = (str(row["rank"]), row["perturbation"], context)
-    return *place, score, error, spread, decision, rate, trained, gate, rises, falls
+    return *place, score, error, spread, decision, rate, trained, gate, *_safety(row), rises, falls
+
+
+def _safety(row: Mapping[str, Any]) -> tuple[str, str]:
+    layer = row.get("pareto_layer")
+    return row.get("safety") or "", "" if layer is None else str(layer)
+
+
+def reasons_of(hits: pl.DataFrame, most: int) -> Iterator[str]:
+    """Say of the first rows why they are decided so, and why they are safe or not; nothing where nothing judges."""
+    is_judged = "null_blocks" in hits.columns and hits["null_blocks"].count() > 0
+    for row in hits.head(most).iter_rows(named=True):
+        decided = f"{row['decision']}: {row['decision_reason']}" if is_judged and row.get("decision") else ""
+        safe = f"{row['safety']}: {row['safety_reason']}" if row.get("safety") else ""
+        if told := "; ".join(filter(None, (decided, safe))):
+            yield f"  {row['rank']} {row['perturbation']} in {row['context']}: {told}"
 
 
 def _without_cells(row: Mapping[str, Any]) -> str:
@@ -343,10 +367,14 @@ def describe_live(look: Look, planned: PlannedCampaign) -> str:
     return "\n".join(lines)
 
 
-def print_hits(hits: pl.DataFrame, most_failures: int = 5) -> None:
-    """Print ranked conditions as a table and failed ones below it, each with its reason."""
+def print_hits(hits: pl.DataFrame, most_failures: int = 5, why: int = REASONS) -> None:
+    """Print ranked conditions as a table, why the first of them are decided so, and failed ones with their reasons."""
     done, failed = hits.filter(pl.col("status") == "done"), hits.filter(pl.col("status") != "done")
     console.print(hit_view(done))
+    if reasons := list(reasons_of(done, why)):
+        console.print("\nwhy:")
+        for line in reasons:
+            console.print(Text(line))
     if not failed.is_empty():
         console.print(f"\n{failed.height} conditions failed:")
         for row in failed.head(most_failures).iter_rows(named=True):
@@ -356,7 +384,10 @@ def print_hits(hits: pl.DataFrame, most_failures: int = 5) -> None:
 def describe_run(result: RunResult, top: int) -> str:
     """Show the best hits, what failed, and where the rest is."""
     failed = result.hits.filter(pl.col("status") != "done")
-    print_hits(pl.concat([result.hits.filter(pl.col("status") == "done").head(top), failed]))
+    shown = pl.concat([result.hits.filter(pl.col("status") == "done").head(top), failed])
+    if SAFETY in result.files:
+        shown = with_safety(shown, open_results(result.output))
+    print_hits(shown)
     gates = f"{result.gates}\n" if result.gates else ""
     cache = f" (cache {result.cache})" if result.cache else ""
     rehearsal = describe_strikes(result.struck)

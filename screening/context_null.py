@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from lingshu_core.vocabulary import Vocabulary, split_label
 from screening.aggregation import Folded
 from screening.effects import Moments
 from screening.null_distribution import NullDistribution
-from screening.objectives import Readout, score_members
+from screening.objectives import UNITS, Readout, least_spread, score_members
 
 Indices = npt.NDArray[np.int64]
 
@@ -54,14 +55,16 @@ class ContextNull:
         self._cells += self._cells_of(folded.planned.condition.perturbation)
         self._known.clear()
 
-    def columns(self, perturbation: Perturbation, left_out: Indices) -> dict[str, Any]:
+    def columns(self, perturbation: Perturbation, left_out: Indices, drawn: float = np.inf) -> dict[str, Any]:
         """Return what a row of the ranked table says of its null.
 
-        ``left_out`` are the genes that its score leaves out, as indices of the model's genes.
+        ``left_out`` are the genes that its score leaves out, as indices of the model's genes; ``drawn`` the cells that
+        one model drew for it, which may be fewer than for the null.
         """
         null, cells = self.without(left_out), self._cells_of(perturbation)
         if null is None:
             return {"null_blocks": len(self._blocks)}
+        null = replace(null, floor=max(null.floor, self._floor(drawn)))
         return {
             "null_blocks": null.blocks,
             "null_centre": null.centre_of(len(cells)),
@@ -78,7 +81,11 @@ class ContextNull:
 
     def _scored(self, left_out: Indices) -> NullDistribution | None:
         scores = [score_members(members, self._readout, left_out, self._genes).score for members in self._blocks]
-        return NullDistribution.of(np.array(scores, dtype=np.float64), np.array(self._cells, dtype=np.float64))
+        floor = self._floor(min((members[0][0].cells for members in self._blocks), default=1))
+        return NullDistribution.of(np.array(scores, dtype=np.float64), np.array(self._cells, dtype=np.float64), floor)
+
+    def _floor(self, drawn: float) -> float:
+        return float(least_spread(UNITS[self._readout.normalisation], np.array(drawn)))
 
     def _cells_of(self, perturbation: Perturbation) -> Sequence[float]:
         return [float(self._trained.get(part.name, 0)) for part in perturbation.parts]

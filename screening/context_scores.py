@@ -19,9 +19,10 @@ import numpy.typing as npt
 import polars as pl
 from scipy import special
 
-from screening.decisions import FAILED, NO_NULL, REFUSED
-from screening.null_distribution import LEVEL, NullDistribution, freedom
-from screening.null_tails import NullTails
+from screening.decisions import FAILED, NO_NULL, REFUSED, null_p_values
+from screening.null_distribution import LEVEL, freedom
+from screening.null_table import null_of
+from screening.null_tails import Tails
 
 Array = npt.NDArray[np.float64]
 
@@ -57,6 +58,8 @@ class ContextScores:
         Degrees of freedom of the noise; None without a null, whose noise is taken as normal.
     errors
         What the noise is known from.
+    tails
+        Of the null, as the campaign asks for them (``hits.tails``).
     """
 
     perturbations: tuple[str, ...]
@@ -70,9 +73,12 @@ class ContextScores:
     null_blocks: int
     degrees: int | None
     errors: str
+    tails: Tails = "learned"
 
     @classmethod
-    def of(cls, hits: pl.DataFrame, null: pl.DataFrame | None, contexts: Sequence[str]) -> ContextScores:
+    def of(
+        cls, hits: pl.DataFrame, null: pl.DataFrame | None, contexts: Sequence[str], tails: Tails = "learned"
+    ) -> ContextScores:
         """Lay out the rows of a ranked table in these contexts; ``null`` are its pseudo-perturbations."""
         rows = hits.filter(pl.col("context").is_in(list(contexts)))
         names = tuple(rows["perturbation"].unique().sort().to_list())
@@ -98,6 +104,7 @@ class ContextScores:
             number,
             degrees,
             MEASURED if degrees is not None else MEMBERS if rows["score_sd"].count() else COMPUTATION,
+            tails,
         )
 
     @property
@@ -146,18 +153,23 @@ class ContextScores:
         """Return a quantile of the noise in its standard deviations."""
         return float(special.ndtri(level) if self.degrees is None else special.stdtrit(self.degrees, level))
 
-    def p_values(self, z: Array) -> Array:
+    def p_values(self, z: Array, *, mirrored: bool = False) -> Array:
         """Return the chance of such values or higher ones without an effect; ``z`` in standard deviations, any shape.
 
-        As in the ranked table with `hits.tails: learned`, whatever the campaign asks for there.
+        As in the ranked table, with the tails that the campaign asks for. ``mirrored``: the noise of these values can
+        be turned round, as in a difference of two scores. Ranks are then taken among the pseudo-perturbations and
+        among their mirror images, and the larger chance counts; the learned shapes lean to the right only, and the
+        chance in their heavier tail is taken either way.
         """
         if self.degrees is None:
             return np.asarray(special.ndtr(-z), dtype=np.float64)
         found = np.full(z.shape, np.nan)
         there = np.isfinite(z)
         number = np.full(int(there.sum()), self.null_blocks, dtype=np.int64)
-        tails = NullTails.of(self.blocks.T)  # (blocks, contexts) → (contexts, blocks)
-        found[there] = tails.p_values(z[there], number)
+        blocks = self.blocks.T  # (blocks, contexts) → (contexts, blocks)
+        found[there] = null_p_values(z[there], number, blocks, self.tails)
+        if mirrored and self.tails == "empirical":
+            found[there] = np.maximum(found[there], null_p_values(z[there], number, -blocks, self.tails))
         return found
 
     def only(self, rows: npt.NDArray[np.bool_]) -> ContextScores:
@@ -220,7 +232,7 @@ def _blocks(null: pl.DataFrame | None, contexts: Sequence[str]) -> Array:
     for column, context in enumerate(contexts):
         here = done.filter(pl.col("context") == context)
         scores, cells = (here[name].to_numpy().astype(float) for name in ("score", "training_cells_all"))
-        found = NullDistribution.of(scores, cells)
+        found = null_of(here)
         standardised = np.empty(0) if found is None else found.standardised(scores, cells)
         if len(standardised):
             whole[[row[name] for name in here["perturbation"]], column] = standardised

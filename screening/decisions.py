@@ -19,7 +19,7 @@ from campaigns.conditions import FEATURES_ONLY
 from campaigns.screen_spec import HitsSpec
 from screening.e_values import calibrated, e_benjamini_hochberg
 from screening.null_distribution import LEAST_BLOCKS, Array, freedom
-from screening.null_tails import NullTails
+from screening.null_tails import NullTails, Tails, heaviest_p_values
 from screening.score_posterior import ScorePosterior, score_posterior
 
 HIT, NOT, UNDECIDED, FAILED, REFUSED = "hit", "not", "undecided", "failed", "refused"
@@ -115,14 +115,33 @@ def _with_p_values(table: pl.DataFrame, asked: HitsSpec, blocks: Array, adaptive
 def _p_values(rows: pl.DataFrame, asked: HitsSpec, blocks: Array) -> Array:
     """Return the chance of each score without an effect, with the tails that were asked for, (conditions,)."""
     z = ((rows["score"] - rows["null_centre"]) / rows["null_sd"]).to_numpy()
-    if asked.tails == "empirical":
-        return _rank_p_values(z, blocks[np.isfinite(blocks)])
-    if asked.tails == "normal":
-        return np.asarray(special.stdtr([freedom(number) for number in rows["null_blocks"]], -z), dtype=np.float64)
-    return NullTails.of(blocks).p_values(z, rows["null_blocks"].to_numpy())
+    return null_p_values(z, rows["null_blocks"].to_numpy(), blocks, asked.tails)
 
 
-def _rank_p_values(z: Array, blocks: Array) -> Array:
+def null_p_values(z: Array, numbers: npt.NDArray[np.integer], blocks: Array, tails: Tails) -> Array:
+    """Return the chance of such scores or higher ones without an effect, (scores,).
+
+    Parameters
+    ----------
+    z
+        Scores less the null's centre, over its standard deviation, (scores,).
+    numbers
+        Of the blocks that centre and standard deviation come from, (scores,).
+    blocks
+        All of them, standardised, (contexts, labels), with NaN where one was not computed.
+    tails
+        As the campaign asks for under ``hits``.
+    """
+    if tails == "empirical":
+        return rank_p_values(z, blocks[np.isfinite(blocks)])
+    if tails == "normal":
+        return np.asarray(special.stdtr([freedom(int(number)) for number in numbers], -z), dtype=np.float64)
+    if tails == "heaviest":
+        return heaviest_p_values(z, numbers)
+    return NullTails.of(blocks).p_values(z, numbers)
+
+
+def rank_p_values(z: Array, blocks: Array) -> Array:
     """Return p-values as ranks among blocks, both in standard deviations.
 
     They assume nothing of tails, and resolve nothing under 1 / (blocks + 1).

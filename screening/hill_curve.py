@@ -26,6 +26,8 @@ REACH = 2.0
 SLOPES = (0.3, 5.0)
 SLOPE_SIGMA = math.log(2.0)
 """Standard deviation of the prior on the log of the slope, whose mean is 0."""
+EMAX_SIGMA = 2.0
+"""Standard deviation of the prior on emax of drawn curves, in units of the largest score."""
 _PER_DECADE, _SLOPE_STEPS = 16, 9
 
 
@@ -98,6 +100,38 @@ def fit_draws(doses: Array, draws: Array, errors: Array) -> HillCurves:
     best = left.argmin(axis=1)
     emax = along[np.arange(len(draws)), best] / size[best]
     return HillCurves(emax, np.exp(log_ec50[best]), np.exp(log_slope[best]))
+
+
+def posterior_draws(doses: Array, scores: Array, errors: Array, number: int, random: np.random.Generator) -> HillCurves:
+    """Draw curves from what scores and their errors leave open.
+
+    The likelihood is normal. On the grid of EC50 and slope, emax is integrated out exactly, with the prior
+    N(0, (`EMAX_SIGMA` · the largest score)²), without which an EC50 that no dose comes near would be the likeliest of
+    all. The EC50 is log-uniform over the grid, and drawn between its points.
+
+    Parameters
+    ----------
+    doses, scores, errors
+        As for :func:`fit_hill`.
+    number
+        Of curves.
+    random
+        Where they are drawn from.
+    """
+    low, high = _log_ec50_bounds(doses)
+    steps = round((high - low) / math.log(10.0) * _PER_DECADE) + 1
+    log_ec50, log_slope, reached = _grid(tuple(np.log(doses).tolist()), low, high, steps)
+    weighted = reached / errors  # (points, doses)
+    held = EMAX_SIGMA * max(float(np.abs(scores).max()), float(errors.min()))
+    precision = np.square(weighted).sum(axis=1) + held**-2  # (points,)
+    along = weighted @ (scores / errors)
+    log_weight = 0.5 * (np.square(along) / precision - np.log(precision) - np.square(log_slope / SLOPE_SIGMA))
+    weight = np.exp(log_weight - log_weight.max())
+    chosen = random.choice(len(weight), number, p=weight / weight.sum())
+    emax = random.normal(along[chosen] / precision[chosen], 1.0 / np.sqrt(precision[chosen]))
+    between = random.uniform(-0.5, 0.5, number) * (high - low) / (steps - 1)
+    ec50 = np.clip(log_ec50[chosen] + between, low, high)
+    return HillCurves(emax, np.exp(ec50), np.exp(log_slope[chosen]))
 
 
 def monotonicity(scores: Array, errors: Array) -> float:

@@ -246,7 +246,7 @@ def score_folded(
     row |= _numbers(score, effect, targets, folded, readout, vocabulary)
     row |= readout.describe(members, left_out)
     if null is not None:
-        row |= null.columns(condition.perturbation, left_out)
+        row |= null.columns(condition.perturbation, left_out, members[0][0].cells)
     return Scored(row, folded, effect, score)
 
 

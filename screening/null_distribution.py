@@ -50,6 +50,8 @@ class NullDistribution:
         Mean, least and largest log n; beyond the sizes that there are the variance is that of the nearest.
     centre_variance
         Variance of the centre.
+    floor
+        The least standard deviation of a score of nothing; 0 where none is known beforehand.
     """
 
     blocks: int
@@ -62,10 +64,15 @@ class NullDistribution:
     smallest: float
     largest: float
     centre_variance: float
+    floor: float = 0.0
 
     @classmethod
-    def of(cls, scores: Array, cells: Array) -> NullDistribution | None:
-        """Sum up scores and training cells of blocks, each (blocks,); None for fewer than two, which have no spread."""
+    def of(cls, scores: Array, cells: Array, floor: float = 0.0) -> NullDistribution | None:
+        """Sum up scores and training cells of blocks, each (blocks,); None for fewer than two, which have no spread.
+
+        ``floor`` is a standard deviation that scores have even where all blocks came out the same
+        (:func:`screening.objectives.least_spread`).
+        """
         if len(scores) < 2:
             return None
         centre, blocks = float(scores.mean()), len(scores)
@@ -83,8 +90,14 @@ class NullDistribution:
             float(sizes.mean()),
             float(sizes.min()),
             float(sizes.max()),
-            float(np.exp(level + slope * (sizes - sizes.mean())).mean() / blocks),
+            max(float(np.exp(level + slope * (sizes - sizes.mean())).mean()), floor**2) / blocks,
+            floor,
         )
+
+    @property
+    def has_spread(self) -> bool:
+        """Whether there is anything to judge by."""
+        return self.sd > 0 or self.floor > 0
 
     @property
     def freedom(self) -> int:
@@ -94,7 +107,7 @@ class NullDistribution:
     def variance(self, cells: float) -> float:
         """Return the variance of the score of nothing that was learned from so many cells."""
         size = min(max(float(np.log(max(cells, 1.0))), self.smallest), self.largest)
-        return float(np.exp(self.level + self.slope * (size - self.middle)))
+        return max(float(np.exp(self.level + self.slope * (size - self.middle))), self.floor**2)
 
     def centre_of(self, parts: int) -> float:
         """Return the centre for a combination of so many parts: it is predicted from the sum of what each is."""
@@ -114,7 +127,7 @@ class NullDistribution:
 
     def standardised(self, scores: Array, cells: Array) -> Array:
         """Return the blocks in their own standard deviations, (blocks,); none where they are all equal."""
-        if not np.isfinite(self.level):
+        if not self.has_spread:
             return np.empty(0)
         return (scores - self.centre) / np.sqrt([self.variance(each) for each in cells])
 

@@ -11,6 +11,7 @@ import polars as pl
 from screening.hits import COLUMNS
 from screening.null_distribution import Array, NullDistribution
 from screening.null_tails import SHAPES, NullTails
+from screening.objectives import least_spread
 
 NULL_COLUMNS = (
     *("perturbation", "context", "status", "reason", "gate"),
@@ -33,13 +34,22 @@ def null_summary(table: pl.DataFrame) -> list[dict[str, Any]]:
     found = []
     for (context,), rows in table.group_by("context", maintain_order=True):
         scores, cells = _scores_and_cells(rows)
-        null, typical = NullDistribution.of(scores, cells), float(np.median(cells)) if len(cells) else 0.0
+        null, typical = null_of(rows), float(np.median(cells)) if len(cells) else 0.0
         numbers: dict[str, Any] = {"context": context, "blocks": len(scores)}
         if null is not None:
             numbers |= {"centre": null.centre, "sd": null.sd, "robust_sd": null.robust_sd, "typical_cells": typical}
             numbers |= {"minimum_effect": null.minimum_effect([typical]), "variance_by_cells": null.slope}
         found.append(numbers)
     return found
+
+
+def null_of(rows: pl.DataFrame) -> NullDistribution | None:
+    """Return the null of one context from its rows of the table; None for fewer than two that were computed."""
+    done = rows.filter(pl.col("status") == "done")
+    drawn = done.select(pl.col("cells") / pl.col("members").fill_null(1)).to_series().drop_nulls()
+    unit = done["score_unit"].drop_nulls()
+    floor = least_spread(unit[0], drawn.to_numpy().min()) if len(unit) and len(drawn) else 0.0
+    return NullDistribution.of(*_scores_and_cells(rows), float(floor))
 
 
 def standardised_blocks(table: pl.DataFrame) -> Array:
@@ -51,8 +61,8 @@ def standardised_blocks(table: pl.DataFrame) -> Array:
     found = [np.empty((0, len(places)))]
     for _, rows in table.group_by("context", maintain_order=True):
         scores, cells = _scores_and_cells(rows)
-        null = NullDistribution.of(scores, cells)
-        if null is not None and null.sd > 0:
+        null = null_of(rows)
+        if null is not None and null.has_spread:
             own = np.full((1, len(places)), np.nan)
             done = rows.filter(pl.col("status") == "done")["perturbation"]
             own[0, [places[label] for label in done]] = null.standardised(scores, cells)

@@ -34,10 +34,28 @@ UNITS = {
     "mean": "control standard deviations",
     "share": "share of the difference",
     "e_distance": "share of the E-distance between the groups",
-    "state_share": "share of cells",
+    "state_share": "difference of arcsine shares (Cohen's h)",
     "heterogeneity": "variance along the way, way = 1",
     "connectivity": "weighted connectivity score",
 }
+
+
+def least_spread(unit: str, cells: Array) -> Array:
+    """Return the least standard deviation that scores of a unit have where nothing is there, as ``cells``.
+
+    A count has one even where it never came out other than 0: 2 arcsin √(share of n cells) has the variance 1 / n
+    (Anscombe 1948, https://doi.org/10.1093/biomet/35.3-4.246). Other scores have none that is known beforehand.
+
+    Parameters
+    ----------
+    unit
+        One of `UNITS`' values.
+    cells
+        Drawn cells of each score, any shape.
+    """
+    if unit != UNITS["state_share"]:
+        return np.zeros(np.shape(cells))
+    return np.asarray(1.0 / np.sqrt(np.maximum(cells, 1.0)), dtype=np.float64)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from campaigns.conditions import Context
 from screening.context_groups import false_discoveries
 from screening.context_scores import ContextScores
 from screening.decisions import HIT, NOT, UNDECIDED
+from screening.null_tails import Tails
 
 SHARED, PARTICULAR, SOME, OPEN = "all", "one", "some", "open"
 
@@ -72,7 +73,7 @@ COLUMNS: Mapping[str, tuple[Any, str]] = {
 
 
 def patient_table(
-    hits: pl.DataFrame, null: pl.DataFrame | None, contexts: Sequence[Context], donor: str
+    hits: pl.DataFrame, null: pl.DataFrame | None, contexts: Sequence[Context], donor: str, tails: Tails = "learned"
 ) -> pl.DataFrame:
     """Rank within donors, and compare the donors of the same perturbation in the same cells.
 
@@ -86,12 +87,16 @@ def patient_table(
         Of the screen, those with the donor left open among them.
     donor
         The factor whose values are patients.
+    tails
+        Of the null, as the campaign asks for them.
     """
     named = [context for context in finest(contexts) if donor in context.as_dict()]
     by_cells: dict[Context, dict[str, str]] = {}
     for context in named:
         by_cells.setdefault(_without(context, donor), {})[context.as_dict()[donor]] = context.label
-    parts = [_compared(hits, null, cells.label, labels) for cells, labels in sorted(by_cells.items(), key=_label)]
+    parts = [
+        _compared(hits, null, cells.label, labels, tails) for cells, labels in sorted(by_cells.items(), key=_label)
+    ]
     table = pl.concat(parts)
     table = _with_sharing(table)
     q = false_discoveries(table["_p"].fill_null(np.nan).to_numpy())
@@ -101,7 +106,9 @@ def patient_table(
     )
 
 
-def _compared(hits: pl.DataFrame, null: pl.DataFrame | None, cells: str, labels: Mapping[str, str]) -> pl.DataFrame:
+def _compared(
+    hits: pl.DataFrame, null: pl.DataFrame | None, cells: str, labels: Mapping[str, str], tails: Tails
+) -> pl.DataFrame:
     """Compare donors in the same cells; ``labels`` are the contexts by donor."""
     donor_of = {label: donor for donor, label in labels.items()}
     rows = hits.filter(pl.col("context").is_in(list(donor_of)))
@@ -114,7 +121,7 @@ def _compared(hits: pl.DataFrame, null: pl.DataFrame | None, cells: str, labels:
         above_null=pl.col("score") - pl.col("null_centre").fill_null(0.0),
         trained_here=pl.col("training_cells"),
     )
-    compared = _deviations(ContextScores.of(hits, null, sorted(donor_of)))
+    compared = _deviations(ContextScores.of(hits, null, sorted(donor_of), tails))
     return kept.join(compared, on=["perturbation", "context"], how="left").join(
         _opened(hits, cells), on="perturbation", how="left"
     )
@@ -132,7 +139,7 @@ def _deviations(scores: ContextScores) -> pl.DataFrame:
         z = deviation / np.sqrt(squared)
     margin = scores.quantile(0.95) * np.sqrt(squared)
     judged = scores.there & (scores.obstacles == "")
-    p = np.where(judged, np.minimum(1.0, 2.0 * scores.p_values(np.abs(z))), np.nan)
+    p = np.where(judged, np.minimum(1.0, 2.0 * scores.p_values(np.abs(z), mirrored=True)), np.nan)
     shape = scores.above.shape
     return pl.DataFrame(
         {

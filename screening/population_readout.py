@@ -6,7 +6,10 @@ group, D the E-distance, and t the place of a cell on the way from the others (0
 
 - ``e_distance``: effect = D(C_r, R) − D(X_r, R); score = effect / D(others, R), the share of the distance between the
   real groups by which the cells come nearer. D is unbiased for any number of cells.
-- ``state_share``: share of the cells of X_r that the classifier takes for the group's, minus that of C_r.
+- ``state_share``: 2 arcsin √p of the share p of all cells of X that the classifier takes for the group's, minus that of
+  C (Cohen's h). With (k + 3/8) / (n + 3/4) for k of n cells it has the variance 1 / n wherever p is (Anscombe 1948,
+  https://doi.org/10.1093/biomet/35.3-4.246), so that the noise of a share near 0, where nothing is done, says something
+  of shares that are not. It isn't additive over shards: its error is the jackknife's.
 - ``heterogeneity``: Var(t | X_r) − Var(t | C_r), both unbiased. If a share p of the cells goes d further and the others
   stay, it is p (1 − p) d².
 """
@@ -106,6 +109,10 @@ class PopulationReadout(Readout):
         used = np.ones(len(self.space.genes), dtype=bool)
         used[list(places)] = False
         check_any_left(used, dropped)
+        if self.normalisation == "state_share":
+            counts, cells = self._counted(condition, places)
+            difference = share_difference(counts, self._counted(control, places)[0], cells)
+            return ByShard(self.sign * difference, 1.0, int(used.sum()), dropped)
         measure = MEASURES[self.normalisation]
         found, start = (self._measured(measure, moments, places) for moments in (condition, control))
         nearer = -1.0 if self.normalisation == "e_distance" else 1.0
@@ -152,10 +159,40 @@ class PopulationReadout(Readout):
         by_shard = points.reshape(placed.shards, -1, points.shape[1])  # (shards, cells of a shard, components)
         return np.array([measure(self.space, view, shard) for shard in by_shard])
 
+    def _counted(self, moments: Moments, places: tuple[int, ...]) -> tuple[Array, int]:
+        """Return the cells in the state in every shard, (shards,), and how many cells a shard has."""
+        placed = self._cells_of(moments)
+        cells = len(placed.points) // placed.shards
+        return self._measured(_share, moments, places) * cells, cells
+
     def _cells_of(self, moments: Moments) -> PlacedCells:
         if moments.placed is None:
             raise BlockError("an objective of kind population is scored from drawn cells, and none were kept")
         return moments.placed
+
+
+def share_difference(found: Array, start: Array, cells: int) -> Array:
+    """Return values of shards whose mean is the difference of arcsine shares, and whose spread is the jackknife's.
+
+    As :func:`screening.connectivity_readout.jackknifed` does for another score that is none of single shards.
+
+    Parameters
+    ----------
+    found, start
+        Cells in the state, of a condition and of its control, (shards,).
+    cells
+        Of a shard.
+    """
+    shards = len(found)
+    whole = _arcsine(found.sum(), shards * cells) - _arcsine(start.sum(), shards * cells)
+    left = (shards - 1) * cells
+    without = _arcsine(found.sum() - found, left) - _arcsine(start.sum() - start, left)
+    held = (shards - 1) * without
+    return np.asarray(whole + held.mean() - held, dtype=np.float64)
+
+
+def _arcsine(counts: Array, cells: int) -> Array:
+    return np.asarray(2.0 * np.arcsin(np.sqrt((counts + 0.375) / (cells + 0.75))), dtype=np.float64)
 
 
 def population_readout(space: StateSpace, genes: int, measure: str, sign: float, question: str) -> PopulationReadout:

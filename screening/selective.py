@@ -121,7 +121,7 @@ def _compared(groups: ContextGroups, place: int, weak: float) -> dict[str, Any]:
     margin = groups.scores.quantile(0.95) * deviation
     strongest = np.argmax(np.where(np.isfinite(there), there, -np.inf), axis=1)
     names = [name for name, kept in zip(groups.values, others, strict=True) if kept]
-    chances = groups.scores.p_values(_weaker(groups, place, weak))  # (perturbations, others)
+    chances = groups.scores.p_values(_weaker(groups, place, weak), mirrored=True)  # (perturbations, others)
     return {
         "context": [groups.values[place]] * len(here),
         "score_here": here,

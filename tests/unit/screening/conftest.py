@@ -30,6 +30,7 @@ from screening.evaluation_plan import Contender, Evaluation, Unit, contenders, m
 from screening.hits import RunFacts, hit_table
 from screening.null_distribution import NullDistribution
 from screening.null_table import null_table, standardised_blocks
+from screening.null_tails import Tails
 from screening.readouts import read_data
 from screening.splitting import make_split
 from screening.store import BlockResult, encode_block
@@ -206,6 +207,7 @@ def decided_screen(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[pl.Da
         blocks: int = 30,
         spread: float = 0.05,
         own: float = 0.0,
+        tails: Tails = "learned",
         **changes: Any,
     ) -> tuple[pl.DataFrame, pl.DataFrame | None]:
         random = np.random.default_rng(7)
@@ -237,6 +239,6 @@ def decided_screen(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[pl.Da
         ]
         null = null_table(pseudo, factors) if blocks else None
         standardised = None if null is None else standardised_blocks(null)
-        return decide(hit_table(rows, factors), HitsSpec(), 0, standardised), null
+        return decide(hit_table(rows, factors), HitsSpec(tails=tails), 0, standardised), null
 
     return make

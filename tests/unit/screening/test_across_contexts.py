@@ -3,13 +3,17 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import polars as pl
 import pytest
 
+from campaigns.across_spec import AcrossSpec
+from campaigns.conditions import Context
+from campaigns.screen_spec import HitsSpec
 from screening import pan_context, patients, selective
-from screening.across_contexts import PAN_CONTEXT, PATIENTS, SELECTIVE
+from screening.across_contexts import PAN_CONTEXT, PATIENTS, SELECTIVE, pan_hits, patient_hits, selective_hits
 from screening.run import run_campaign
 
 WriteScreen = Callable[..., Path]
@@ -61,3 +65,20 @@ def test_results_are_the_same_again(write_screen: WriteScreen, listener: Any) ->
     assert first.files[PAN_CONTEXT] == second.files[PAN_CONTEXT]
     assert first.files[SELECTIVE] == second.files[SELECTIVE]
     assert second.computed == 0
+
+
+def test_all_tables_have_the_tails_that_are_asked_for(decided_screen: Callable[..., Any]) -> None:
+    scores = {name: {f"donor=D{number}": 0.5 * number for number in (1, 2, 3)} for name in ("A", "B")}
+    contexts = [Context.of({"donor": f"D{number}"}) for number in (1, 2, 3)]
+    found = {}
+    for tails in ("learned", "empirical"):
+        spec: Any = SimpleNamespace(
+            across=AcrossSpec(modes=["pan", "selective", "patient"]), hits=HitsSpec(tails=tails)
+        )
+        hits, null = decided_screen(scores, tails=tails)
+        tables = [make(spec, contexts, hits, null) for make in (pan_hits, selective_hits, patient_hits)]
+        found[tails] = [
+            table[column] for table, column in zip(tables, ("p_worst", "p_selective", "deviation_q"), strict=True)
+        ]
+    assert found["empirical"][0].to_list() == pytest.approx([1 / 91] * 2)  # 30 groups in three contexts
+    assert all(ranked.min() >= 1 / 91 > learned.min() for learned, ranked in zip(*found.values(), strict=True))

@@ -2,12 +2,16 @@ import io
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+import polars as pl
 import pytest
 from rich.console import Console
 
+from campaigns.screen_spec import HitsSpec
 from lingshu_core.training import TrainingProgress
 from screening import console
 from screening.campaign import PlannedCampaign
+from screening.decisions import decide
 from screening.doctor import Check
 from screening.evaluation_run import EvaluationResult
 from screening.evaluation_verdict import Verdict
@@ -75,6 +79,29 @@ def test_where_it_was_trained_is_said_in_words(screen: Callable[..., str]) -> No
 def test_an_unseen_part_is_said_in_words(screen: Callable[..., str]) -> None:
     unseen = DONE | {"perturbation": "N", "score": 0.3, "training_cells": 0, "support": "features_only"}
     assert "features" in lines(screen(console.hit_view(hit_table([*ROWS, unseen], {}))), "+0.300")
+
+
+def test_decisions_and_safety_are_explained_below_the_table(screen: Callable[..., str]) -> None:
+    judged = {"null_blocks": 20, "null_centre": 0.0, "null_sd": 0.1, "minimum_effect": 0.2}
+    hits = decide(hit_table([row | judged for row in ROWS], {}), HitsSpec(), 0, np.zeros((1, 20)))
+    safe = pl.Series(["unsafe", "safe", None, None], dtype=pl.String)
+    layers = pl.Series([2, 1, None, None], dtype=pl.Int64)
+    hits = hits.with_columns(safety=safe, safety_reason=pl.lit("stress 0.4"), pareto_layer=layers)
+    console.print_hits(hits)
+    text = screen()
+    assert {"safety", "layer"} <= set(text.splitlines()[0].split())
+    assert lines(text, "+0.500").split().count("unsafe") == 1
+    told = " ".join(text.split("why:")[1].split())
+    assert "1 A in cell_type=T, donor=D1:" in told
+    assert "unsafe: stress 0.4" in told
+    assert hits["decision_reason"][0] in told
+
+
+def test_without_a_null_and_safety_nothing_is_explained(screen: Callable[..., str]) -> None:
+    console.print_hits(hit_table(ROWS, {}))
+    text = screen()
+    assert "why:" not in text
+    assert "layer" not in text
 
 
 def test_a_failed_condition_has_no_rank(screen: Callable[..., str]) -> None:

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -37,13 +38,21 @@ def test_a_mean_is_as_noisy_as_one_context_if_they_share_all_of_it(decided_scree
     assert (scores.variance(weights, widened=True) > scores.variance(weights)).all()
 
 
-def test_p_values_of_one_context_are_those_of_the_ranked_table(decided_screen: Make) -> None:
-    hits, null = decided_screen({"A": {T: 0.2, B: 0.03}, "C": {T: 0.01, B: 0.0}})
-    scores = ContextScores.of(hits, null, [B, T])
+@pytest.mark.parametrize("tails", ["learned", "heaviest", "normal", "empirical"])
+def test_p_values_of_one_context_are_those_of_the_ranked_table(decided_screen: Make, tails: Any) -> None:
+    hits, null = decided_screen({"A": {T: 0.2, B: 0.03}, "C": {T: 0.01, B: 0.0}}, tails=tails)
+    scores = ContextScores.of(hits, null, [B, T], tails)
     found = scores.p_values(scores.above / scores.null_sd)
     by_row = {(row["perturbation"], row["context"]): row["p_null"] for row in hits.iter_rows(named=True)}
     expected = [[by_row[name, context] for context in scores.contexts] for name in scores.perturbations]
     assert found == pytest.approx(np.array(expected))
+
+
+def test_a_difference_is_ranked_among_mirror_images_too(decided_screen: Make) -> None:
+    scores = ContextScores.of(*decided_screen({"A": {T: 0.2, B: 0.3}}, tails="empirical"), [B, T], "empirical")
+    skewed = replace(scores, blocks=np.full((20, 2), -2.0))
+    assert skewed.p_values(np.array([1.0])) == pytest.approx([1 / 41])
+    assert skewed.p_values(np.array([1.0]), mirrored=True) == pytest.approx([1.0])
 
 
 def test_without_a_null_the_noise_is_that_of_the_computation(decided_screen: Make) -> None:

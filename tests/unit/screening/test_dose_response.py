@@ -5,7 +5,18 @@ import numpy as np
 import polars as pl
 import pytest
 
-from screening.dose_response import ABOVE, BELOW, COLUMNS, FITTED, FLAT, NOT_MONOTONE, TOO_FEW, dose_table
+from screening.dose_response import (
+    ABOVE,
+    BELOW,
+    COLUMNS,
+    FITTED,
+    FLAT,
+    NOT_MONOTONE,
+    TOO_FEW,
+    dose_table,
+    shares_left,
+)
+from screening.null_table import null_table
 
 DOSES = (0.01, 0.1, 1.0, 10.0)
 SCHEMA = {
@@ -113,6 +124,57 @@ def test_the_null_and_the_members_widen_the_intervals(series: MakeRows) -> None:
     unsure = table(series("A", hill(0.3), null_sd=0.1, score_sd=0.05)).row(0, named=True)
     assert unsure["error_of"] == "Monte Carlo, members, null"
     assert unsure["emax_high"] - unsure["emax_low"] > sure["emax_high"] - sure["emax_low"]
+
+
+def blocks_of(power: float) -> pl.DataFrame:
+    """Pseudo-perturbations in one context whose noise goes as a power of their cells, by quantiles of the normal."""
+    cells = np.tile(np.geomspace(5, 500, 60), 2)
+    signs = np.repeat([1.0, -1.0], 60)
+    rows = [
+        {"perturbation": f"null-{place:03d}", "context": "here", "status": "done"}
+        | {"training_cells_all": round(number), "score": float(sign * number ** (power / 2))}
+        for place, (number, sign) in enumerate(zip(cells, signs, strict=True))
+    ]
+    return null_table(rows, [])
+
+
+def test_what_is_left_of_an_effect_is_read_off_the_null() -> None:
+    # Of many cells the variance is 1 / n and all is left; of few it is n, and next to nothing.
+    assert shares_left(blocks_of(-1.0))["here"] == pytest.approx(1.0, abs=0.05)
+    assert shares_left(blocks_of(0.0))["here"] == pytest.approx(0.5, abs=0.01)
+    assert shares_left(blocks_of(1.0))["here"] == 0.1
+    assert shares_left(None) == {}
+
+
+def test_a_null_is_shared_out_over_doses_and_grows_with_what_is_held_down(series: MakeRows) -> None:
+    rows = series("A", hill(0.3), null_sd=0.1)
+    hits = pl.DataFrame(rows, schema=SCHEMA)
+    names = dict.fromkeys(hits["perturbation"], "A")
+    held = {power: dose_table(hits, names, 0, blocks_of(power)) for power in (-1.0, 0.0)}
+    errors = {power: found["error"][0] for power, found in held.items() if found is not None}
+    assert errors[-1.0] == pytest.approx(0.1 * 2, rel=0.05)  # four doses
+    assert errors[0.0] == pytest.approx(0.1 * 2 * np.sqrt(2), rel=0.05)
+
+
+def test_intervals_hold_where_errors_are_what_they_are_said_to_be(series: MakeRows) -> None:
+    random, held, bounded = np.random.default_rng(0), [], []
+    for run in range(150):
+        ec50 = float(np.exp(random.uniform(np.log(0.03), np.log(3.0))))
+        noise = random.normal(0.0, 0.06, 4)
+        row = table(series("A", list(np.array(hill(ec50)) + noise), score_se=0.06), seed=run).row(0, named=True)
+        if row["outcome"] == FITTED:
+            held.append((row["ec50_low"] or 0.0) <= ec50 <= (row["ec50_high"] or np.inf))
+            bounded.append(row["ec50_bounded"] == (None not in (row["ec50_low"], row["ec50_high"])))
+    assert len(held) > 120
+    assert 0.84 <= np.mean(held) <= 0.98
+    assert all(bounded)
+
+
+def test_doses_that_do_not_hold_an_ec50_leave_the_interval_open(series: MakeRows) -> None:
+    row = table(series("A", hill(8.0), score_se=0.05)).row(0, named=True)
+    assert row["outcome"] == FITTED
+    assert (row["ec50_high"], row["ec50_bounded"]) == (None, False)
+    assert row["ec50_low"] < row["ec50"]
 
 
 def test_the_order_of_rows_changes_nothing(series: MakeRows) -> None:

@@ -75,3 +75,14 @@ def test_a_combination_is_as_noisy_as_its_parts_together() -> None:
 
 def test_degrees_of_freedom_are_few() -> None:
     assert [freedom(blocks) for blocks in (2, 3, 8, 12, 5000)] == [1, 1, 6, MOST_FREEDOM, MOST_FREEDOM]
+
+
+def test_a_null_of_equal_counts_has_the_spread_that_counts_have() -> None:
+    null = NullDistribution.of(np.zeros(20), np.full(20, 30.0), 0.1)
+    assert null is not None
+    assert null.has_spread
+    assert null.sd_of([30.0]) == pytest.approx(0.1 * np.sqrt(1 + 1 / 20))
+    assert null.standardised(np.zeros(20), np.full(20, 30.0)).tolist() == [0.0] * 20
+    without = NullDistribution.of(np.zeros(20), np.full(20, 30.0))
+    assert without is not None
+    assert not without.has_spread

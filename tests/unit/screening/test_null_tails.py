@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from screening.null_tails import SHAPES, NullTails, predictive_tail
+from screening.null_tails import SHAPES, NullTails, heaviest_p_values, predictive_tail
 
 NONE = NullTails.of(np.empty((0, 0)))
 
@@ -76,3 +76,12 @@ def test_a_higher_score_is_never_less_significant(z: list[float], blocks: int) -
 def test_more_blocks_resolve_more() -> None:
     z = np.array([6.0])
     assert NONE.p_values(z, np.array([200])) < NONE.p_values(z, np.array([20]))
+
+
+def test_the_heaviest_tails_are_no_lighter_than_any_shape_whatever_the_blocks_show() -> None:
+    z, number = np.array([0.5, 2.0, 6.0, 20.0]), np.array([20, 20, 60, 60])
+    found = heaviest_p_values(z, number)
+    single = [[predictive_tail(z[[at]], int(number[at]), shape)[0] for at in range(4)] for shape in SHAPES]
+    assert found.tolist() == np.max(single, axis=0).tolist()
+    normal = NullTails.of(np.random.default_rng(0).normal(size=(2, 60)))
+    assert (found > normal.p_values(z, number)).all()

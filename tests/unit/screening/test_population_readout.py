@@ -9,8 +9,14 @@ import scipy.sparse as sp
 from lingshu_core.state_space import PlacedCells, RealGroup, StateSpace
 from screening.effects import Moments
 from screening.errors import BlockError, ObjectiveError
-from screening.objectives import UNITS, score_condition, score_members
-from screening.population_readout import COLUMNS, MEASURES, PopulationReadout, population_readout
+from screening.objectives import UNITS, least_spread, score_condition, score_members
+from screening.population_readout import (
+    COLUMNS,
+    MEASURES,
+    PopulationReadout,
+    population_readout,
+    share_difference,
+)
 
 GENES = ("A", "B", "C", "D")
 NONE = np.empty(0, dtype=np.int64)
@@ -81,9 +87,31 @@ def test_the_share_in_a_state_is_counted(space: StateSpace, drawn: Callable[...,
     values[:, :2, 0] = 2.0  # two of the six cells of every shard
     values[0, :, 0] = 2.0  # and all of one
     found = score_condition(drawn(values), start, readout_of(space, "state_share"), NONE, GENES)
+    readout = readout_of(space, "state_share")
+    told = readout.describe([(drawn(values), start)], NONE)
     shares = np.array([1.0] + [1 / 3] * 7)
-    assert found.score == found.effect == pytest.approx(shares.mean())
-    assert found.score_se == pytest.approx(shares.std(ddof=1) / np.sqrt(8))
+    assert (told["share_in_state"], told["share_in_state_control"]) == (pytest.approx(shares.mean()), 0)
+    assert told["share_in_state_se"] == pytest.approx(shares.std(ddof=1) / np.sqrt(8))
+    ends = np.arcsin(np.sqrt([(20 + 0.375) / 48.75, 0.375 / 48.75]))
+    assert found.score == found.effect == pytest.approx(2 * (ends[0] - ends[1]))
+    slope = 1 / np.sqrt(shares.mean() * (1 - shares.mean()))  # of 2 arcsin √p
+    assert found.score_se == pytest.approx(slope * told["share_in_state_se"], rel=0.1)
+
+
+def test_a_share_has_noise_of_its_own_where_nothing_ever_counted(
+    space: StateSpace, drawn: Callable[..., Moments]
+) -> None:
+    """Counts with a share near 0 stray by about the least spread: z of a null that is all zeros is no larger."""
+    random = np.random.default_rng(0)
+    least = float(least_spread(UNITS["state_share"], np.array(8.0 * 32)))
+    assert least == 1 / 16
+    assert least_spread(UNITS["e_distance"], np.array(8.0)) == 0
+    for share in (0.0005, 0.002, 0.01, 0.1):
+        counts = random.binomial(8, share, (4000, 32)).astype(float)
+        scores = np.array([share_difference(each, np.zeros(32), 8).mean() for each in counts])
+        around = 2 * np.arcsin(np.sqrt((256 * share + 0.375) / 256.75)) - 2 * np.arcsin(np.sqrt(0.375 / 256.75))
+        assert (scores - around).std() <= 1.05 * least
+        assert ((scores - around) / least > 3).mean() <= 0.003
 
 
 def test_a_response_of_half_the_cells_is_heterogeneous(space: StateSpace, drawn: Callable[..., Moments]) -> None:
@@ -114,7 +142,8 @@ def test_all_measures_are_told_whatever_the_score(space: StateSpace, drawn: Call
         found = score_condition(*pair, readout, NONE, GENES)
         told.append(dict(readout.describe([pair], NONE)))
         assert tuple(told[-1]) == readout.columns == tuple(COLUMNS)
-        assert found.effect_se == pytest.approx(told[-1][f"{column}_se"])
+        if measure != "state_share":  # whose score is on a scale of its own
+            assert found.effect_se == pytest.approx(told[-1][f"{column}_se"])
     assert told[0] == told[1] == told[2]
     assert told[0]["response"] == pytest.approx(0.5, abs=0.1)
 

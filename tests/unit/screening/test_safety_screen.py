@@ -64,6 +64,21 @@ def test_contexts_are_spared_and_the_file_tells_its_columns(
     assert safety.filter("is_on_front").height > 0
 
 
+def test_verdicts_stand_beside_the_hits_as_long_as_they_are_asked_for(
+    write_screen: WriteScreen, listener: Any, lingshu: Callable[..., Any], tmp_path: Path
+) -> None:
+    run_campaign(write_screen(estimator=ESTIMATOR, safety=SAFETY), listener)
+    code, text, _ = lingshu("hits", tmp_path / "screen", "--top", 2, "--why", 1)
+    safety = pl.read_parquet(tmp_path / "screen" / "safety.parquet")
+    assert code == 0
+    assert "layer" in text.splitlines()[0]
+    assert f"{safety['safety'][0]}: {safety['safety_reason'][0]}" in text.replace("\n", " ").replace("  ", " ")
+    assert text.count("limit 0.2") <= 1
+    assert lingshu("hits", tmp_path / "screen", "--top", 2, "--format", "csv")[1].count("safety") == 0
+    run_campaign(write_screen(estimator=ESTIMATOR), listener)  # the older version's copy of the table still lies there
+    assert "layer" not in lingshu("hits", tmp_path / "screen")[1]
+
+
 def test_wrong_safety_is_one_line_with_its_place(write_screen: WriteScreen, lingshu: Callable[..., Any]) -> None:
     wrong = {"signatures": [{"name": "stress", "up": ["GENE99"]}], "spare": [{"cell_type": "type_9"}]}
     code, _, error = lingshu("validate", write_screen(safety=wrong))
