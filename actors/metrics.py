@@ -1,4 +1,4 @@
-"""What the engine measures of a run, in one table; `screening.run_metrics` adds what only a screen knows.
+"""What the engine measures of a run, in one table; `screening.watching.run_metrics` adds what only a screen knows.
 
 Names are Prometheus's: counters end in `_total`, and units stand in the name. Ray puts `ray_` before them.
 """

@@ -29,7 +29,7 @@ from lingshu_core.baselines import additive_effect, context_effects, nearest_con
 from lingshu_core.cells import Cells
 from lingshu_core.conditioning import Condition
 from lingshu_core.vocabulary import split_label
-from screening.readouts import read_data
+from screening.objective.readouts import read_data
 
 Mask = npt.NDArray[np.bool_]
 Array = npt.NDArray[np.float64]

@@ -20,7 +20,7 @@ from lingshu_core.checkpoint import Checkpoint, load_checkpoint
 from lingshu_core.denoiser import configuration
 from lingshu_core.preparation import build_vocabulary
 from lingshu_core.training import TRAINING_VERSION, TrainingConfig
-from screening.training_run import build_trainer, finish, prepare, training_config
+from screening.training.training_run import build_trainer, finish, prepare, training_config
 
 FOLDER = RESULTS / "ablation"
 

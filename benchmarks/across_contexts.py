@@ -22,12 +22,12 @@ from campaigns.source import load_training
 from campaigns.training_spec import PseudoPerturbationsSpec
 from lingshu_core.simulation_config import SimulationConfig
 from lingshu_core.simulator import simulate
-from screening.across_contexts import PAN_CONTEXT, SELECTIVE
-from screening.pan_context import PAN
+from screening.answers.across_contexts import PAN_CONTEXT, SELECTIVE
+from screening.answers.pan_context import PAN
+from screening.answers.selective import SELECTIVE as IS_SELECTIVE
 from screening.run import run_campaign
-from screening.selective import SELECTIVE as IS_SELECTIVE
-from screening.training_request import train_model, train_spec
-from screening.training_run import training_config
+from screening.training.training_request import train_model, train_spec
+from screening.training.training_run import training_config
 
 SEEDS = (0, 1, 2)
 QUIET = (0, 2)

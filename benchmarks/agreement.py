@@ -26,7 +26,7 @@ from lingshu_core.metrics import maximum_mean_discrepancy, pearson_delta
 from lingshu_core.prior_genes import PriorInjection
 from lingshu_core.randomness import RandomRoot
 from lingshu_core.reveal import RevealSettings
-from screening.worker import context_key
+from screening.running.worker import context_key
 
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]

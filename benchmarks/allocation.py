@@ -22,9 +22,9 @@ from scipy.optimize import isotonic_regression
 
 from benchmarks.allocation_cases import CASES, CONDITIONS, TOP, Array, SimulatedScreen
 from benchmarks.report import Figures, main, table
-from screening.allocation import FINALIST, IN, OUT, UNDECIDED, Allocation
-from screening.certified import Certified
-from screening.halving import Halving, build_ladder
+from screening.allocating.allocation import FINALIST, IN, OUT, UNDECIDED, Allocation
+from screening.allocating.certified import Certified
+from screening.allocating.halving import Halving, build_ladder
 
 SEED = 20_261_122
 HALVING_RUNS = 60

@@ -24,10 +24,10 @@ from lingshu_core.checkpoint import load_checkpoint
 from lingshu_core.metrics import pearson_delta
 from lingshu_core.preparation import build_vocabulary, training_set
 from lingshu_core.training import TrainingConfig, validation_loss
-from screening.readouts import read_data
+from screening.objective.readouts import read_data
 from screening.run import run_campaign
-from screening.training_request import train_spec
-from screening.training_run import build_trainer, training_cells, training_config
+from screening.training.training_request import train_spec
+from screening.training.training_run import build_trainer, training_cells, training_config
 
 CONFIGURATIONS: tuple[Configuration, ...] = ("direct", "tiny", "small")
 MINUTES = {"papalexi": 1.5, "kang": 2.5}

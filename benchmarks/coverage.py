@@ -23,7 +23,7 @@ from benchmarks.coverage_tables import show_kang, show_simulations
 from benchmarks.report import DATA, EXAMPLES
 from campaigns.source import load_training
 from lingshu_core.simulation_config import SimulationConfig
-from screening.readouts import read_data
+from screening.objective.readouts import read_data
 
 FILE = FOLDER / "rows.jsonl"
 EPOCHS = 8

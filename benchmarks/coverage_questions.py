@@ -30,9 +30,9 @@ from lingshu_core.reveal import RevealSettings
 from lingshu_core.simulation_config import SimulationConfig
 from lingshu_core.simulator import Simulation, simulate
 from lingshu_core.uncertainty import Prediction
-from screening.readouts import read_data
-from screening.training_run import finish, prepare, training_config
-from screening.worker import context_key
+from screening.objective.readouts import read_data
+from screening.running.worker import context_key
+from screening.training.training_run import finish, prepare, training_config
 
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]

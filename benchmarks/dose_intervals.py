@@ -27,11 +27,11 @@ from benchmarks.drugs import real_drugs
 from benchmarks.report import RESULTS, Figures, Silent, main, table
 from campaigns.source import load_training
 from lingshu_core.drug_simulator import AnnotatedDrug, DrugSimulation, DrugSimulationConfig, simulate_drugs
-from screening.dose_response import DRAWS, LEAST_ERROR, shares_left
-from screening.hill_curve import posterior_draws
+from screening.answers.dose_response import DRAWS, LEAST_ERROR, shares_left
+from screening.answers.hill_curve import posterior_draws
 from screening.run import run_campaign
-from screening.training_request import train_spec
-from screening.training_run import training_config
+from screening.training.training_request import train_spec
+from screening.training.training_run import training_config
 
 OF_CLASS, OTHERS, KNOCK_OUTS = 20, 40, 6
 DESIGNS: Mapping[str, DrugSimulationConfig] = {

@@ -34,8 +34,8 @@ from lingshu_core.conditioning import Condition
 from lingshu_core.metrics import pearson_delta
 from lingshu_core.reveal import RevealSettings
 from lingshu_core.vocabulary import split_label
-from screening.readouts import read_data
-from screening.training_run import finish, prepare, training_config
+from screening.objective.readouts import read_data
+from screening.training.training_run import finish, prepare, training_config
 
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]

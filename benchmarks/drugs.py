@@ -37,8 +37,8 @@ from lingshu_core.drug_simulator import (
 from lingshu_core.feature_files import read_feature_file, read_rows
 from lingshu_core.metrics import pearson_delta
 from screening.run import run_campaign
-from screening.training_request import train_spec
-from screening.training_run import training_config
+from screening.training.training_request import train_spec
+from screening.training.training_run import training_config
 
 Array = npt.NDArray[np.float64]
 

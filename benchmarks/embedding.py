@@ -37,9 +37,9 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from benchmarks.report import DATA, RESULTS, Figures, main, table
 from campaigns.training_spec import TrainSpec
-from screening.embed import KEY, EmbeddingRequest, embed
-from screening.training_request import train_spec
-from screening.training_run import training_config
+from screening.models.embed import KEY, EmbeddingRequest, embed
+from screening.training.training_request import train_spec
+from screening.training.training_run import training_config
 
 SEEDS = (0,)
 VARIABLE_GENES, COMPONENTS, NEIGHBOURS, EPOCHS = 2000, 50, 15, 150

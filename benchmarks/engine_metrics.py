@@ -34,8 +34,8 @@ from actors.ray_meter import RayMeter
 from actors.rehearsal import rehearsed
 from actors.worker import WorkerSpec
 from screening.run import run_campaign
-from screening.run_meter import RunMeter
-from screening.run_metrics import RUN_METRICS
+from screening.watching.run_meter import RunMeter
+from screening.watching.run_metrics import RUN_METRICS
 
 TASKS, ROUNDS, SCREENS = 1000, 11, 7
 PORT = 9464

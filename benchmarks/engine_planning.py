@@ -19,8 +19,8 @@ from campaigns import Plan, ScreenSpec, Vocabulary, make_plan
 from campaigns.digests import digest
 from campaigns.validation import validate
 from campaigns.yaml_source import Source
-from screening.campaign import PlannedCampaign
-from screening.wanted_blocks import missing_tasks
+from screening.planning.campaign import PlannedCampaign
+from screening.running.wanted_blocks import missing_tasks
 
 PERTURBATIONS, CONTEXTS = 20_000, 50
 

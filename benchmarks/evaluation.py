@@ -21,9 +21,17 @@ from actors.ledger import Ledger
 from benchmarks.evaluation_sets import SEEDS, SETS
 from benchmarks.evaluation_table import show
 from benchmarks.report import DATA, Silent, among
-from screening.evaluation_plan import Unit
-from screening.evaluation_run import PlannedEvaluation, collect, compute_on, missing_tasks, plan, save, worker_spec
-from screening.publication import ledger_url
+from screening.evaluating.evaluation_plan import Unit
+from screening.evaluating.evaluation_run import (
+    PlannedEvaluation,
+    collect,
+    compute_on,
+    missing_tasks,
+    plan,
+    save,
+    worker_spec,
+)
+from screening.publishing.publication import ledger_url
 from screening.run import open_output, open_pool
 
 GROUPS = {"baselines": ("replicate", "baseline"), "models": ("model",), "all": ("replicate", "baseline", "model")}

@@ -17,7 +17,7 @@ from campaigns.source import load_evaluation
 from campaigns.training_spec import NEED_FEATURES, TRAINED_BASELINES
 from campaigns.validation import validate
 from campaigns.yaml_source import Source
-from screening.evaluation_plan import Evaluation, open_evaluation
+from screening.evaluating.evaluation_plan import Evaluation, open_evaluation
 
 SEEDS = (0, 1, 2)
 METRICS = ("effects", "realism", "cell_eval2")

@@ -23,9 +23,9 @@ from campaigns.training_spec import TRAINED_BASELINES
 from lingshu_core.denoiser import configuration
 from lingshu_core.metric_catalogue import METRICS, SCALED
 from lingshu_core.score_summary import FEWEST_FOR_INTERVAL, compare, has_scale
-from screening.evaluation_plan import Contender
-from screening.evaluation_run import PlannedEvaluation
-from screening.evaluation_tables import Run, score_table
+from screening.evaluating.evaluation_plan import Contender
+from screening.evaluating.evaluation_run import PlannedEvaluation
+from screening.evaluating.evaluation_tables import Run, score_table
 
 Array = npt.NDArray[np.float64]
 

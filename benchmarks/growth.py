@@ -33,7 +33,7 @@ from lingshu_core.checkpoint import load_checkpoint
 from lingshu_core.preparation import training_set
 from lingshu_core.reveal import RevealSettings
 from lingshu_core.training import validation_loss
-from screening.training_run import finish, prepare, training_config
+from screening.training.training_run import finish, prepare, training_config
 
 MINUTES, MOST_EPOCHS = 2.0, 60
 SIZES = (2_000, 14_479, 5_000)

@@ -23,10 +23,10 @@ from scipy import stats
 from benchmarks.hit_calling_trained import trained_screens
 from benchmarks.report import Figures, table
 from campaigns.screen_spec import HitsSpec
-from screening import score_posterior
-from screening.decisions import HIT, decide
-from screening.hits import hit_table
-from screening.null_distribution import NullDistribution
+from screening.deciding import score_posterior
+from screening.deciding.decisions import HIT, decide
+from screening.deciding.hits import hit_table
+from screening.deciding.null_distribution import NullDistribution
 
 Array = npt.NDArray[np.float64]
 Draw = Callable[[np.random.Generator, tuple[int, ...]], Array]

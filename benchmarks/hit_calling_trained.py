@@ -20,10 +20,10 @@ from benchmarks.report import RESULTS, Silent, table
 from campaigns.source import load_training
 from lingshu_core.simulation_config import SimulationConfig
 from lingshu_core.simulator import simulate
-from screening.decisions import HIT
+from screening.deciding.decisions import HIT
 from screening.run import run_campaign
-from screening.training_request import train_spec
-from screening.training_run import training_config
+from screening.training.training_request import train_spec
+from screening.training.training_run import training_config
 
 FOLDER = RESULTS / "hit-calling"
 LABELS, GROUPS = 40, 30

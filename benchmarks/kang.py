@@ -20,10 +20,10 @@ from lingshu_core.baselines import additive_effect, context_effects, nearest_con
 from lingshu_core.cells import Cells
 from lingshu_core.differences import matched_effect
 from lingshu_core.metrics import pearson_delta
-from screening.readouts import read_data
+from screening.objective.readouts import read_data
 from screening.run import run_campaign
-from screening.training_request import train_spec
-from screening.training_run import training_config
+from screening.training.training_request import train_spec
+from screening.training.training_run import training_config
 
 SEEDS = (0, 1, 2)
 LEFT_OUT, PERTURBATION = "CD14+ Monocytes", "IFNB1"

@@ -30,10 +30,10 @@ from benchmarks.drugs import real_drugs
 from benchmarks.report import RESULTS, Figures, Silent, main, table
 from campaigns.source import load_training
 from lingshu_core.drug_simulator import AnnotatedDrug, DrugSimulation, DrugSimulationConfig, simulate_drugs
-from screening.hill_curve import fit_hill
+from screening.answers.hill_curve import fit_hill
 from screening.run import RunResult, run_campaign
-from screening.training_request import train_spec
-from screening.training_run import training_config
+from screening.training.training_request import train_spec
+from screening.training.training_run import training_config
 
 Array = npt.NDArray[np.float64]
 T = TypeVar("T")

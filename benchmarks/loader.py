@@ -23,7 +23,7 @@ from campaigns.source import load_training
 from campaigns.training_spec import TrainSpec
 from lingshu_core.preparation import build_vocabulary
 from lingshu_core.training import Trainer
-from screening.training_run import build_trainer, training_cells, training_config
+from screening.training.training_run import build_trainer, training_cells, training_config
 
 CELLS, GENES, PERTURBATIONS = 200_000, 2_000, 20
 SECONDS = 6.0

@@ -16,10 +16,10 @@ from benchmarks.kang import LEFT_OUT, SEEDS, left_out_effects
 from benchmarks.report import EXAMPLES, RESULTS, Figures, Silent, main, table
 from campaigns.source import load_training
 from lingshu_core.metrics import pearson_delta
-from screening.readouts import read_data
+from screening.objective.readouts import read_data
 from screening.run import run_campaign
-from screening.training_request import train_spec
-from screening.training_run import training_config
+from screening.training.training_request import train_spec
+from screening.training.training_run import training_config
 
 SHARES, STEPS = (0.0, 0.5), (3, 6)
 

@@ -33,7 +33,7 @@ from lingshu_core.preparation import build_vocabulary, gene_statistics
 from lingshu_core.randomness import RandomRoot
 from lingshu_core.reveal import RevealSettings
 from lingshu_core.vocabulary import Vocabulary
-from screening.readouts import read_data
+from screening.objective.readouts import read_data
 
 CELLS, REPETITIONS, SQUARE = 64, 5, 2048
 SETTINGS = RevealSettings(steps=6, schedule="geometric")

@@ -20,11 +20,11 @@ from campaigns.source import load_training
 from lingshu_core.baselines import context_effects, nearest_context_effect
 from lingshu_core.cells import Cells
 from lingshu_core.metrics import pearson_delta
-from screening.adapt import AdaptationRequest, adapt_model
-from screening.readouts import read_data
+from screening.objective.readouts import read_data
 from screening.run import run_campaign
-from screening.training_request import train_spec
-from screening.training_run import training_config
+from screening.training.adapt import AdaptationRequest, adapt_model
+from screening.training.training_request import train_spec
+from screening.training.training_run import training_config
 
 FOLDER = RESULTS / "new-context"
 FEWEST = 10

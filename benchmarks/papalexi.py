@@ -20,11 +20,11 @@ from lingshu_core.baselines import real_effect
 from lingshu_core.cells import Cells
 from lingshu_core.differences import matched_effect
 from lingshu_core.metrics import spearman
-from screening.campaign import load_campaign, plan_campaign
-from screening.readouts import read_data
+from screening.objective.readouts import read_data
+from screening.planning.campaign import load_campaign, plan_campaign
 from screening.run import run_campaign
-from screening.training_request import train_spec
-from screening.training_run import training_config
+from screening.training.training_request import train_spec
+from screening.training.training_run import training_config
 
 KNOWN = ("IFNGR1", "IFNGR2", "JAK2", "STAT1", "IRF1")
 SEEDS = (0, 1, 2)

@@ -24,12 +24,12 @@ from campaigns.source import load_training
 from lingshu_core.cells import Cells
 from lingshu_core.differences import matched_effect
 from lingshu_core.metrics import spearman
-from screening.campaign import load_campaign, plan_campaign
-from screening.decisions import HIT
-from screening.readouts import read_data
+from screening.deciding.decisions import HIT
+from screening.objective.readouts import read_data
+from screening.planning.campaign import load_campaign, plan_campaign
 from screening.run import run_campaign
-from screening.training_request import train_spec
-from screening.training_run import training_config
+from screening.training.training_request import train_spec
+from screening.training.training_run import training_config
 
 KNOWN = ("IFNGR1", "IFNGR2", "JAK2", "STAT1", "IRF1")
 TRAIN, SCREEN = EXAMPLES / "papalexi/train-with-null.yaml", EXAMPLES / "papalexi/screen-with-null.yaml"

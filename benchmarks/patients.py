@@ -19,10 +19,10 @@ from campaigns.source import load_screen, load_training
 from lingshu_core.baselines import real_effect
 from lingshu_core.cells import Cells
 from lingshu_core.metrics import spearman
-from screening.across_contexts import PAN_CONTEXT, PATIENTS, SELECTIVE
-from screening.readouts import read_data
+from screening.answers.across_contexts import PAN_CONTEXT, PATIENTS, SELECTIVE
+from screening.objective.readouts import read_data
 from screening.run import run_campaign
-from screening.training_request import train_model
+from screening.training.training_request import train_model
 
 TRAIN, SCREEN = EXAMPLES / "kang/train-patients.yaml", EXAMPLES / "kang/screen-patients.yaml"
 

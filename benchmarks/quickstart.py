@@ -15,8 +15,8 @@ from lingshu_core.metrics import recall_at_planted
 from lingshu_core.simulation_config import SimulationConfig
 from lingshu_core.simulator import simulate
 from screening.run import run_campaign
-from screening.training_request import train_spec
-from screening.training_run import training_config
+from screening.training.training_request import train_spec
+from screening.training.training_run import training_config
 
 SEEDS = (0, 1, 2, 3, 4)
 

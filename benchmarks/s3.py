@@ -17,8 +17,8 @@ from benchmarks.report import EXAMPLES, RESULTS, Figures, Silent, main, table
 from benchmarks.s3_server import S3Server, serve_s3
 from campaigns.source import load_training
 from screening.run import run_campaign
-from screening.training_request import train_spec
-from screening.training_run import training_config
+from screening.training.training_request import train_spec
+from screening.training.training_run import training_config
 
 CAMPAIGN = EXAMPLES / "papalexi/screen.yaml"
 OUTPUT = "s3://screen/papalexi"

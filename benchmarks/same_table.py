@@ -18,8 +18,8 @@ import polars as pl
 from benchmarks.report import EXAMPLES, RESULTS, Figures, Silent, main, table
 from campaigns.source import load_training
 from screening.run import run_campaign
-from screening.training_request import train_spec
-from screening.training_run import training_config
+from screening.training.training_request import train_spec
+from screening.training.training_run import training_config
 
 CAMPAIGN = EXAMPLES / "papalexi/screen.yaml"
 

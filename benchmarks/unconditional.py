@@ -41,8 +41,8 @@ from lingshu_core.generation import StartCells, draw_contexts, draw_depths, gene
 from lingshu_core.randomness import RandomRoot
 from lingshu_core.realism import most_variable, realism, total_variation
 from lingshu_core.reveal import RevealSettings
-from screening.training_request import train_spec
-from screening.training_run import training_config
+from screening.training.training_request import train_spec
+from screening.training.training_run import training_config
 
 SEEDS = tuple(map(int, os.environ.get("LINGSHU_SEEDS", "0").split(",")))
 MINUTES = float(os.environ.get("LINGSHU_MINUTES", "inf"))

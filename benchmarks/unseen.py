@@ -41,9 +41,9 @@ from lingshu_core.metrics import pearson_delta
 from lingshu_core.perturbation_features import PerturbationFeatures
 from lingshu_core.preparation import build_vocabulary
 from lingshu_core.reveal import RevealSettings
-from screening.features import build_features
-from screening.readouts import read_data
-from screening.training_run import Prepared, build_trainer, finish, training_config
+from screening.objective.readouts import read_data
+from screening.training.features import build_features
+from screening.training.training_run import Prepared, build_trainer, finish, training_config
 
 Array = npt.NDArray[np.float64]
 Effects = dict[str, Array]

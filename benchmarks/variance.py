@@ -23,9 +23,9 @@ from lingshu_core.estimator import ShardRequest, estimate_shard, sampled_moments
 from lingshu_core.randomness import RandomRoot
 from lingshu_core.reveal import RevealSettings
 from lingshu_core.sampler import sample_tokens, to_outer_counts
-from screening.campaign import load_campaign, plan_campaign
-from screening.training_request import train_spec
-from screening.training_run import training_config
+from screening.planning.campaign import load_campaign, plan_campaign
+from screening.training.training_request import train_spec
+from screening.training.training_run import training_config
 
 CELLS, REPETITIONS = 64, 100
 SETTINGS = RevealSettings(steps=3, schedule="geometric", guidance=0.0)

@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from screening import pan_context, patients, selective
+from screening.answers import pan_context, patients, selective
 
 PAGE = Path(__file__).parent / "across-contexts.md"
 TYPES = {pl.Int64: "integer", pl.Float64: "number", pl.String: "text"}

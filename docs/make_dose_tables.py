@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from screening import dose_response, interactions, scaffolds
+from screening.answers import dose_response, interactions, scaffolds
 
 PAGES: Mapping[str, tuple[str, Mapping[str, tuple[Any, str]]]] = {
     "doses": ("doses.md", dose_response.COLUMNS),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from screening.run_events import COMMON, EVENTS, Fields
+from screening.watching.run_events import COMMON, EVENTS, Fields
 
 PAGE = Path(__file__).parent / "watching-a-run.md"
 BEGIN, END = "<!-- events: begin -->", "<!-- events: end -->"

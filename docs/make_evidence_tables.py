@@ -11,8 +11,8 @@ from typing import Any
 
 import polars as pl
 
-from screening.comparison import COLUMNS
-from screening.evidence_columns import CONDITION_COLUMNS, ITEM_COLUMNS
+from screening.following_up.comparison import COLUMNS
+from screening.following_up.evidence_columns import CONDITION_COLUMNS, ITEM_COLUMNS
 
 FOLDER = Path(__file__).parent
 TABLES: Mapping[str, tuple[str, Mapping[str, tuple[Any, str]]]] = {

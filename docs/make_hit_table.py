@@ -1,4 +1,4 @@
-"""Write the table of ``docs/hit-table.md`` from ``screening.hits.COLUMNS``: ``python docs/make_hit_table.py``."""
+"""Write the table of docs/hit-table.md from ``screening.deciding.hits.COLUMNS``: ``python docs/make_hit_table.py``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import polars as pl
 
-from screening.hits import COLUMNS
+from screening.deciding.hits import COLUMNS
 
 PAGE = Path(__file__).parent / "hit-table.md"
 BEGIN, END = "<!-- columns: begin -->", "<!-- columns: end -->"

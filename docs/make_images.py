@@ -14,7 +14,7 @@ import polars as pl
 from rich.console import Console
 
 from screening.console import hit_view
-from screening.publication import HITS, MANIFEST
+from screening.publishing.publication import HITS, MANIFEST
 
 IMAGES = Path(__file__).parent / "images"
 ROWS, WIDTH = 15, 86

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from screening.run_metrics import RUN_METRICS
+from screening.watching.run_metrics import RUN_METRICS
 
 PAGE = Path(__file__).parent / "monitoring.md"
 BEGIN, END = "<!-- metrics: begin -->", "<!-- metrics: end -->"

@@ -1,4 +1,4 @@
-"""Write the tables of ``docs/safety.md`` from ``screening.safety``: ``python docs/make_safety_table.py``."""
+"""Write the tables of ``docs/safety.md`` from ``screening.answers.safety``: ``python docs/make_safety_table.py``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from screening.safety import COLUMNS, PENALTY_COLUMNS
+from screening.answers.safety import COLUMNS, PENALTY_COLUMNS
 
 PAGE = Path(__file__).parent / "safety.md"
 BEGIN, END = "<!-- columns: begin -->", "<!-- columns: end -->"

@@ -1,4 +1,4 @@
-"""Write the table of ``docs/suggest.md`` from ``screening.suggestions``: ``python docs/make_suggestion_table.py``."""
+"""Write the table of docs/suggest.md from the columns of `screening.following_up.suggestions`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
-from screening.suggestions import COLUMNS
+from screening.following_up.suggestions import COLUMNS
 
 PAGE = Path(__file__).parent / "suggest.md"
 BEGIN, END = "<!-- columns: begin -->", "<!-- columns: end -->"

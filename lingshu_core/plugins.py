@@ -4,7 +4,7 @@
 entry points             what stands behind a name
 =======================  ==============================================================================
 ``lingshu.models``       a class with the methods of :class:`lingshu_core.plugin_model.PluginModel`
-``lingshu.objectives``   ``(genes, context, settings) → screening.objectives.Readout``
+``lingshu.objectives``   ``(genes, context, settings) → screening.objective.objectives.Readout``
 ``lingshu.features``     ``(perturbation_type, settings) → {name: vector}``
 =======================  ==============================================================================
 

@@ -7,8 +7,8 @@ For notebooks and scripts (docs/python.md)::
     screen = screening.screen("campaign.yaml")
     screen.hits().head()
 
-The names of `screening.api` are here; they are loaded when one is used, so that ``import screening`` brings neither
-torch nor Ray.
+The names of `screening.notebook.api` are here; they are loaded when one is used, so that ``import screening`` brings
+neither torch nor Ray.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from screening.api import (
+    from screening.notebook.api import (
         ProgressLines,
         Screen,
         draw_cells,
@@ -34,7 +34,7 @@ def __getattr__(name: str) -> Any:
     """Load what `__all__` names when it is asked for (PEP 562); none of it may be called like a module."""
     if name not in __all__:
         raise AttributeError(f"module 'screening' has no attribute {name!r}; it has {', '.join(__all__)}")
-    from screening import api
+    from screening.notebook import api
 
     return getattr(api, name)
 

@@ -30,9 +30,9 @@ from screening.outcome import (
 from screening.usage import DEBUG, Commands, UsageError, is_debugging, usage_message
 
 if TYPE_CHECKING:
-    from screening.detached_run import RunEnd
-    from screening.run_display import RunDisplay
-    from screening.run_events import RunEvents
+    from screening.running.detached_run import RunEnd
+    from screening.watching.run_display import RunDisplay
+    from screening.watching.run_events import RunEvents
 
 MAX_SEED = 2**63 - 1
 
@@ -171,9 +171,9 @@ def new(
     force: Annotated[bool, typer.Option("--force", help="Write over files that are there.")] = False,
 ) -> None:
     """Write a commented campaign (train.yaml, screen.yaml) for the cells of an .h5ad or .zarr."""
-    from screening.campaign_draft import Wishes
     from screening.console import console
-    from screening.new_campaign import describe_new, new_campaign
+    from screening.drafting.campaign_draft import Wishes
+    from screening.drafting.new_campaign import describe_new, new_campaign
 
     columns = {"cell_type": cell_type, "donor": donor, "dose": dose, "guide": guide, "batch": batch}
     named = {role: column for role, column in columns.items() if column is not None}
@@ -197,8 +197,8 @@ def train(
 ) -> None:
     """Train a model, an ensemble or a baseline on the cells of .h5ad or .zarr files."""
     from screening.console import TrainingDisplay, console, describe_training
-    from screening.ensemble_training import train_file
-    from screening.run_events import RunEvents
+    from screening.training.ensemble_training import train_file
+    from screening.watching.run_events import RunEvents
 
     with RunEvents("train") if as_json else TrainingDisplay() as display:
         if isinstance(display, RunEvents):
@@ -214,7 +214,7 @@ def train(
 @app.command(epilog="Example: lingshu validate campaigns/examples/papalexi/screen.yaml")
 def validate(campaign: CampaignFile) -> None:
     """Check a campaign file; against its model's vocabulary too, where the model is there."""
-    from screening.validation import validate_campaign
+    from screening.planning.validation import validate_campaign
 
     for line in validate_campaign(campaign):
         print(line)
@@ -240,15 +240,15 @@ def plan(
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole plan as JSON.")] = False,
 ) -> None:
     """Show what a campaign would compute, how much of it is there already, and what the rest is expected to take."""
-    from screening.block_rates import recorded_rates
-    from screening.campaign import load_campaign, plan_campaign
     from screening.console import console, describe_plan
-    from screening.plan_text import describe_view
-    from screening.plan_view import view_plan
+    from screening.planning.block_rates import recorded_rates
+    from screening.planning.campaign import load_campaign, plan_campaign
+    from screening.planning.plan_text import describe_view
+    from screening.planning.plan_view import view_plan
 
     planned = plan_campaign(load_campaign(campaign, {"output": output, "cache": cache}))
     if pilot:
-        from screening.pilot import run_pilot
+        from screening.planning.pilot import run_pilot
 
         rates = run_pilot(planned)
     else:
@@ -285,10 +285,10 @@ def run(
     as_json: Events = False,
 ) -> None:
     """Run a campaign to a ranked hit list; run again, it goes on where it was, or follows the run that is there."""
-    from screening.attachment import run_or_attach
-    from screening.detached_run import RunEnd
     from screening.run import run_campaign
-    from screening.run_events import RunEvents
+    from screening.running.detached_run import RunEnd
+    from screening.watching.attachment import run_or_attach
+    from screening.watching.run_events import RunEvents
 
     if detach and chaos is not None:
         raise typer.BadParameter("--chaos is a rehearsal, which is watched: leave --detach out")
@@ -309,9 +309,9 @@ def run(
 @app.command(epilog="Example: lingshu attach campaigns/examples/papalexi/screen.yaml")
 def attach(run: Running, output: Output = None, top: Top = 10, as_json: Events = False) -> None:
     """Watch a run that was detached, to its end; Ctrl-C leaves it running."""
-    from screening.attachment import attach as attach_to
-    from screening.attachment import target_of
-    from screening.run_events import RunEvents
+    from screening.watching.attachment import attach as attach_to
+    from screening.watching.attachment import target_of
+    from screening.watching.run_events import RunEvents
 
     with _watcher("attach", as_json) as display:
         end = attach_to(target_of(run, output), display, display.say)
@@ -323,9 +323,9 @@ def attach(run: Running, output: Output = None, top: Top = 10, as_json: Events =
 @app.command(epilog="Example: lingshu cancel campaigns/examples/papalexi/screen.yaml")
 def cancel(run: Running, output: Output = None) -> None:
     """End a run on a cluster early, and publish what is complete; run the campaign again to go on."""
-    from screening.attachment import cancel as cancel_run
-    from screening.attachment import target_of
     from screening.console import console
+    from screening.watching.attachment import cancel as cancel_run
+    from screening.watching.attachment import target_of
 
     cancel_run(target_of(run, output), console.print)
 
@@ -333,8 +333,8 @@ def cancel(run: Running, output: Output = None) -> None:
 def _watcher(command: str, as_json: bool) -> RunDisplay | RunEvents:
     """Show a run to people, or write its events."""
     from screening.run import STAGES
-    from screening.run_display import RunDisplay
-    from screening.run_events import RunEvents
+    from screening.watching.run_display import RunDisplay
+    from screening.watching.run_events import RunEvents
 
     return RunEvents(command, STAGES) if as_json else RunDisplay()
 
@@ -361,9 +361,9 @@ def evaluate(
 ) -> None:
     """Judge models on held-out real cells, beside baselines; run again, it goes on where it was."""
     from screening.console import console, describe_evaluation
-    from screening.evaluation_run import STAGES, run_evaluation
-    from screening.run_display import RunDisplay
-    from screening.run_events import RunEvents
+    from screening.evaluating.evaluation_run import STAGES, run_evaluation
+    from screening.watching.run_display import RunDisplay
+    from screening.watching.run_events import RunEvents
 
     with RunEvents("evaluate", STAGES) if as_json else RunDisplay(STAGES, "units") as display:
         if isinstance(display, RunEvents):
@@ -382,9 +382,9 @@ def evaluate(
 @app.command(epilog="Example: lingshu status campaigns/examples/papalexi/screen.yaml")
 def status(campaign: CampaignFile, output: Output = None, cache: Cache = None) -> None:
     """Tell how much of a campaign is committed, from the store; and what its planner is doing, if a cluster has one."""
-    from screening.campaign import load_campaign, plan_campaign
     from screening.console import console, describe_planner, describe_status
-    from screening.status import campaign_status
+    from screening.planning.campaign import load_campaign, plan_campaign
+    from screening.watching.status import campaign_status
 
     planned = plan_campaign(load_campaign(campaign, {"output": output, "cache": cache}))
     console.print(describe_status(planned, campaign_status(planned)))
@@ -416,8 +416,8 @@ def hits(
 ) -> None:
     """Print the ranked hits of a campaign, or of all campaigns that are found."""
     from screening.console import print_hits
-    from screening.publication import filter_hits, hits_to_parquet, open_results
-    from screening.safety_view import with_safety
+    from screening.publishing.publication import filter_hits, hits_to_parquet, open_results
+    from screening.publishing.safety_view import with_safety
     from screening.tables.collection import collect
     from screening.tables.row_query import filter_rows, sort_rows
 
@@ -476,11 +476,11 @@ def diff(
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
     """Compare two campaigns that ask the same question: which hits moved, and why."""
-    from screening.comparison import COLUMNS, compare
-    from screening.comparison_text import describe_comparison
     from screening.console import console
-    from screening.publication import Table
-    from screening.published_campaign import read_campaign
+    from screening.following_up.comparison import COLUMNS, compare
+    from screening.following_up.comparison_text import describe_comparison
+    from screening.publishing.publication import Table
+    from screening.publishing.published_campaign import read_campaign
 
     found = compare(read_campaign(before), read_campaign(after))
     if output is not None:
@@ -503,7 +503,7 @@ def evidence(
 ) -> None:
     """Show what speaks for a hit and against it, and what would refute it."""
     from screening.console import console
-    from screening.evidence_page import describe_evidence, read_evidence
+    from screening.following_up.evidence_page import describe_evidence, read_evidence
 
     found = read_evidence(results, perturbation, context or [])
     if as_json:
@@ -549,9 +549,9 @@ def suggest(
 ) -> None:
     """Propose what to measure next: a batch of conditions that would teach the model most, unlike one another."""
     from screening.console import console
-    from screening.suggestion_view import suggestion_json, suggestion_table, write_suggestions
-    from screening.suggestions import SuggestionRequest
-    from screening.suggestions import suggest as propose_batch
+    from screening.following_up.suggestion_view import suggestion_json, suggestion_table, write_suggestions
+    from screening.following_up.suggestions import SuggestionRequest
+    from screening.following_up.suggestions import suggest as propose_batch
 
     if minimum_effect is not None and not math.isfinite(minimum_effect):
         raise typer.BadParameter("--minimum-effect must be a finite number")
@@ -574,7 +574,7 @@ def verify(
 ) -> None:
     """Read every record of a store and hash every byte again; exit code 1 if anything is not as promised."""
     from screening.console import CellDisplay, console, describe_verification
-    from screening.upkeep import verify as verify_store
+    from screening.running.upkeep import verify as verify_store
 
     with CellDisplay("objects read") as display:
         found = verify_store(results, lambda done: display.update(done, None))
@@ -591,7 +591,7 @@ def gc(
 ) -> None:
     """Show what a store holds that nobody will read again, and remove it; safe while a screen runs."""
     from screening.console import console, describe_orphans
-    from screening.upkeep import delete_orphans, find_orphans, open_store, parse_grace
+    from screening.running.upkeep import delete_orphans, find_orphans, open_store, parse_grace
 
     try:
         age = parse_grace(grace)
@@ -617,7 +617,7 @@ def describe(
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
     """Tell the shape and the parameters of a configuration, or what a trained model is and comes from."""
-    from screening.description import describe_model, render_description
+    from screening.models.description import describe_model, render_description
 
     description = describe_model(model, genes, patch_size)
     print(json.dumps(description, indent=1) if as_json else render_description(description))
@@ -652,9 +652,9 @@ def card(
 ) -> None:
     """Measure a model on real cells (are its cells like them? whom do they give away?) and write its model card."""
     from lingshu_core.reveal import RevealSettings
-    from screening.card_measurement import CardRequest, make_cards
-    from screening.card_text import render_card
     from screening.console import CellDisplay
+    from screening.models.card_measurement import CardRequest, make_cards
+    from screening.models.card_text import render_card
 
     request = CardRequest(
         model,
@@ -713,8 +713,8 @@ def generate(
 ) -> None:
     """Draw cells from a model: of any context, under any condition, or starting from real cells."""
     from screening.console import CellDisplay, console, describe_generation
-    from screening.generate import generate as generate_cells
-    from screening.generate import read_request
+    from screening.models.generate import generate as generate_cells
+    from screening.models.generate import read_request
 
     is_file = request.endswith((".yaml", ".yml"))
     given: dict[tuple[str, ...], Any] = {
@@ -767,8 +767,8 @@ def adapt(
 ) -> None:
     """Teach a model contexts that it never saw (donors, lines, cell types) from their control cells alone."""
     from lingshu_core.adaptation import AdaptationConfig
-    from screening.adapt import AdaptationRequest, adapt_model
     from screening.console import CellDisplay, console, describe_adaptation
+    from screening.training.adapt import AdaptationRequest, adapt_model
 
     columns = list(_pairs("--where", where))
     request = AdaptationRequest(
@@ -808,8 +808,8 @@ def embed(
     """Write a copy of an .h5ad with the model's representation of each cell in obsm["X_lingshu"]."""
     from lingshu_core.gene_panel import read_orthologs
     from screening.console import CellDisplay, console, describe_embedding
-    from screening.embed import EmbeddingRequest
-    from screening.embed import embed as embed_cells
+    from screening.models.embed import EmbeddingRequest
+    from screening.models.embed import embed as embed_cells
 
     table = None
     if orthologs:

@@ -16,7 +16,7 @@ from campaigns.screen_spec import ReferenceSpec
 from lingshu_core.confounding import PERTURBED, Confounding, find_confounding
 from lingshu_core.count_rows import CountRows
 from lingshu_core.errors import MissingColumn
-from screening.readouts import cell_sources
+from screening.objective.readouts import cell_sources
 
 MOST_VALUES = 200
 """A column with more values is a number or a name of cells, not a factor."""

@@ -22,29 +22,29 @@ from campaigns.conditions import FEATURES_ONLY
 from campaigns.errors import printable
 from lingshu_core.simulator import Simulation, SimulationFiles
 from lingshu_core.training import TrainingProgress
-from screening.adapt import AdaptationResult
-from screening.attachment import cluster_address, describe_owner, live_look
-from screening.baseline_training import BaselineResult
-from screening.campaign import PlannedCampaign
+from screening.answers.safety import SAFETY
 from screening.doctor import Check
-from screening.embed import EmbeddingResult
-from screening.ensemble_training import EnsembleResult
-from screening.following import describe_run_of, look_of
-from screening.gates import NOT_MEASURED
-from screening.generate import GenerationResult
-from screening.progress_text import leading_lines, progress_line, setback_line
-from screening.publication import open_results
-from screening.rehearsal import describe_strikes
+from screening.models.embed import EmbeddingResult
+from screening.models.generate import GenerationResult
+from screening.planning.campaign import PlannedCampaign
+from screening.planning.gates import NOT_MEASURED
+from screening.planning.support import describe_support
+from screening.publishing.publication import open_results
+from screening.publishing.safety_view import with_safety
 from screening.run import STAGES, RunResult
-from screening.run_news import RunNews
-from screening.safety import SAFETY
-from screening.safety_view import with_safety
-from screening.status import CampaignStatus, run_in
-from screening.support import describe_support
-from screening.training_run import TrainingResult
+from screening.running.rehearsal import describe_strikes
+from screening.training.adapt import AdaptationResult
+from screening.training.baseline_training import BaselineResult
+from screening.training.ensemble_training import EnsembleResult
+from screening.training.training_run import TrainingResult
+from screening.watching.attachment import cluster_address, describe_owner, live_look
+from screening.watching.following import describe_run_of, look_of
+from screening.watching.progress_text import leading_lines, progress_line, setback_line
+from screening.watching.run_news import RunNews
+from screening.watching.status import CampaignStatus, run_in
 
 if TYPE_CHECKING:
-    from screening.evaluation_run import EvaluationResult  # brings matplotlib, which no other command needs
+    from screening.evaluating.evaluation_run import EvaluationResult  # brings matplotlib, which no other command needs
 
 # A pipe or a log has no width of its own: wide enough for every column.
 # Markup is off: names of drugs and folders have brackets of their own.

@@ -32,11 +32,11 @@ from lingshu_core.errors import LingshuCoreError
 from lingshu_core.predictor import open_predictor
 from screening.confounders import consequence, find_confounders, find_reference_confounders, is_warning
 from screening.errors import ScreeningError, is_storage_error
-from screening.members import Member, load_members
-from screening.publication import ledger_url
-from screening.readouts import read_data
+from screening.objective.readouts import read_data
+from screening.planning.members import Member, load_members
+from screening.publishing.publication import ledger_url
 from screening.tables.delivery import check_table
-from screening.training_input import read_input
+from screening.training.training_input import read_input
 
 Verdict = Literal["good", "note", "warn", "bad"]
 _PACKAGES = ("ray", "torch", "anndata", "polars", "obstore", "s3fs", "safetensors")

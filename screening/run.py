@@ -37,14 +37,13 @@ from actors.tasks import Task
 from actors.worker import WorkerSpec
 from campaigns.compute_spec import ComputeSpec, ReplicasSpec
 from campaigns.source import dump_spec
-from screening.aggregation import NOT_COMPUTED, CommittedBlocks, Folded, fold
-from screening.analyses import ScoredScreen, analyse
-from screening.campaign import Campaign, PlannedCampaign, load_campaign, plan_campaign
-from screening.cells_export import CELLS, export_cells
-from screening.following import FACTS, Newcomer, Tenure
-from screening.null_table import null_summary, tail_weights
-from screening.preliminary_ranking import Ranking, open_ranking
-from screening.publication import (
+from screening.answers.analyses import ScoredScreen, analyse
+from screening.deciding.null_table import null_summary, tail_weights
+from screening.deciding.scoring import score
+from screening.folding.aggregation import NOT_COMPUTED, CommittedBlocks, Folded, fold
+from screening.folding.cells_export import CELLS, export_cells
+from screening.planning.campaign import Campaign, PlannedCampaign, load_campaign, plan_campaign
+from screening.publishing.publication import (
     LEDGER,
     Publication,
     Table,
@@ -54,14 +53,15 @@ from screening.publication import (
     publish,
     read_hits,
 )
-from screening.rehearsal import Rehearsal, open_rehearsal
-from screening.run_listener import RunListener, tell_news
-from screening.run_meter import RunMeter
-from screening.run_news import NewsDesk, RunNews
-from screening.scoring import score
-from screening.spending import Spending
+from screening.running.rehearsal import Rehearsal, open_rehearsal
+from screening.running.spending import Spending
+from screening.running.wanted_blocks import wanted_blocks
 from screening.tables.delivery import check_table, deliver
-from screening.wanted_blocks import wanted_blocks
+from screening.watching.following import FACTS, Newcomer, Tenure
+from screening.watching.preliminary_ranking import Ranking, open_ranking
+from screening.watching.run_listener import RunListener, tell_news
+from screening.watching.run_meter import RunMeter
+from screening.watching.run_news import NewsDesk, RunNews
 
 FENCE_SECONDS = 30.0
 """How often a run looks whether another one has taken over."""
@@ -358,9 +358,9 @@ def worker_spec(campaign: Campaign) -> WorkerSpec:
     options = {"device": "cuda" if compute.gpus_per_replica else "cpu", "threads": compute.threads}
     places = {member.header.digest: location(member.location) for member in campaign.members}
     if campaign.is_ensemble:
-        return WorkerSpec("screening.ensemble_worker:open_ensemble_worker", {"members": places, **options})
+        return WorkerSpec("screening.running.ensemble_worker:open_ensemble_worker", {"members": places, **options})
     ((digest, place),) = places.items()
-    return WorkerSpec("screening.worker:open_worker", {"model": place, "digest": digest, **options})
+    return WorkerSpec("screening.running.worker:open_worker", {"model": place, "digest": digest, **options})
 
 
 def predict(
@@ -402,8 +402,8 @@ def publish_run(
 ) -> dict[str, Any]:
     """Publish the results of a run and return its manifest.
 
-    ``commits`` are the blocks that they were folded from, ``tables`` what `screening.analyses` made, ``allocation``
-    what there is to say of the choice of blocks, if there was one.
+    ``commits`` are the blocks that they were folded from, ``tables`` what `screening.answers.analyses` made,
+    ``allocation`` what there is to say of the choice of blocks, if there was one.
     """
     planned, hits, null, effects = screen.planned, screen.hits, screen.null, screen.effects
     used = np.any([readout.used for readout in planned.readouts.values()], axis=0)

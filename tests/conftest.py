@@ -77,7 +77,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """
     from lingshu_core.simulation_config import SimulationConfig
     from lingshu_core.simulator import simulate
-    from screening.training_request import train_model
+    from screening.training.training_request import train_model
 
     folder = tmp_path_factory.mktemp("tiny")
     sizes = {"genes": 40, "regulators": 10, "program_genes": 8, "cell_types": 2, "donors": 2, "truth_draws": 8}
@@ -94,7 +94,7 @@ def tiny_null(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder like `tiny`, with controls enough for a null: `ensemble/` has 2 members and 20 pseudo-perturbations."""
     from lingshu_core.simulation_config import SimulationConfig
     from lingshu_core.simulator import simulate
-    from screening.ensemble_training import train_file
+    from screening.training.ensemble_training import train_file
 
     folder = tmp_path_factory.mktemp("tiny-null")
     sizes = {"genes": 40, "regulators": 10, "program_genes": 8, "cell_types": 1, "donors": 1, "truth_draws": 8}
@@ -112,7 +112,7 @@ def tiny_null(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_ensemble(tiny: Path) -> Path:
     """The folder of an ensemble of two, trained on the small simulation for seconds."""
-    from screening.ensemble_training import train_file
+    from screening.training.ensemble_training import train_file
 
     folder = tiny / "ensemble"
     train_file(tiny / "train.yaml", overrides={"output": str(folder), "seeds": 2})
@@ -158,7 +158,7 @@ def write_evaluation(tiny: Path, tmp_path: Path) -> Callable[..., Path]:
 @pytest.fixture(scope="session")
 def tiny_evaluation(tiny: Path) -> Path:
     """The results of the same evaluation, run once."""
-    from screening.evaluation_run import run_evaluation
+    from screening.evaluating.evaluation_run import run_evaluation
 
     content = evaluation_content(tiny) | {"output": str(tiny / "evaluation")}
     run_evaluation(_write_yaml(tiny / "evaluate.yaml", content), _Silent())

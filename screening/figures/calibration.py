@@ -11,13 +11,13 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from scipy import stats
 
+from screening.deciding.null_distribution import LEAST_BLOCKS, NullDistribution
+from screening.deciding.null_table import standardised_blocks
+from screening.deciding.null_tails import NullTails
 from screening.errors import FigureError
 from screening.figures.canvas import blank, give_legend, give_title, tidy
 from screening.figures.marks import PALETTE
 from screening.figures.scored_rows import how, scored_rows, with_null
-from screening.null_distribution import LEAST_BLOCKS, NullDistribution
-from screening.null_table import standardised_blocks
-from screening.null_tails import NullTails
 
 MOST_BLOCKS = 2_000
 """Of more, evenly spaced ones are left out in turn: each takes a fit of the null."""
@@ -35,9 +35,9 @@ def calibration(hits: pl.DataFrame, null: pl.DataFrame | None, *, objective: str
     Parameters
     ----------
     hits
-        The ranked table (`screening.hits.COLUMNS`).
+        The ranked table (`screening.deciding.hits.COLUMNS`).
     null
-        ``null.parquet`` (`screening.null_table`).
+        ``null.parquet`` (`screening.deciding.null_table`).
     objective
         The question, for the title.
 

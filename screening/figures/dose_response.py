@@ -11,12 +11,12 @@ import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from screening.dose_response import ABOVE, BELOW, FITTED, FLAT, NOT_MONOTONE, TOO_FEW
+from screening.answers.dose_response import ABOVE, BELOW, FITTED, FLAT, NOT_MONOTONE, TOO_FEW
+from screening.answers.hill_curve import HillCurves
 from screening.errors import FigureError
 from screening.figures.canvas import blank, give_legend, give_title, short, tidy
 from screening.figures.marks import MARKS, handles
 from screening.figures.scored_rows import how, label_of, scored_rows, unit_of
-from screening.hill_curve import HillCurves
 
 _ACROSS = 3
 _WORDS = {
@@ -35,9 +35,9 @@ def dose_response(hits: pl.DataFrame, doses: pl.DataFrame | None, *, objective: 
     Parameters
     ----------
     hits
-        The ranked table (`screening.hits.COLUMNS`).
+        The ranked table (`screening.deciding.hits.COLUMNS`).
     doses
-        ``doses.parquet`` (`screening.dose_response.COLUMNS`).
+        ``doses.parquet`` (`screening.answers.dose_response.COLUMNS`).
     objective
         The question, for the title.
     top

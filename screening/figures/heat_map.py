@@ -8,7 +8,7 @@ import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from screening.decisions import HIT, REFUSED, UNDECIDED
+from screening.deciding.decisions import HIT, REFUSED, UNDECIDED
 from screening.figures.canvas import blank, give_legend, give_title, plain, short, tidy
 from screening.figures.marks import MARKS, handles
 from screening.figures.scored_rows import factors_of, how, scored_rows, unit_of, values_of
@@ -23,7 +23,7 @@ def heat_map(hits: pl.DataFrame, *, objective: str = "", top: int = 30) -> Figur
     Parameters
     ----------
     hits
-        The ranked table (`screening.hits.COLUMNS`).
+        The ranked table (`screening.deciding.hits.COLUMNS`).
     objective
         The question, for the title.
     top

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from matplotlib.lines import Line2D
 
-from screening.decisions import HIT, NOT, REFUSED, UNDECIDED
+from screening.deciding.decisions import HIT, NOT, REFUSED, UNDECIDED
 
 UNKNOWN = "no decision"
 """Of tables that are older than decisions."""

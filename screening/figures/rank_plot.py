@@ -25,7 +25,7 @@ def rank_plot(hits: pl.DataFrame, *, objective: str = "", top: int = 30) -> Figu
     Parameters
     ----------
     hits
-        The ranked table (`screening.hits.COLUMNS`).
+        The ranked table (`screening.deciding.hits.COLUMNS`).
     objective
         The question, for the title.
     top

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 import polars as pl
 
+from screening.deciding.hits import COLUMNS
 from screening.errors import FigureError
 from screening.figures.marks import UNKNOWN
-from screening.hits import COLUMNS
 
 _NEEDED = ("rank", "status", "perturbation", "context", "score")
 

@@ -8,7 +8,7 @@ import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from screening.decisions import HIT
+from screening.deciding.decisions import HIT
 from screening.figures.canvas import blank, give_legend, give_title, short, tidy
 from screening.figures.marks import MARKS, handles
 from screening.figures.scored_rows import how, label_of, scored_rows, unit_of, with_null
@@ -25,7 +25,7 @@ def volcano(hits: pl.DataFrame, *, objective: str = "", labels: int = 12) -> Fig
     Parameters
     ----------
     hits
-        The ranked table (`screening.hits.COLUMNS`).
+        The ranked table (`screening.deciding.hits.COLUMNS`).
     objective
         The question, for the title.
     labels

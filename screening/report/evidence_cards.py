@@ -8,8 +8,8 @@ from typing import Any
 
 import polars as pl
 
-from screening.decisions import HIT
-from screening.evidence_columns import EVIDENCE, EVIDENCE_ITEMS
+from screening.deciding.decisions import HIT
+from screening.following_up.evidence_columns import EVIDENCE, EVIDENCE_ITEMS
 from screening.report.source import ReportSource
 from screening.report.verdict import decided
 from screening.report.wording import NONE, context_names, count, fixed, number, signed

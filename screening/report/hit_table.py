@@ -14,7 +14,7 @@ from typing import Any
 
 import polars as pl
 
-from screening.decisions import HIT
+from screening.deciding.decisions import HIT
 from screening.report.source import ReportSource
 from screening.report.verdict import decided
 from screening.report.wording import context_names

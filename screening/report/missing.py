@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from screening.decisions import FAILED, REFUSED
+from screening.deciding.decisions import FAILED, REFUSED
 from screening.report.source import ReportSource
 from screening.report.verdict import decided
 from screening.report.wording import NAMED, context_names, listed

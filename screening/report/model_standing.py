@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from screening.card_text import privacy_lines, verdict_counts
+from screening.models.card_text import privacy_lines, verdict_counts
 from screening.report.source import ReportSource
 from screening.report.wording import context_names, count, listed
 

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from screening.dose_response import DOSES
+from screening.answers.dose_response import DOSES
 from screening.errors import FigureError
 from screening.figures import as_svg, calibration, dose_response, heat_map, rank_plot, volcano
-from screening.publication import NULL
+from screening.publishing.publication import NULL
 from screening.report.source import ReportSource
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from screening.answers.safety import FAILED, SAFE, SAFETY, UNDECIDED, UNSAFE
 from screening.report.source import ReportSource
 from screening.report.wording import context_names, count, number, signed
-from screening.safety import FAILED, SAFE, SAFETY, UNDECIDED, UNSAFE
 
 MOST_ROWS = 25
 COLUMNS = ("Perturbation", "Context", "Score", "Harm", "Safety", "Why")

@@ -10,15 +10,15 @@ import polars as pl
 
 from actors.blobs import Blobs
 from actors.history import History
-from screening.dose_response import COLUMNS as DOSE_COLUMNS
-from screening.dose_response import DOSES
+from screening.answers.dose_response import COLUMNS as DOSE_COLUMNS
+from screening.answers.dose_response import DOSES
+from screening.answers.safety import COLUMNS as SAFETY_COLUMNS
+from screening.answers.safety import SAFETY
 from screening.errors import CardError
-from screening.evidence_columns import CONDITION_COLUMNS, EVIDENCE, EVIDENCE_ITEMS, ITEM_COLUMNS
-from screening.model_card import read_card
-from screening.publication import NULL, location, open_results, read_table
-from screening.published_campaign import PublishedCampaign, read_campaign
-from screening.safety import COLUMNS as SAFETY_COLUMNS
-from screening.safety import SAFETY
+from screening.following_up.evidence_columns import CONDITION_COLUMNS, EVIDENCE, EVIDENCE_ITEMS, ITEM_COLUMNS
+from screening.models.model_card import read_card
+from screening.publishing.publication import NULL, location, open_results, read_table
+from screening.publishing.published_campaign import PublishedCampaign, read_campaign
 
 TABLES: Mapping[str, Iterable[str]] = {
     NULL: ("perturbation", "context", "status", "score"),

@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from campaigns.conditions import FEATURES_ONLY
-from screening.decisions import FAILED, HIT, NOT, REFUSED, UNDECIDED
+from screening.deciding.decisions import FAILED, HIT, NOT, REFUSED, UNDECIDED
 from screening.report.source import ReportSource
 from screening.report.wording import context_names, count, fixed, listed, number, sentence, share, signed
 

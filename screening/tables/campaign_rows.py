@@ -10,10 +10,10 @@ import polars as pl
 
 from actors.blobs import Blobs
 from actors.errors import BlobNotFound
+from screening.deciding.hits import COLUMNS as HIT_COLUMNS
 from screening.errors import ResultsError
-from screening.hits import COLUMNS as HIT_COLUMNS
-from screening.population_readout import COLUMNS as POPULATION_COLUMNS
-from screening.publication import CAMPAIGN_COLUMNS, MANIFEST, read_published
+from screening.objective.population_readout import COLUMNS as POPULATION_COLUMNS
+from screening.publishing.publication import CAMPAIGN_COLUMNS, MANIFEST, read_published
 
 COLUMNS: Mapping[str, tuple[Any, str]] = {name: (pl.String, text) for name, text in CAMPAIGN_COLUMNS.items()}
 """What stands before the columns of the hit table."""

@@ -9,9 +9,9 @@ from urllib.parse import quote
 import polars as pl
 
 from actors.blobs import Blobs
+from screening.deciding.hits import foreign
 from screening.errors import ResultsError
-from screening.hits import foreign
-from screening.publication import HITS, LEDGER, open_results, read_hits
+from screening.publishing.publication import HITS, LEDGER, open_results, read_hits
 from screening.tables.campaign_rows import campaign_name, marked, together
 from screening.tables.delta_table import LOG, HitsTable
 

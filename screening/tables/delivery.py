@@ -18,7 +18,7 @@ from actors.errors import CorruptBlob
 from actors.history import History
 from actors.manifest import Manifest
 from screening.errors import ResultsError, TableConflict, TableError
-from screening.publication import hits_of
+from screening.publishing.publication import hits_of
 from screening.tables.campaign_rows import check_names, marked, meanings
 from screening.tables.delta_table import HitsTable
 

@@ -30,9 +30,9 @@ from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.schema import Schema
 
 from actors.blobs import absolute_url
+from screening.deciding.hits import COLUMNS as HIT_COLUMNS
 from screening.errors import TableConflict, TableError
-from screening.hits import COLUMNS as HIT_COLUMNS
-from screening.publication import MOST_HITS, local_path
+from screening.publishing.publication import MOST_HITS, local_path
 from screening.tables.campaign_rows import COLUMNS
 
 LOG = "_delta_log"

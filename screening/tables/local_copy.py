@@ -24,9 +24,9 @@ from actors.manifest import PublishedFile
 from actors.redaction import redacted
 from actors.size_limits import LARGEST_RECORD
 from campaigns.nearest import hint
-from screening.cells_export import CELLS
 from screening.errors import ResultsError
-from screening.publication import MANIFEST, local_path, open_results
+from screening.folding.cells_export import CELLS
+from screening.publishing.publication import MANIFEST, local_path, open_results
 from screening.tables.delta_table import LOG
 
 PULLED = "pulled.json"

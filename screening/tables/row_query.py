@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import polars as pl
 
 from campaigns.nearest import nearest
+from screening.deciding.hits import COLUMNS as HIT_COLUMNS
 from screening.errors import QueryError
-from screening.hits import COLUMNS as HIT_COLUMNS
 from screening.tables.campaign_rows import COLUMNS
 
 LONGEST = 10_000

@@ -16,7 +16,7 @@ from actors.ledger import Ledger, commit_key
 from actors.planner import Planner
 from actors.rehearsal import rehearsed
 from actors.worker import WorkerSpec
-from screening.publication import ledger_url
+from screening.publishing.publication import ledger_url
 
 SPEC = WorkerSpec("actors.rehearsal:RehearsalWorker")
 TASKS = [rehearsed(f"task {number}") for number in range(24)]

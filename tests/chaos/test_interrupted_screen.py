@@ -12,7 +12,7 @@ import pytest
 
 from actors.blobs import open_blobs
 from actors.ledger import Ledger
-from screening.publication import ledger_url
+from screening.publishing.publication import ledger_url
 
 pytestmark = pytest.mark.timeout(1200)
 STALLED_SECONDS = 240.0

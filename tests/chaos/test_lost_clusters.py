@@ -20,7 +20,7 @@ import yaml
 
 from actors.blobs import open_blobs
 from actors.ledger import Ledger
-from screening.publication import ledger_url
+from screening.publishing.publication import ledger_url
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(3000)]
 MARK = "LINGSHU_CHAOS_TEST"

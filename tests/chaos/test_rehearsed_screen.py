@@ -32,7 +32,7 @@ def test_a_rehearsed_screen_ends_as_a_calm_one(
     struck: Any,
 ) -> None:
     if not full:
-        pytest.skip("with CHAOS=full only: tests/unit/screening/test_rehearsal.py runs one in process")
+        pytest.skip("with CHAOS=full only: tests/unit/screening/running/test_rehearsal.py runs one in process")
     (tmp_path / "chaos.yaml").write_text(yaml.safe_dump(CHAOS))
     path = write_screen(compute={"backend": "ray", "replicas": 2, "lease_seconds": 2})
     code, out, err = lingshu("run", path, "--chaos", tmp_path / "chaos.yaml")

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from lingshu_core.checkpoint import load_checkpoint
-from screening.training_request import train_model
+from screening.training.training_request import train_model
 
 pytestmark = pytest.mark.gpu
 TRAINING = {"epochs": 3, "warmup_steps": 5, "learning_rate": 0.002}

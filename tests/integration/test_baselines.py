@@ -19,8 +19,8 @@ from lingshu_core.cells import CellSource, read_cells
 from lingshu_core.conditioning import Condition
 from lingshu_core.predictor import StoredBaseline, open_predictor
 from lingshu_core.replicate_ceiling import split_half_effects
-from screening.ensemble_training import train_file
 from screening.run import run_campaign
+from screening.training.ensemble_training import train_file
 
 DATA = Path(os.environ.get("LINGSHU_DATA") or Path(benchmark).parents[1] / "../shared/data")
 KANG = DATA / "kang2018_ifnb_tiny_100.h5ad"

@@ -15,7 +15,7 @@ import pytest
 from actors.cluster import RaySession
 from actors.detached import find_job
 from actors.job import Look
-from screening.detached_run import job_name
+from screening.running.detached_run import job_name
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 

@@ -15,8 +15,8 @@ from actors.cluster import RaySession
 from actors.detached import find_job
 from actors.ledger import Ledger
 from benchmarks.s3_server import S3Server
-from screening.detached_run import job_name
-from screening.publication import ledger_url, open_results, read_hits
+from screening.publishing.publication import ledger_url, open_results, read_hits
+from screening.running.detached_run import job_name
 
 pytestmark = [pytest.mark.ray, pytest.mark.s3, pytest.mark.timeout(600)]
 

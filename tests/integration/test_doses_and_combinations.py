@@ -8,8 +8,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from screening.dose_response import COLUMNS as DOSE_COLUMNS
-from screening.interactions import COLUMNS as INTERACTION_COLUMNS
+from screening.answers.dose_response import COLUMNS as DOSE_COLUMNS
+from screening.answers.interactions import COLUMNS as INTERACTION_COLUMNS
 from screening.run import run_campaign
 
 WriteScreen = Callable[..., Path]

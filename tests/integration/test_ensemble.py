@@ -67,7 +67,7 @@ def test_scores_of_an_ensemble_are_means_and_their_spread_stands_beside(
 def test_a_member_that_fails_fails_its_conditions_by_name(
     screen: Callable[..., RunResult], tiny_ensemble: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from screening.ensemble_worker import EnsembleWorker
+    from screening.running.ensemble_worker import EnsembleWorker
 
     compute = EnsembleWorker.run
     bad = json.loads((tiny_ensemble / "ensemble.json").read_text())["members"][1]["digest"]

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from actors.blobs import open_blobs
-from screening.evaluation_run import run_evaluation
+from screening.evaluating.evaluation_run import run_evaluation
 
 WriteYaml = Callable[..., Path]
 TABLES = ("scores.parquet", "summary.parquet", "comparisons.parquet", "runs.parquet", "coverage.parquet")

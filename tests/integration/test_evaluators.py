@@ -16,7 +16,7 @@ from lingshu_core.population_scores import CellGroup, ReferenceCells, halves
 from lingshu_core.score_noise import bootstrap_scores
 from lingshu_core.score_summary import compare
 from lingshu_core.splits import Question
-from screening import cell_eval_scores as module
+from screening.evaluating import cell_eval_scores as module
 
 pytestmark = pytest.mark.data
 ROOT = Path(benchmark).parents[1]

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from screening.run import run_campaign
-from screening.training_request import train_model
+from screening.training.training_request import train_model
 
 Lingshu = Callable[..., tuple[int, str, str]]
 

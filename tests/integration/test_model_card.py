@@ -13,8 +13,8 @@ from benchmarks.quickstart import __file__ as benchmark
 from lingshu_core.cells import Cells, CellSource, read_cells
 from lingshu_core.gate import GateSettings, judge_cells
 from lingshu_core.privacy import DonorCells, measure_privacy
-from screening.card_measurement import CardRequest, make_cards
-from screening.training_request import train_model
+from screening.models.card_measurement import CardRequest, make_cards
+from screening.training.training_request import train_model
 
 pytestmark = pytest.mark.data
 DATA = Path(os.environ.get("LINGSHU_DATA") or Path(benchmark).parents[1] / "../shared/data")

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from screening.campaign import load_campaign, plan_campaign
-from screening.pilot import run_pilot
-from screening.status import campaign_status
+from screening.planning.campaign import load_campaign, plan_campaign
+from screening.planning.pilot import run_pilot
+from screening.watching.status import campaign_status
 
 FEW = {"contexts": {"cell_type": "type_1"}, "perturbations": {"genetic": ["REG04", "REG05"]}}
 

@@ -20,9 +20,9 @@ from lingshu_core.cells import CellSource, read_cells
 from lingshu_core.conditioning import Condition
 from lingshu_core.errors import CheckpointError
 from lingshu_core.predictor import open_predictor
-from screening.campaign import load_campaign, plan_campaign
-from screening.ensemble_training import train_file
+from screening.planning.campaign import load_campaign, plan_campaign
 from screening.run import run_campaign
+from screening.training.ensemble_training import train_file
 
 ROOT = Path(__file__).parents[2]
 OBJECTIVE = {"kind": "plugin", "plugin": "gene_family", "settings": {"prefix": "REG", "direction": "down"}}
@@ -120,7 +120,7 @@ def test_scvi_tools_is_wrapped_as_a_plugin(
     file = write_train(model=model, training={"device": "cpu"})
     code = (
         "import sys; sys.path += sys.argv[2:]\n"
-        "from screening.ensemble_training import train_file\n"
+        "from screening.training.ensemble_training import train_file\n"
         "train_file(sys.argv[1])\n"
     )
     python_path = os.pathsep.join([str(ROOT), str(example_plugin)])

@@ -18,9 +18,9 @@ from actors.cluster import RaySession
 from actors.errors import MetricsUnavailable
 from actors.progress import Progress
 from campaigns.plan import Plan
-from screening.campaign import load_campaign, plan_campaign
+from screening.planning.campaign import load_campaign, plan_campaign
 from screening.run import run_campaign
-from screening.run_metrics import RUN_METRICS
+from screening.watching.run_metrics import RUN_METRICS
 
 pytestmark = pytest.mark.ray
 SHIPPED = Path(__file__).parents[2] / "deploy" / "monitoring"

@@ -11,7 +11,7 @@ import yaml
 
 from benchmarks.quickstart import __file__ as benchmark
 from screening.run import run_campaign
-from screening.training_request import train_model
+from screening.training.training_request import train_model
 
 pytestmark = pytest.mark.data
 ROOT = Path(benchmark).parents[1]

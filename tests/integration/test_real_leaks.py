@@ -15,8 +15,8 @@ from lingshu_core.confounding import find_confounding
 from lingshu_core.relations import Relations
 from lingshu_core.shared_cells import SharedCells, repeated_cells, shared_cells
 from lingshu_core.splits import Split
-from screening.leak_checker import check_leaks
-from screening.splitting import make_split
+from screening.evaluating.leak_checker import check_leaks
+from screening.evaluating.splitting import make_split
 
 ROOT = Path(__file__).parents[2]
 DATA = Path(os.environ.get("LINGSHU_DATA") or ROOT / "../shared/data")

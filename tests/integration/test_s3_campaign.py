@@ -16,9 +16,9 @@ from zarr.storage import ObjectStore
 
 from actors.blobs import open_blobs
 from actors.ledger import Ledger
-from screening.publication import ledger_url
+from screening.publishing.publication import ledger_url
 from screening.run import run_campaign
-from screening.training_request import train_model
+from screening.training.training_request import train_model
 
 pytestmark = pytest.mark.s3
 WriteYaml = Callable[..., Path]

@@ -12,7 +12,7 @@ import pytest
 from actors.blobs import open_blobs
 from actors.cluster import RaySession
 from actors.ledger import Ledger
-from screening.publication import ledger_url
+from screening.publishing.publication import ledger_url
 from screening.run import run_campaign
 
 VARIANTS: dict[str, dict[str, Any]] = {

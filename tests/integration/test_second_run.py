@@ -17,9 +17,10 @@ pytestmark = pytest.mark.timeout(600)
 CODE = """
 import sys, time
 from pathlib import Path
-import actors.heartbeat, actors.watch, screening.console, screening.following, screening.run, screening.worker
+import actors.heartbeat, actors.watch, screening.console
+import screening.watching.following, screening.run, screening.running.worker
 from screening.cli import main
-screening.following.LOOK_SECONDS = screening.run.FENCE_SECONDS = actors.heartbeat.BEAT_SECONDS = 0.2
+screening.watching.following.LOOK_SECONDS = screening.run.FENCE_SECONDS = actors.heartbeat.BEAT_SECONDS = 0.2
 if sys.argv.pop(1) == "strangers":  # no process of another machine can be looked up
     actors.process_mark._machine = lambda: ""
     actors.watch.Watch.__init__.__defaults__ = (5.0, *actors.watch.Watch.__init__.__defaults__[1:])

@@ -137,7 +137,7 @@ def test_a_bug_shows_no_secret(lingshu: Lingshu, monkeypatch: pytest.MonkeyPatch
 def test_the_reason_of_a_failed_condition_holds_no_secret(
     lingshu: Lingshu, write_screen: WriteYaml, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from screening.worker import ShardWorker
+    from screening.running.worker import ShardWorker
 
     def fail(self: object, payload: bytes) -> bytes:
         raise ValueError(f"token {PLANTED['AWS_SESSION_TOKEN']} was not taken by {ENDPOINT}")

@@ -9,7 +9,7 @@ import pytest
 
 from actors.blobs import open_blobs
 from actors.ledger import Ledger
-from screening.publication import ledger_url
+from screening.publishing.publication import ledger_url
 
 Lingshu = Callable[..., tuple[int, str, str]]
 FEW = {"contexts": {"cell_type": "type_1"}, "perturbations": {"genetic": ["REG04"]}}

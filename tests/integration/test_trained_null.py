@@ -12,7 +12,7 @@ import yaml
 from lingshu_core.simulation_config import SimulationConfig
 from lingshu_core.simulator import simulate
 from screening.run import run_campaign
-from screening.training_request import train_model
+from screening.training.training_request import train_model
 
 LABELS = 30
 COLUMNS = ("perturbation", "perturbation_type", "cell_type", "donor")

@@ -12,8 +12,8 @@ import safetensors.numpy
 from actors.cluster import RaySession
 from actors.errors import NotEnoughResources
 from lingshu_core.training import TrainingProgress
-from screening.training_request import train_model
-from screening.training_run import TrainingResult
+from screening.training.training_request import train_model
+from screening.training.training_run import TrainingResult
 
 # Ray warns itself of settings of its own that are out of date.
 pytestmark = [pytest.mark.ray, pytest.mark.filterwarnings("ignore::DeprecationWarning:ray")]

@@ -12,7 +12,7 @@ from actors.tasks import Task
 from benchmarks import evaluation, evaluation_sets
 from benchmarks.evaluation import wanted
 from benchmarks.evaluation_sets import Set
-from screening.evaluation_plan import Contender, Unit
+from screening.evaluating.evaluation_plan import Contender, Unit
 
 Call = Callable[..., tuple[str, str]]
 

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from actors.metrics import Metric
-from screening.run_metrics import RUN_METRICS
+from screening.watching.run_metrics import RUN_METRICS
 
 MONITORING = Path(__file__).parents[3] / "deploy" / "monitoring"
 PAGE = Path(__file__).parents[3] / "docs" / "monitoring.md"

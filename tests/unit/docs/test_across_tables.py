@@ -5,7 +5,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from screening import pan_context, patients, selective
+from screening.answers import pan_context, patients, selective
 
 DOCS = Path(__file__).parents[3] / "docs"
 MODULES = {"pan_context": pan_context, "selective": selective, "patients": patients}

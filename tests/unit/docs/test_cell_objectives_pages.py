@@ -5,9 +5,9 @@ import polars as pl
 import pytest
 
 from campaigns.cell_objectives import ConnectivitySpec, PopulationSpec
-from screening.connectivity_table import COLUMNS as CONNECTIVITY_COLUMNS
-from screening.hits import COLUMNS as HIT_COLUMNS
-from screening.population_readout import COLUMNS as POPULATION_COLUMNS
+from screening.answers.connectivity_table import COLUMNS as CONNECTIVITY_COLUMNS
+from screening.deciding.hits import COLUMNS as HIT_COLUMNS
+from screening.objective.population_readout import COLUMNS as POPULATION_COLUMNS
 
 DOCS = Path(__file__).parents[3] / "docs"
 

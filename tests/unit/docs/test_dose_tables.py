@@ -6,7 +6,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from screening import dose_response, interactions, scaffolds
+from screening.answers import dose_response, interactions, scaffolds
 
 DOCS = Path(__file__).parents[3] / "docs"
 TYPES = {"integer": pl.Int64, "number": pl.Float64, "text": pl.String, "true or false": pl.Boolean}

@@ -8,9 +8,9 @@ import polars as pl
 import pytest
 
 from campaigns.evidence_spec import EvidenceSpec, NetworkSpec
-from screening.comparison import COLUMNS
-from screening.evidence_columns import CONDITION_COLUMNS, ITEM_COLUMNS, meanings
-from screening.publication import Table
+from screening.following_up.comparison import COLUMNS
+from screening.following_up.evidence_columns import CONDITION_COLUMNS, ITEM_COLUMNS, meanings
+from screening.publishing.publication import Table
 
 DOCS = Path(__file__).parents[3] / "docs"
 TYPES = {"integer": pl.Int64, "number": pl.Float64, "text": pl.String, "truth": pl.Boolean}

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import polars as pl
 
-from screening.hits import COLUMNS
-from screening.publication import hits_to_parquet
+from screening.deciding.hits import COLUMNS
+from screening.publishing.publication import hits_to_parquet
 
 PAGE = Path(__file__).parents[3] / "docs" / "hit-table.md"
 TYPES = {"integer": pl.Int64, "number": pl.Float64, "text": pl.String}

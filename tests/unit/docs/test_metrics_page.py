@@ -5,7 +5,7 @@ from pathlib import Path
 
 from lingshu_core.metric_catalogue import METRICS, SCALED
 from lingshu_core.prediction_checks import MOST_TIMES_DEEPER, MOST_TIMES_WIDER
-from screening.cell_eval_scores import VERSIONS
+from screening.evaluating.cell_eval_scores import VERSIONS
 
 PAGE = (Path(__file__).parents[3] / "docs" / "metrics.md").read_text(encoding="utf-8")
 IN_TABLES = set(re.findall(r"`([a-z_0-9.A-Z]+)`", "\n".join(line for line in PAGE.splitlines() if line[:2] == "| ")))

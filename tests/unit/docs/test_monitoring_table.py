@@ -1,7 +1,7 @@
 import re
 from pathlib import Path
 
-from screening.run_metrics import RUN_METRICS
+from screening.watching.run_metrics import RUN_METRICS
 
 PAGE = Path(__file__).parents[3] / "docs" / "monitoring.md"
 CURE = "run `python docs/make_monitoring_table.py` to write the table anew"

@@ -11,8 +11,8 @@ from typing import Any
 import polars as pl
 
 from campaigns.yaml_source import parse_yaml
-from screening.ensemble_training import train_file
 from screening.run import run_campaign
+from screening.training.ensemble_training import train_file
 
 PAGE = (Path(__file__).parents[3] / "docs" / "plugins.md").read_text(encoding="utf-8")
 BLOCK = re.compile(r'^```(\w+)(?: title="([\w/.]+)")?\n(.*?)^```$', re.MULTILINE | re.DOTALL)

@@ -1,7 +1,7 @@
 from pathlib import Path
 
 from campaigns.publish_spec import PublishSpec
-from screening.publication import CAMPAIGN_COLUMNS
+from screening.publishing.publication import CAMPAIGN_COLUMNS
 from screening.tables.row_query import KEYWORDS, SHORT_NAMES
 
 DOCS = Path(__file__).parents[3] / "docs"

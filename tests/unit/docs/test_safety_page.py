@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import campaigns.safety_spec
-from screening.safety import COLUMNS, PENALTY_COLUMNS
+from screening.answers.safety import COLUMNS, PENALTY_COLUMNS
 
 PAGE = (Path(__file__).parents[3] / "docs" / "safety.md").read_text(encoding="utf-8")
 CURE = "run `python docs/make_safety_table.py` to write the table anew"

@@ -6,7 +6,7 @@ from pathlib import Path
 import typer
 
 from screening.cli import app
-from screening.suggestions import COLUMNS
+from screening.following_up.suggestions import COLUMNS
 
 PAGE = (Path(__file__).parents[3] / "docs" / "suggest.md").read_text(encoding="utf-8")
 CURE = "run `python docs/make_suggestion_table.py` to write the table anew"

@@ -21,19 +21,19 @@ from campaigns.screen_spec import HitsSpec
 from lingshu_core.cells import Cells
 from lingshu_core.splits import Split
 from lingshu_core.vocabulary import SeenContext, SeenPerturbation, Vocabulary
-from screening import score_posterior
-from screening.aggregation import Folded
-from screening.campaign import PlannedCampaign, load_campaign, plan_campaign
-from screening.decisions import decide
-from screening.effects import Moments
-from screening.evaluation_plan import Contender, Evaluation, Unit, contenders, make_units, read_evaluation
-from screening.hits import RunFacts, hit_table
-from screening.null_distribution import NullDistribution
-from screening.null_table import null_table, standardised_blocks
-from screening.null_tails import Tails
-from screening.readouts import read_data
-from screening.splitting import make_split
-from screening.store import BlockResult, encode_block
+from screening.deciding import score_posterior
+from screening.deciding.decisions import decide
+from screening.deciding.hits import RunFacts, hit_table
+from screening.deciding.null_distribution import NullDistribution
+from screening.deciding.null_table import null_table, standardised_blocks
+from screening.deciding.null_tails import Tails
+from screening.evaluating.evaluation_plan import Contender, Evaluation, Unit, contenders, make_units, read_evaluation
+from screening.evaluating.splitting import make_split
+from screening.folding.aggregation import Folded
+from screening.folding.effects import Moments
+from screening.objective.readouts import read_data
+from screening.planning.campaign import PlannedCampaign, load_campaign, plan_campaign
+from screening.running.store import BlockResult, encode_block
 
 
 @pytest.fixture

@@ -231,7 +231,7 @@ def test_a_crash_of_ours_is_told_apart(
     def broken(*arguments: object) -> None:
         raise ZeroDivisionError("by\nnought")
 
-    monkeypatch.setattr("screening.validation.validate_campaign", broken)
+    monkeypatch.setattr("screening.planning.validation.validate_campaign", broken)
     code, _, err = lingshu("validate", write_screen())
     assert code == 1
     assert err == "error: ZeroDivisionError: by nought (a bug: `lingshu --debug …` shows the trace)\n"
@@ -243,7 +243,7 @@ def test_an_interrupt_says_how_to_go_on(
     def interrupted(*arguments: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("screening.attachment.run_loaded", interrupted)
+    monkeypatch.setattr("screening.watching.attachment.run_loaded", interrupted)
     code, _, err = lingshu("run", write_screen())
     assert code == 130
     assert "run the same command again" in err

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from screening.connectivity_table import COLUMNS
+from screening.answers.connectivity_table import COLUMNS
 from screening.run import run_campaign
 
 WriteScreen = Callable[..., Path]

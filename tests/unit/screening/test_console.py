@@ -10,15 +10,15 @@ from rich.console import Console
 from campaigns.screen_spec import HitsSpec
 from lingshu_core.training import TrainingProgress
 from screening import console
-from screening.campaign import PlannedCampaign
-from screening.decisions import decide
+from screening.deciding.decisions import decide
+from screening.deciding.hits import hit_table
 from screening.doctor import Check
-from screening.evaluation_run import EvaluationResult
-from screening.evaluation_verdict import Verdict
-from screening.hits import hit_table
+from screening.evaluating.evaluation_run import EvaluationResult
+from screening.evaluating.evaluation_verdict import Verdict
+from screening.planning.campaign import PlannedCampaign
 from screening.run import RunResult
-from screening.status import CampaignStatus
-from screening.training_run import TrainingResult
+from screening.training.training_run import TrainingResult
+from screening.watching.status import CampaignStatus
 
 DONE = {
     "perturbation": "A",
@@ -179,7 +179,7 @@ def test_a_plan_says_how_much_it_is(planned: PlannedCampaign) -> None:
 
 
 def test_guidance_costs_a_second_pass(write_screen: Callable[..., Path]) -> None:
-    from screening.campaign import load_campaign, plan_campaign
+    from screening.planning.campaign import load_campaign, plan_campaign
 
     planned = plan_campaign(
         load_campaign(write_screen(estimator={"shards": 8, "depth_strata": 4, "steps": 3, "guidance": 1.0}))

@@ -11,10 +11,10 @@ import pytest
 import yaml
 
 from lingshu_core.checkpoint import load_header
-from screening.campaign import load_campaign, plan_campaign
-from screening.null_distribution import NullDistribution
+from screening.deciding.null_distribution import NullDistribution
+from screening.planning.campaign import load_campaign, plan_campaign
 from screening.run import RunResult, run_campaign
-from screening.training_request import train_model
+from screening.training.training_request import train_model
 
 WriteScreen = Callable[..., Path]
 

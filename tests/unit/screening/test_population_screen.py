@@ -10,10 +10,10 @@ import pytest
 
 from actors.blobs import open_blobs
 from actors.ledger import Ledger
-from screening.campaign import load_campaign, plan_campaign
-from screening.population_readout import COLUMNS
-from screening.preliminary_ranking import PreliminaryRanking
+from screening.objective.population_readout import COLUMNS
+from screening.planning.campaign import load_campaign, plan_campaign
 from screening.run import RunResult, run_campaign
+from screening.watching.preliminary_ranking import PreliminaryRanking
 
 WriteScreen = Callable[..., Path]
 COLUMN_NAMES = {"perturbation": "perturbation", "cell_type": "cell_type"}

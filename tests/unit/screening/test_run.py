@@ -17,8 +17,8 @@ from actors.history import History
 from actors.ledger import Ledger
 from actors.manifest import read_commit_lines
 from campaigns.errors import SpecError
-from screening.campaign import load_campaign, plan_campaign
-from screening.publication import ledger_url
+from screening.planning.campaign import load_campaign, plan_campaign
+from screening.publishing.publication import ledger_url
 from screening.run import STAGES, RunResult, run_campaign
 
 WriteScreen = Callable[..., Path]
@@ -74,7 +74,7 @@ def test_another_objective_needs_no_new_block(write_screen: WriteScreen, listene
 def test_runs_with_another_seed_or_model_never_mix(
     write_screen: WriteScreen, write_train: Callable[..., Path], listener: Any, tmp_path: Path
 ) -> None:
-    from screening.training_request import train_model
+    from screening.training.training_request import train_model
 
     train_model(write_train(training={"epochs": 1, "device": "cpu", "seed": 4}))
     variants: list[dict[str, Any]] = [{}, {"seed": 1}, {"model": str(tmp_path / "model")}]
@@ -286,7 +286,7 @@ def test_a_bad_condition_stands_alone(
     write_screen: WriteScreen, listener: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One lease holds all blocks; those of one condition fail, each three times, and no other is lost or repeated."""
-    from screening import worker
+    from screening.running import worker
 
     ran: list[str] = []
     run_block = worker.ShardWorker.run

@@ -8,8 +8,8 @@ from typing import Any
 import polars as pl
 import pytest
 
+from screening.answers.safety import columns_of
 from screening.run import run_campaign
-from screening.safety import columns_of
 
 WriteScreen = Callable[..., Path]
 SAFETY = {"signatures": [{"name": "stress", "up": ["GENE01", "GENE02", "REG04"], "limit": 0.2}]}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from screening.objectives import Readout
+from screening.objective.objectives import Readout
 
 
 def gene_family(genes, context, settings):

@@ -5,7 +5,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from screening.dose_response import dose_table
+from screening.answers.dose_response import dose_table
 from screening.errors import FigureError
 from screening.figures import dose_response
 

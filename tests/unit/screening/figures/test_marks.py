@@ -1,4 +1,4 @@
-from screening.decisions import FAILED, HIT, NOT, REFUSED, UNDECIDED
+from screening.deciding.decisions import FAILED, HIT, NOT, REFUSED, UNDECIDED
 from screening.figures.marks import MARKS, PALETTE, UNKNOWN, handles
 
 

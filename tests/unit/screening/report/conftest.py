@@ -6,9 +6,9 @@ from typing import Any
 import polars as pl
 import pytest
 
-from screening.evidence_columns import CONDITION_COLUMNS, EVIDENCE, EVIDENCE_ITEMS, ITEM_COLUMNS
-from screening.hits import COLUMNS
-from screening.published_campaign import PublishedCampaign
+from screening.deciding.hits import COLUMNS
+from screening.following_up.evidence_columns import CONDITION_COLUMNS, EVIDENCE, EVIDENCE_ITEMS, ITEM_COLUMNS
+from screening.publishing.published_campaign import PublishedCampaign
 from screening.report.source import CardFound, ReportSource
 
 HOSTILE = "<script>alert(1)</script>\"&'</textarea>"

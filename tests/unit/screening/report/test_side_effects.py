@@ -2,9 +2,9 @@ from collections.abc import Callable
 
 import polars as pl
 
+from screening.answers.safety import COLUMNS, SAFETY
 from screening.report.side_effects import side_effects
 from screening.report.source import ReportSource
-from screening.safety import COLUMNS, SAFETY
 
 
 def safety(rows: list[dict[str, object]]) -> pl.DataFrame:

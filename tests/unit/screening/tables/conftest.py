@@ -9,8 +9,8 @@ import pytest
 from actors.blobs import Blobs, open_blobs
 from actors.epoch import Epoch
 from actors.history import History
-from screening.hits import hit_table
-from screening.publication import Publication, publish
+from screening.deciding.hits import hit_table
+from screening.publishing.publication import Publication, publish
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from actors.blobs import Blobs
 from actors.errors import StoreUnavailable
 from screening.errors import ResultsError, TableConflict, TableError
-from screening.publication import open_results, read_hits
+from screening.publishing.publication import open_results, read_hits
 from screening.tables import delivery, delta_table
 from screening.tables.campaign_rows import marked
 from screening.tables.delivery import check_table, deliver

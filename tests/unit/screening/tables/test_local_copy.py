@@ -10,7 +10,7 @@ from actors.blobs import Blobs, open_blobs
 from actors.errors import CorruptBlob, StoreUnavailable, UnsafeKey
 from actors.folder_blobs import FolderBlobs
 from screening.errors import ResultsError
-from screening.publication import Table, open_results, read_hits
+from screening.publishing.publication import Table, open_results, read_hits
 from screening.tables import local_copy
 from screening.tables.local_copy import PULLED, pull
 

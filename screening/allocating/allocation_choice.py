@@ -1,0 +1,58 @@
+"""The allocation that a plan asks for, made ready."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from campaigns.errors import PlanError
+from campaigns.plan import SHARDS_PER_BLOCK, Plan
+from campaigns.yaml_source import NO_SOURCE, Source
+from screening.allocating.allocation import Allocation
+from screening.allocating.certified import Certified, least_shards
+from screening.allocating.halving import Halving, build_ladder
+
+
+def open_allocation(plan: Plan, conditions: int) -> Allocation:
+    """Make the allocation of a plan that has one, for so many ranked conditions."""
+    asked: dict[str, Any] = dict(plan.allocation or {})
+    top, first, most, budget = asked["top"], asked["first"], plan.shards, asked.get("budget_shards")
+    if asked["kind"] == "halving":
+        ladder = build_ladder(conditions, top, first, most, asked["factor"], budget)
+        return Halving(conditions, ladder, plan.inputs.seed)
+    return Certified(
+        conditions,
+        top=top,
+        epsilon=asked["epsilon"],
+        delta=asked["delta"],
+        first=first,
+        most=most,
+        unit=SHARDS_PER_BLOCK,
+        budget=budget,
+    )
+
+
+def check_allocation(plan: Plan, source: Source = NO_SOURCE) -> None:
+    """Refuse a certificate that takes more shards than a condition or the budget may have.
+
+    Raises
+    ------
+    PlanError
+        With the numbers.
+    """
+    asked: dict[str, Any] = dict(plan.allocation or {"kind": "uniform"})
+    if asked["kind"] != "certified":
+        return
+    conditions = sum(planned.role == "perturbation" for planned in plan.conditions)
+    least = least_shards(
+        conditions, first=asked["first"], most=plan.shards, delta=asked["delta"], unit=SHARDS_PER_BLOCK
+    )
+    budget = asked.get("budget_shards")
+    over_budget = budget is not None and conditions * least > budget
+    if least <= plan.shards and not over_budget:
+        return
+    why = f"the budget leaves {budget:,} for all" if over_budget else f"estimator.shards is {plan.shards}"
+    text = (
+        f"a certificate over {conditions:,} conditions with delta {asked['delta']:g} takes at least {least} shards of"
+        f" each, and {why}: raise it, screen less, or take kind: halving"
+    )
+    raise PlanError([source.where(("allocation", "kind")).problem(text)])

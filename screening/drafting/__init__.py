@@ -1,0 +1,1 @@
+"""A first campaign from a file of cells."""

@@ -1,0 +1,1 @@
+"""Judging models on held-out real cells."""

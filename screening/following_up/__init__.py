@@ -1,0 +1,1 @@
+"""What to make of hits: evidence, comparison with another campaign, what to measure next."""

@@ -1,0 +1,1 @@
+"""One model at hand: its cells, its representation, its description, its card."""

@@ -1,0 +1,1 @@
+"""What `import screening` offers in a notebook."""

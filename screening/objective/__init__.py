@@ -1,0 +1,1 @@
+"""What makes a condition a good one: signatures, populations, profiles."""

@@ -1,0 +1,1 @@
+"""Training and adapting models, from a file to a checkpoint."""

@@ -1,0 +1,1 @@
+"""How a run is getting on: shown, told as events, measured, and followed from elsewhere."""
