@@ -8,7 +8,7 @@ export LINGSHU_DATA
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test fuzz chaos lint types imports s3 bench docs wheel clean
+.PHONY: help install demo test fuzz chaos lint types imports s3 bench docs bench-check wheel clean
 
 help:  ## List what there is
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -49,6 +49,9 @@ s3: install  ## Run the Papalexi campaign into a bucket of a real S3 server on t
 
 bench: install  ## Measure the figures of docs/benchmarks.md, the ablations apart (some hours on two cores)
 	$(BIN)/python -m benchmarks.all
+
+bench-check: install  ## Measure the guarded ratios again; a loss of more than a fifth fails
+	$(BIN)/python -m benchmarks.check
 
 docs: install  ## Build the documentation, warnings as errors
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
