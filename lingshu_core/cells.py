@@ -314,9 +314,17 @@ def readable(path: str) -> Iterator[None]:
     except (OSError, KeyError, ValueError, RuntimeError) as error:
         if "Protocol not known" in str(error):
             raise UnreadableCells(f"{path}: can't be reached ({error}); use a path, or an s3:// URL") from error
+        if _is_of_the_network(error):
+            raise UnreadableCells(f"{path}: can't be reached ({error}); check the URL and the network") from error
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         kind, method = (".zarr", "write_zarr") if is_zarr(path) else (".h5ad", "write_h5ad")
         raise UnreadableCells(f"{path}: not a readable {kind} ({reason}); write it with AnnData.{method}") from error
+
+
+def _is_of_the_network(error: Exception) -> bool:
+    """Tell a server that doesn't answer from a file that is wrong; file systems have errors of their own for it."""
+    kinds = {kind.__name__ for kind in type(error).__mro__}  # aiohttp's, which stores in clouds raise
+    return isinstance(error, (ConnectionError, TimeoutError)) or "ClientConnectionError" in kinds
 
 
 def plain_entries(uns: Mapping[str, Any]) -> dict[str, str]:

@@ -9,6 +9,7 @@ from urllib.parse import quote
 import polars as pl
 
 from actors.blobs import Blobs
+from actors.manifest import RUNS
 from screening.deciding.hits import foreign
 from screening.errors import ResultsError
 from screening.publishing.publication import HITS, LEDGER, open_results, read_hits
@@ -117,7 +118,7 @@ def _places(blobs: Blobs, left_out: list[str]) -> Iterator[Blobs]:
                 yield place
                 continue
             names = place.folders()
-            if LEDGER in names:
+            if LEDGER in names or RUNS in names:  # its versions are its own
                 left_out.append(f"{place.url}: a campaign that has not published yet")
             elif LOG not in names and depth < DEEPEST:  # of a table the rows are those of the places
                 below += [open_results(_below(place.url, name)) for name in names if not name.endswith(_CELLS)]

@@ -455,7 +455,7 @@ FILES: dict[str, tuple[str, Callable[[Path, Path], None] | None, str]] = {
         "gs://bucket/cells.h5ad",
         None,
         "gs://bucket/cells.h5ad: can't be reached (Please install gcsfs to access Google Storage); "
-        "use a path, or an s3:// URL",
+        "pip install 'lingshu-screen[gcs]', on every node",
     ),
     "a URL of nothing": (
         "memory://nowhere/cells.h5ad",

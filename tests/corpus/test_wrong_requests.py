@@ -364,7 +364,8 @@ OPTIONS: dict[str, tuple[str, str]] = {
     "hits of nothing": ("hits none", "none: no such folder; give the `output:` of a campaign that ran"),
     "hits of a model": (
         "hits model",
-        "[...]/model: no hits.parquet here; run the campaign, or give the `output:` of a campaign that ran",
+        "[...]/model: no hits.parquet here, nor in the folders below, and no Delta table; run the campaign, or give "
+        "the `output:` of one that ran, or a folder of such",
     ),
     "hits of a file": ("hits program.gmt", "program.gmt: no such folder; give the `output:` of a campaign that ran"),
     "simulate into a file": ("simulate program.gmt", "program.gmt: File exists"),

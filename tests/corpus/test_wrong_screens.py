@@ -46,7 +46,7 @@ LINES: dict[str, tuple[str, str, str]] = {
         "seed: 0",
         "training: {epochs: 3}",
         "screen.yaml:14: training: unknown key 'training'; known: kind, name, model, contexts, "
-        "perturbations, objective, estimator, allocation, hits, evidence, safety, seed and 5 more",
+        "perturbations, objective, estimator, allocation, hits, evidence, safety, seed and 6 more",
     ),
     "no name": ("name: tiny", "", "screen.yaml:1: missing field 'name': Name of the campaign: letters, digits, . _ -"),
     "a name with a slash": (
@@ -253,7 +253,7 @@ LINES: dict[str, tuple[str, str, str]] = {
         KIND,
         "",
         "screen.yaml:9: objective: missing field 'kind'; one of signature, target_state, markers, population, "
-        "connectivity",
+        "connectivity, plugin",
     ),
     "two sources of genes": (
         GENE_SET,

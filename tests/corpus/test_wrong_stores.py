@@ -126,7 +126,8 @@ RESULTS: dict[str, tuple[Callable[[Path], None], str]] = {
     ),
     "a folder": (
         a_folder_instead,
-        "[...]/out: no hits.parquet here; run the campaign, or give the `output:` of a campaign that ran",
+        "[...]/out: no hits.parquet here, nor in the folders below, and no Delta table; [...]/out: a campaign that has "
+        "not published yet; run the campaign, or give the `output:` of one that ran, or a folder of such",
     ),
 }
 

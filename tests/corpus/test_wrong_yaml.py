@@ -139,7 +139,7 @@ TEXTS: dict[str, tuple[str | bytes, str]] = {
         "x.yaml:1: missing field 'objective': What you want the cells to do.\n"
         "x.yaml:1: missing field 'output': Folder of the results: local path or s3:// URL.\n"
         "x.yaml:2: [\"\\u202e\\u2028x\"]: unknown key '\\u202e\\u2028x'; known: kind, name, model, "
-        "contexts, perturbations, objective, estimator, allocation, hits, evidence, safety, seed and 5 more",
+        "contexts, perturbations, objective, estimator, allocation, hits, evidence, safety, seed and 6 more",
     ),
     "an escape out of range": (
         'kind: screen\nname: "\\U00110000"\n',

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 
-from lingshu_core.cells import Cells, CellSource, read_cells
+from lingshu_core.cells import Cells, CellSource, read_cells, readable
 from lingshu_core.errors import DataError, MissingColumn, NotCounts, UnreadableCells, UnusableCells
 from lingshu_core.preparation import build_vocabulary
 from lingshu_core.vocabulary import Vocabulary
@@ -227,6 +227,15 @@ def test_a_text_file_and_an_unknown_protocol_are_refused(tmp_path: Path) -> None
         read_cells(CellSource(str(tmp_path / "cells.csv"), {"perturbation": "treatment"}))
     with pytest.raises(UnreadableCells, match=r"can't be reached \(.*s4\); use a path, or an s3:// URL"):
         read_cells(CellSource("s4://bucket/cells.h5ad", {"perturbation": "treatment"}))
+
+
+@pytest.mark.parametrize("error", [ConnectionRefusedError("no answer"), TimeoutError("no answer")])
+def test_a_server_that_does_not_answer_is_no_damaged_file(error: OSError) -> None:
+    with (
+        pytest.raises(UnreadableCells, match=r"can't be reached \(no answer\); check the URL and the network"),
+        readable("gs://bucket/cells.h5ad"),
+    ):
+        raise error
 
 
 def test_counts_genes_and_labels_come_out_as_they_went_in(cells: Cells, untouched_table: anndata.AnnData) -> None:
