@@ -31,14 +31,6 @@ def loaded(extension: ModuleType, name: str) -> Any:
     import griffe
 
     extensions = griffe.load_extensions(extension.ReadableDocstrings)
-    package = griffe.load(
-        name.split(".")[0],
-        search_paths=[ROOT],
-        submodules=False,
-        extensions=extensions,
-        allow_inspection=False,
-    )
-    del package
     return griffe.load(name, search_paths=[ROOT], extensions=extensions, allow_inspection=False)
 
 
@@ -66,7 +58,7 @@ def test_every_public_name_of_the_package_is_in_the_reference() -> None:
 
 def test_every_figure_of_the_limits_stands_where_it_is_explained() -> None:
     page = (DOCS / "limits.md").read_text(encoding="utf-8")
-    linked = {link for link in re.findall(r"\]\(([\w-]+\.md)", page)}
+    linked = set(re.findall(r"\]\(([\w-]+\.md)", page))
     assert {"benchmarks.md", "evaluation-table.md"} <= linked
     measured = set().union(
         *(FIGURE.findall(re.sub(r"\b0\.", ".", (DOCS / name).read_text(encoding="utf-8"))) for name in linked)
