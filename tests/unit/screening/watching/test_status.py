@@ -74,7 +74,7 @@ def test_a_run_elsewhere_is_told_with_what_is_not_known_of_it(planned: PlannedCa
         "run: since noon, started by her (process 7 on far away); its sign of life number 3, dead if"
     )
     assert "4/8 predict: 6 blocks\n" in told
-    assert "2/6 blocks, 0 failed; replicas: 1, leases in flight: 2, 2 s left\n" in told
+    assert "2/6 blocks  replicas: 1  leases in flight: 2  2 s left\n" in told
     other = dataclasses.replace(beat, about={**beat.about, "run_id": "cd" * 32, "name": "other"})
     assert "it runs another campaign: other of" in tell(planned, other)
     assert tell(planned, dataclasses.replace(beat, ending=Ending(0))) == ""
