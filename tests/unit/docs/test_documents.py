@@ -129,7 +129,8 @@ def test_relative_links_lead_to_files(page: Path) -> None:
 def test_every_page_is_in_the_navigation() -> None:
     navigation = set(re.findall(r"(?<= )[\w/-]+\.md", (ROOT / "mkdocs.yml").read_text(encoding="utf-8")))
     notebooks = {f"notebooks/{notebook.stem}.md" for notebook in (ROOT / "docs" / "notebooks").glob("*.ipynb")}
-    assert navigation == {page.name for page in (ROOT / "docs").glob("*.md")} | notebooks
+    tutorials = {f"tutorials/{page.name}" for page in (ROOT / "docs" / "tutorials").glob("*.md")}
+    assert navigation == {page.name for page in (ROOT / "docs").glob("*.md")} | notebooks | tutorials
 
 
 def test_every_field_of_a_campaign_is_explained() -> None:
