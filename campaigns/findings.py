@@ -71,7 +71,12 @@ class Findings:
 
 
 def some(names: Iterable[str], count: int = 3) -> str:
-    """List the first few names, and how many more there are."""
+    """List the first few names, and how many more there are; with semicolons where names have commas in them."""
     known = list(names)
     more = f" and {len(known) - count} more" if len(known) > count else ""
-    return ", ".join(known[:count]) + more
+    return between(known).join(known[:count]) + more
+
+
+def between(names: Iterable[str]) -> str:
+    """Say what to put between names, so that it is seen where each of them ends."""
+    return "; " if any("," in name for name in names) else ", "

@@ -220,12 +220,15 @@ class _Contexts:
         if self.skipped:
             for context in self.skipped:
                 cells = self.vocabulary.control_cells(context)
-                reason = f"{cells} control cells in the training data, {MIN_CONTROL_CELLS} are needed"
+                reason = (
+                    f"{cells} control cell{'s' * (cells != 1)} in the training data, {MIN_CONTROL_CELLS} are needed"
+                )
                 self.findings.left_out.append(LeftOut("context", context.label, reason))
             labels = some(context.label for context in self.skipped)
+            counted = f"{len(self.skipped)} contexts have" if len(self.skipped) > 1 else "1 context has"
+            those = "are" if len(self.skipped) > 1 else "is"
             self.findings.notice(
-                f"{len(self.skipped)} contexts have fewer than {MIN_CONTROL_CELLS} control cells "
-                f"and are left out: {labels}"
+                f"{counted} fewer than {MIN_CONTROL_CELLS} control cells and {those} left out: {labels}"
             )
         return self.found
 

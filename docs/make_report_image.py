@@ -1,4 +1,4 @@
-"""Take the picture of a report for the README: ``python docs/make_report_image.py [FOLDER]``, with Chromium.
+"""Take the picture of a report for the README: ``python docs/make_report_image.py [FOLDER [IMAGE]]``, with Chromium.
 
 The folder is that of a screen whose model has a null: the quickstart, trained with
 ``pseudo_perturbations: {groups: 20}``.
@@ -42,13 +42,14 @@ def take(page: Path, image: Path) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    """Write ``docs/images/report.png``."""
+    """Write ``docs/images/report.png``, or another picture."""
     source = read_source(arguments[0] if arguments else "results/quickstart/screen")
+    image = Path(arguments[1]) if len(arguments) > 1 else IMAGE
     with tempfile.TemporaryDirectory() as folder:
         page = Path(folder) / "report.html"
         page.write_text(render_page(source), encoding="utf-8")
-        take(page, IMAGE)
-    print(f"{IMAGE} ({IMAGE.stat().st_size / 1024:.0f} KB)")
+        take(page, image)
+    print(f"{image} ({image.stat().st_size / 1024:.0f} KB)")
 
 
 if __name__ == "__main__":

@@ -187,7 +187,7 @@ def compute_and_publish(
         try:
             there = len(blocks.asked) - len(missing)
             shown = describe_dashboard(dashboard) + meter.begin(epoch.number, missing, there, resources)
-            held.stage("predict", f"{len(missing)} blocks, {there} are there already{shown}")
+            held.stage("predict", f"{len(missing):,} blocks, {there:,} are there already{shown}")
             desk.begin(dashboard=dashboard)
             if missing and not summary.cancelled:
                 with open_ranking(planned, ledger, blocks, is_rehearsal=rehearsal is not None) as ranking:

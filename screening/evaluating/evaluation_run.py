@@ -86,7 +86,7 @@ def run_evaluation(
         missing = missing_tasks(units, ledger)
         dashboard = open_cluster(spec.compute, resources, label_of(spec)) if missing else ""
         there = len({unit.task.id for unit in units}) - len(missing)
-        listener.stage("compute", f"{len(missing)} units, {there} are there already{describe_dashboard(dashboard)}")
+        listener.stage("compute", f"{len(missing):,} units, {there:,} are there already{describe_dashboard(dashboard)}")
         worker = worker_spec(evaluation, save(split, cells, spec.output))
         progress = until_fenced(epoch, blobs, listener.progress)
         failures = compute(evaluation, worker, missing, ledger, progress, resources) if missing else {}

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from rich.table import Table
 from rich.text import Text
 
+from campaigns.findings import between
 from screening.planning.block_rates import Expectation
 from screening.planning.plan_view import ContextRow, PlanView, gates_measured
 
@@ -85,7 +86,7 @@ def _refusals(view: PlanView) -> Table:
     for (kind, reason), count in reasons.most_common(MOST_REASONS):
         names = [each.name for each in view.left_out if (each.kind, each.reason) == (kind, reason)]
         more = f" and {count - MOST_NAMES} more" if count > MOST_NAMES else ""
-        table.add_row(f"{count:,} {kind}", Text(", ".join(names[:MOST_NAMES]) + more), Text(reason))
+        table.add_row(f"{count:,} {kind}", Text(between(names).join(names[:MOST_NAMES]) + more), Text(reason))
     if len(reasons) > MOST_REASONS:
         table.add_row("", f"and {len(reasons) - MOST_REASONS:,} reasons more; --json has all")
     return table

@@ -75,9 +75,17 @@ def _signature(objective: Spec, resolved: Spec) -> str:
         return f"{_WAYS[gene_set['direction']]} the {count(len(genes), 'gene')} of {gene_set['name']}"
     if reference := objective.get("reference"):
         way = "reverse" if reference["mode"] == "reverse" else "imitate"
-        change = f"from {cells_matching(reference['from'])} to {cells_matching(reference['to'])}"
-        return f"{way} the change {change}"
+        return f"{way} the change {_change(reference['from'], reference['to'])}"
     return _both_ways(objective.get("up") or (), objective.get("down") or ())
+
+
+def _change(start: Mapping[str, Any], end: Mapping[str, Any]) -> str:
+    """Name both groups of cells, and what they share once."""
+    shared = {factor: value for factor, value in start.items() if end.get(factor) == value}
+    own = [{factor: value for factor, value in group.items() if factor not in shared} for group in (start, end)]
+    if not shared or not all(own):
+        return f"from {cells_matching(start)} to {cells_matching(end)}"
+    return f"from {cells_matching(own[0])} to {cells_matching(own[1])} (cells of {cells_matching(shared)})"
 
 
 def _both_ways(up: Sequence[str], down: Sequence[str]) -> str:

@@ -55,7 +55,7 @@ def test_contexts_without_controls_are_skipped_with_a_notice(screen: Screen, voc
     grid = build_grid(screen().spec, vocabulary)
     assert grid.notices == (
         "2 contexts have fewer than 5 control cells and are left out: "
-        "cell_type=B cells, donor=D2, cell_type=T cells, donor=D2",
+        "cell_type=B cells, donor=D2; cell_type=T cells, donor=D2",
     )
 
 

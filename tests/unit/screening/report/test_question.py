@@ -14,6 +14,10 @@ QUESTIONS: list[tuple[dict[str, Any], str]] = [
         {"kind": "signature", "reference": {"mode": "reverse", "from": {"s": "ill"}, "to": {"s": "well"}}},
         "reverse the change from s ill to s well",
     ),
+    (
+        {"kind": "signature", "reference": {"mode": "mimic", "from": {"t": "T", "s": "a"}, "to": {"s": "b", "t": "T"}}},
+        "imitate the change from s a to s b (cells of t T)",
+    ),
     ({"kind": "markers", "genes": {"A": "up", "B": "down"}}, "raise A and lower B"),
     ({"kind": "markers", "genes": ["A", "B"], "direction": "down"}, "lower A and B"),
     ({"kind": "target_state", "group": {"s": "naive"}}, "bring cells toward the state of real cells (s naive)"),
