@@ -180,7 +180,7 @@ def test_a_full_disk_at_a_commit_and_at_publication(
     monkeypatch.chdir(desk)
     code, out, _ = lingshu("run", "screen.yaml")
     assert code == 0, "the same command goes on"
-    assert "predict   0 blocks, 4 are there already" in out
+    assert "predict   0 blocks, 8 are there already" in out
 
 
 def test_an_old_checkpoint(desk: Path, refused: Refused) -> None:
