@@ -13,6 +13,7 @@ ActorsError
 │   ├── Fenced                       another run has taken over; what this one would publish is not published
 │   └── StoreUnavailable             no usable answer; work may go on when the store is back
 │       ├── StoreRefused             an answer that trying again will not change: credentials, bucket
+│       │   └── StoreFull            no space is left; what is committed is safe
 │       └── CommitUnknown            the commit was sent, whether it arrived is unknown
 ├── TaskError                        a task or a worker that cannot be scheduled as described
 │   ├── UnsafeTaskId                 a task id that is no plain hex digest
@@ -83,6 +84,10 @@ class StoreUnavailable(StoreError):
 
 class StoreRefused(StoreUnavailable):
     """The store answered and refused: wrong credentials, missing bucket, no permission."""
+
+
+class StoreFull(StoreRefused):
+    """No space is left where the store writes; what it holds is as it was."""
 
 
 class CommitUnknown(StoreUnavailable):

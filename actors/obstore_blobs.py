@@ -1,6 +1,7 @@
 """`Blobs` over an obstore backend that swaps by itself: S3 and Azure (by ETags), Google (by generations), memory."""
 
 import builtins
+import errno
 import re
 from collections.abc import Iterator
 from typing import Any, NoReturn
@@ -23,6 +24,7 @@ from actors.errors import (
     BlobNotFound,
     BlobTooLarge,
     StoreError,
+    StoreFull,
     StoreRefused,
     StoreUnavailable,
 )
@@ -31,7 +33,6 @@ from actors.size_limits import LARGEST_OBJECT
 KEYS_PER_PAGE = 1000
 _UNNAMEABLE = re.compile(r"[?%]")
 """What a URL of a bucket can't hold, or would mean something else in it."""
-_REFUSALS = {"AccessDenied", "InvalidAccessKeyId", "NoSuchBucket", "SignatureDoesNotMatch"}
 _MISSING_BUCKET = {"ContainerNotFound", "NoSuchBucket"}
 _REFUSALS = {
     "AccessDenied",
@@ -42,6 +43,8 @@ _REFUSALS = {
     "SignatureDoesNotMatch",
     *_MISSING_BUCKET,
 }
+_FULL = re.compile(rf"\(os error ({errno.ENOSPC}|{errno.EDQUOT})\)|<Code>XMinioStorageFull</Code>")
+"""How obstore tells a full disk and a quota that is used up, and how MinIO does."""
 _MACHINE_ROLE = ("169.254.", "metadata.google.internal")
 """Where a machine's role is asked for once the environment has no credentials."""
 
@@ -200,6 +203,11 @@ def _translated(error: Exception, what: str, cloud: Cloud) -> StoreError:
         return StoreRefused(f"{what}: {_refusal(code, cloud)}")
     if isinstance(error, FileNotFoundError):
         return BlobNotFound(f"{what}: nothing is stored under this key")
+    if _FULL.search(text):
+        return StoreFull(
+            f"{what}: no space is left there. What is committed is safe: free some space, or raise the quota, and run "
+            "the same command again to go on"
+        )
     if any(place in text for place in _MACHINE_ROLE):
         return StoreRefused(f"{what}: no credentials found. Set {cloud.credentials}, or use a machine role")
     return StoreUnavailable(f"{what}: {first_line(error)}{_endpoint_hint(text, cloud)}")

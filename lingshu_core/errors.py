@@ -16,6 +16,9 @@
     ├── ConditionError               a condition that the model has no tokens for
     ├── ConfigurationError           hyper-parameters that don't fit together
     ├── TrainingError                training could not go on
+    │   ├── NoSuchDevice             the device that was asked for isn't here
+    │   └── OutOfMemory              a batch doesn't fit into the memory of its device; names the setting to lower
+    ├── DiskFull                     no space is left for what is to be written; says what is safe
     ├── CheckpointError              a checkpoint that is missing, damaged, tampered with or too new
     ├── CalibrationError             predictions from which no interval can be made
     └── SimulationError              a simulation that can't be built as configured
@@ -78,6 +81,18 @@ class ConfigurationError(LingshuCoreError):
 
 class TrainingError(LingshuCoreError):
     """Training could not go on."""
+
+
+class NoSuchDevice(TrainingError):
+    """The device that was asked for isn't here."""
+
+
+class OutOfMemory(TrainingError):
+    """A batch doesn't fit into the memory of its device; the message names the setting to lower."""
+
+
+class DiskFull(LingshuCoreError):
+    """No space is left for what is to be written; the message says what is safe and how to go on."""
 
 
 class CheckpointError(LingshuCoreError):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
@@ -13,6 +15,7 @@ import safetensors.torch
 import torch
 
 from lingshu_core.errors import TrainingError
+from lingshu_core.exhaustion import telling_full_disk
 from lingshu_core.training import Trainer, TrainingState
 
 STATE = "training_state.json"
@@ -32,19 +35,44 @@ def save_state(folder: str, identity: str, trainer: Trainer) -> None:
         Digest of data and settings: only the same training is resumed.
     trainer
         At the end of an epoch, or between two steps of one.
+
+    Raises
+    ------
+    DiskFull
+        If no space is left. The state that was saved before stays.
     """
     filesystem, root = fsspec.core.url_to_fs(folder)
     filesystem.makedirs(root, exist_ok=True)
-    tensors = tensors_name(trainer.state.step)
-    filesystem.pipe_file(f"{root}/{tensors}", safetensors.torch.save(_tensors(trainer), {"identity": identity}))
+    tensors, step = tensors_name(trainer.state.step), trainer.state.step
     content = {"identity": identity, "tensors": tensors, "state": asdict(trainer.state)}
+    new = {tensors: safetensors.torch.save(_tensors(trainer), {"identity": identity})}
+    new[f"{STATE}.new"] = json.dumps(content).encode()
     # The JSON says which tensors count, and replaces the one before at once: whenever a training is killed, one
     # whole state is there. (On an object store a put is whole; a local file is written beside and moved.)
-    filesystem.pipe_file(f"{root}/{STATE}.new", json.dumps(content).encode())
-    filesystem.mv(f"{root}/{STATE}.new", f"{root}/{STATE}")
+    with telling_full_disk(folder, f"the state of the training at step {step}", _what_stays(filesystem, root)):
+        _write_all(filesystem, root, new)
+        filesystem.mv(f"{root}/{STATE}.new", f"{root}/{STATE}")
     for name in _tensor_files(filesystem, root):
         if name != tensors:
             filesystem.rm(f"{root}/{name}")
+
+
+def _write_all(filesystem: Any, root: str, files: Mapping[str, bytes]) -> None:
+    """Write files, or leave none of them: what is cut off would only take the space that is missing."""
+    try:
+        for name, data in files.items():
+            filesystem.pipe_file(f"{root}/{name}", data)
+    except OSError:
+        with suppress(OSError):
+            for name in files:
+                filesystem.rm_file(f"{root}/{name}")
+        raise
+
+
+def _what_stays(filesystem: Any, root: str) -> str:
+    if filesystem.exists(f"{root}/{STATE}"):
+        return "The state saved before is whole, and the training goes on from it"
+    return "Nothing was saved before, and the training begins again"
 
 
 def tensors_name(step: int) -> str:

@@ -22,7 +22,8 @@ from torch import Tensor, nn
 from lingshu_core.conditioning import CONTROL_INDEX, UNSPECIFIED_INDEX, ConditionBatch, ConditionEncoder
 from lingshu_core.denoiser import Denoiser
 from lingshu_core.diffusion import draw_times, mask_tokens
-from lingshu_core.errors import TrainingError
+from lingshu_core.errors import NoSuchDevice, OutOfMemory, TrainingError
+from lingshu_core.exhaustion import MEMORY_ERRORS, device_words, is_out_of_memory, shortened
 from lingshu_core.prefetch import prefetched
 from lingshu_core.replicas import Alone, Replicas, current_replicas
 from lingshu_core.tokens import MASK
@@ -37,6 +38,8 @@ FEW_CELLS = 100
 """The identities of the perturbations in the direct paths."""
 SAVE_SECONDS = 300.0
 """An epoch that is longer than this is saved in between, so that an interruption costs minutes at most."""
+BATCH_SIZE = "training.batch_size"
+"""The setting to lower where a batch doesn't fit into memory."""
 
 
 @dataclass(frozen=True)
@@ -140,17 +143,17 @@ def pick_device(name: str) -> torch.device:
 
     Raises
     ------
-    TrainingError
+    NoSuchDevice
         If CUDA is asked for and there is none.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if name.startswith("cuda") and not torch.cuda.is_available():
-        raise TrainingError(f"device {name!r} was asked for, but torch finds no CUDA device; use device: auto or cpu")
+        raise NoSuchDevice(f"device {name!r} was asked for, but torch finds no CUDA device; use device: auto or cpu")
     try:
         return torch.device(name)
     except RuntimeError as error:
-        raise TrainingError(f"there is no device {name!r}; use auto, cpu, cuda or cuda:N") from error
+        raise NoSuchDevice(f"there is no device {name!r}; use auto, cpu, cuda or cuda:N") from error
 
 
 def power_ema_exponent(relative_width: float) -> float:
@@ -273,7 +276,7 @@ class Trainer:
         self.denoiser.train()
         with closing(self._batches()) as batches:
             for seen, (rows, tokens) in enumerate(batches, start=1):
-                self.state.epoch_loss += self._step(rows, tokens)
+                self.state.epoch_loss += self._fitting_step(rows, tokens)
                 self.state.epoch_steps += 1
                 if on_progress is not None:
                     rate = seen * self.config.batch_size / max(self.state.seconds - self._base, 1e-9)
@@ -297,6 +300,26 @@ class Trainer:
         # One thread reads and encodes what comes next; who takes the steps never waits for more than that.
         with closing(tokens), closing(prefetched(lambda rows: (rows, next(tokens)), batches)) as ahead:
             yield from ahead
+
+    def _fitting_step(self, rows: npt.NDArray[np.int64], tokens: Tensor) -> float:
+        try:
+            return self._step(rows, tokens)
+        except MEMORY_ERRORS as error:
+            if not is_out_of_memory(error):
+                raise
+            raise OutOfMemory(self._too_large(error)) from error
+
+    def _too_large(self, error: BaseException) -> str:
+        config, backbone = self.config, self.denoiser.backbone
+        ways = [f"training.accumulate: {2 * config.accumulate} (the same batch, in more parts)", "fewer cells a step"]
+        if backbone is not None and not backbone.checkpointing:
+            ways.append("training.activation_checkpointing: true")
+        parts = self.replicas.size * config.accumulate
+        at_a_time = f"{config.batch_size:,} cells a step" + (f", in {parts} parts," if parts > 1 else "")
+        return (
+            f"{BATCH_SIZE}: {at_a_time} don't fit into the memory of the {device_words(self.device.type)}"
+            f" ({shortened(error)}); try {', or '.join(ways)}"
+        )
 
     def _step(self, rows: npt.NDArray[np.int64], tokens: Tensor) -> float:
         generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + self.state.step)

@@ -152,7 +152,7 @@ def new(
         ),
     ],
     folder: Annotated[
-        str | None, typer.Argument(metavar="[FOLDER]", help="Where the files go [named like the data].")
+        str | None, typer.Argument(metavar="[FOLDER]", help="Where the files go (default: named like the data).")
     ] = None,
     perturbation: Annotated[str | None, typer.Option(help="Column of obs: what was done to each cell.")] = None,
     control: Annotated[str | None, typer.Option(help="Its label of the control cells.")] = None,
@@ -162,12 +162,13 @@ def new(
     guide: Annotated[str | None, typer.Option(help="Column with guides; none for none.")] = None,
     batch: Annotated[str | None, typer.Option(help="Column with batches; none for none.")] = None,
     context: Annotated[
-        list[str] | None, typer.Option(help="Column that is part of a context; again for more [cell type, donor].")
+        list[str] | None,
+        typer.Option(help="Column that is part of a context; again for more (default: cell type, donor)."),
     ] = None,
     layer: Annotated[str | None, typer.Option(help="Layer with raw counts, X for the matrix of that name.")] = None,
     up: Annotated[list[str] | None, typer.Option(help="Gene to raise: the question; again for more.")] = None,
     down: Annotated[list[str] | None, typer.Option(help="Gene to lower; again for more.")] = None,
-    name: Annotated[str | None, typer.Option(help="Name of the campaign [that of the folder].")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the campaign (default: that of the folder).")] = None,
     force: Annotated[bool, typer.Option("--force", help="Write over files that are there.")] = False,
 ) -> None:
     """Write a commented campaign (train.yaml, screen.yaml) for the cells of an .h5ad or .zarr."""
@@ -468,7 +469,7 @@ def diff(
         typer.Argument(metavar="B", help="Those of another one that asks the same question.", show_default=False),
     ],
     top: Annotated[
-        int | None, typer.Option(min=1, help="Conditions to show, moved hits first [20; JSON: all].")
+        int | None, typer.Option(min=1, help="Conditions to show, moved hits first (default: 20; JSON: all).")
     ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write the whole table to this .parquet file too.")
@@ -541,7 +542,8 @@ def suggest(
         list[str] | None, typer.Option(help="Only this context (a factor's value); again for another one too.")
     ] = None,
     minimum_effect: Annotated[
-        float | None, typer.Option(help="Effect that matters, in the unit of the score [the null's minimum effect].")
+        float | None,
+        typer.Option(help="Effect that matters, in the unit of the score (default: the null's minimum effect)."),
     ] = None,
     enough: Annotated[int, typer.Option(min=1, help="Training cells at which a condition counts half.")] = 100,
     out: Annotated[Path | None, typer.Option("--out", help="Write the batch as CSV, too.", dir_okay=False)] = None,
@@ -636,7 +638,7 @@ def card(
     column: Annotated[
         list[str] | None, typer.Option(help="ROLE=COLUMN of obs, where it is another than in training; again for more.")
     ] = None,
-    layer: Annotated[str | None, typer.Option(help="Layer with raw counts [that of the training].")] = None,
+    layer: Annotated[str | None, typer.Option(help="Layer with raw counts (default: that of the training).")] = None,
     held_out: Annotated[
         list[str] | None, typer.Option(help="File with cells of donors that were not in the training; again for more.")
     ] = None,
@@ -687,12 +689,15 @@ def generate(
         typer.Argument(help="A checkpoint (folder or URL), or a `kind: generate` file (.yaml).", show_default=False),
     ],
     output: Annotated[str | None, typer.Option("--output", "-o", help="The .h5ad file to write.")] = None,
-    cells: Annotated[int | None, typer.Option(min=1, help="How many cells [1000, or one per start cell].")] = None,
+    cells: Annotated[
+        int | None, typer.Option(min=1, help="How many cells (default: 1000, or one per start cell).")
+    ] = None,
     context: Annotated[
         list[str] | None, typer.Option(help="FACTOR=VALUE, such as cell_type=B; again for more.")
     ] = None,
     contexts: Annotated[
-        Contexts | None, typer.Option(help="What becomes of factors left out [proportional; with --from unspecified].")
+        Contexts | None,
+        typer.Option(help="What becomes of factors left out (default: proportional; with --from unspecified)."),
     ] = None,
     perturbation: Annotated[str | None, typer.Option(help="What is done to them: A, A+B or drug@dose.")] = None,
     smiles: Annotated[
@@ -758,8 +763,12 @@ def adapt(
     factor: Annotated[
         list[str] | None, typer.Option(help="FACTOR=COLUMN of obs, where it has another name; again for more.")
     ] = None,
-    where: Annotated[list[str] | None, typer.Option(help="COLUMN=VALUE: which cells are controls [all].")] = None,
-    depth: Annotated[str | None, typer.Option(help="Column with the cells' total UMIs [the sum of counts].")] = None,
+    where: Annotated[
+        list[str] | None, typer.Option(help="COLUMN=VALUE: which cells are controls (default: all).")
+    ] = None,
+    depth: Annotated[
+        str | None, typer.Option(help="Column with the cells' total UMIs (default: the sum of counts).")
+    ] = None,
     layer: Annotated[str | None, typer.Option(help="Layer with raw counts, instead of X.")] = None,
     steps: Annotated[int, typer.Option(min=1, help="Steps of the fit.")] = 400,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
@@ -795,7 +804,8 @@ def embed(
     output: Annotated[str, typer.Option("--output", "-o", help="The .h5ad file to write.", show_default=False)],
     layer: Annotated[str | None, typer.Option(help="Layer with raw counts, instead of X.")] = None,
     kind: Annotated[
-        Representation | None, typer.Option(help="Which representation [tilt, where the model has a pooled path].")
+        Representation | None,
+        typer.Option(help="Which representation (default: tilt, where the model has a pooled path)."),
     ] = None,
     orthologs: Annotated[
         str | None, typer.Option(help="Table of orthologs, where species differ (.csv, .tsv).")

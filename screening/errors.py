@@ -24,6 +24,7 @@
     ├── LeftRunning              a command was interrupted, and the run goes on without it
     ├── TrainingLost             workers of a training were lost more often than they may be started again
     ├── NonFiniteResult          the model gave NaN or infinity; the replica is not used again
+    ├── ReplicaOutOfMemory       a shard doesn't fit into the memory of its device; names the setting to lower
     └── DeviceFailure            the GPU gave an error; the replica is not used again
 """
 
@@ -120,6 +121,10 @@ class NonFiniteResult(ScreeningError):
     """The model gave NaN or infinity: the weights in this process can't be trusted any more."""
 
     poisons_replica = True
+
+
+class ReplicaOutOfMemory(ScreeningError):
+    """A shard doesn't fit into the memory of its device; the message names the setting to lower."""
 
 
 class DeviceFailure(ScreeningError):

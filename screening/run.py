@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
@@ -37,6 +38,7 @@ from actors.tasks import Task
 from actors.worker import WorkerSpec
 from campaigns.compute_spec import ComputeSpec, ReplicasSpec
 from campaigns.source import dump_spec
+from campaigns.yaml_source import NO_SOURCE, Source
 from screening.answers.analyses import ScoredScreen, analyse
 from screening.deciding.null_table import null_summary, tail_weights
 from screening.deciding.scoring import score
@@ -53,6 +55,7 @@ from screening.publishing.publication import (
     publish,
     read_hits,
 )
+from screening.running.gpu_check import refuse_missing_gpus
 from screening.running.rehearsal import Rehearsal, open_rehearsal
 from screening.running.spending import Spending
 from screening.running.wanted_blocks import wanted_blocks
@@ -103,7 +106,17 @@ class RunResult:
             return ""
         if self.cancelled:
             return f"{self.cancelled}: the table has what was complete by then; run the campaign again to go on"
-        return "some conditions failed; `status` and `reason` of the table say which and why"
+        return (
+            f"{self.failed} of {self.hits.height} conditions failed, such as: {self._a_reason}; `status` and `reason`"
+            " of the table say which and why"
+        )
+
+    @property
+    def _a_reason(self) -> str:
+        """The reason that most of the failed conditions have, without the place in the code."""
+        reasons = self.hits.filter(pl.col("status") != "done")["reason"].drop_nulls()
+        most = reasons.mode().sort()
+        return re.sub(r" \(\w+\.py:\d+\)$", "", str(most[0])) if len(most) else "no reason is known"
 
 
 def run_campaign(
@@ -181,7 +194,7 @@ def compute_and_publish(
         blocks = wanted_blocks(planned, ledger)
         missing = blocks.first_tasks()
         label = label_of(planned)
-        dashboard = open_cluster(campaign.spec.compute, resources, label) if missing else ""
+        dashboard = open_cluster(campaign.spec.compute, resources, label, campaign.source) if missing else ""
         spending = Spending.of(campaign.spec, ledger, planned.plan.blocks)
         summary = replace(NOTHING_DONE, cancelled=spending.spent if missing else "")
         try:
@@ -292,8 +305,19 @@ def until_fenced(epoch: Epoch, blobs: Blobs, on_progress: OnProgress) -> OnProgr
     return heard
 
 
-def open_cluster(compute: ReplicasSpec, resources: ExitStack, label: RunLabel | None = None) -> str:
-    """Join or start the Ray cluster, where one is wanted; returns the URL of its dashboard, empty without one."""
+def open_cluster(
+    compute: ReplicasSpec, resources: ExitStack, label: RunLabel | None = None, source: Source = NO_SOURCE
+) -> str:
+    """Join or start the Ray cluster, where one is wanted; returns the URL of its dashboard, empty without one.
+
+    Raises
+    ------
+    SpecError
+        If GPUs are asked for on this machine, and there is none.
+    ClusterUnavailable
+        If there is no cluster, and none can be started.
+    """
+    refuse_missing_gpus(compute, source)
     if compute.backend == "in_process":
         return ""
     cores = max(compute.replicas * compute.threads, os.cpu_count() or 1)

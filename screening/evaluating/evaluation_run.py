@@ -84,7 +84,7 @@ def run_evaluation(
         blobs, ledger = open_output(spec.output)
         epoch = begin_epoch(blobs, spec.name)
         missing = missing_tasks(units, ledger)
-        dashboard = open_cluster(spec.compute, resources, label_of(spec)) if missing else ""
+        dashboard = open_cluster(spec.compute, resources, label_of(spec), evaluation.source) if missing else ""
         there = len({unit.task.id for unit in units}) - len(missing)
         listener.stage("compute", f"{len(missing):,} units, {there:,} are there already{describe_dashboard(dashboard)}")
         worker = worker_spec(evaluation, save(split, cells, spec.output))

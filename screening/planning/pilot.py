@@ -45,7 +45,7 @@ def run_pilot(planned: PlannedCampaign) -> BlockRates | None:
     if not missing:
         return None
     with ExitStack() as resources:
-        open_cluster(spec.compute, resources)
+        open_cluster(spec.compute, resources, source=planned.campaign.source)
         began = time.monotonic()
         one = spec.compute.model_copy(update={"replicas": 1, "elastic": False})
         pool = _open(planned, one, resources)

@@ -12,12 +12,13 @@ import torch
 from campaigns.plan import FORMAT
 from lingshu_core.conditioning import Condition
 from lingshu_core.estimator import SAMPLER_VERSION, EstimatorKind, ShardRequest, ShardResult
+from lingshu_core.exhaustion import MEMORY_ERRORS, device_words, is_out_of_memory, shortened
 from lingshu_core.predictor import Predictor, StoredPredictor, open_predictor
 from lingshu_core.prior_genes import PriorInjection
 from lingshu_core.randomness import RandomRoot
 from lingshu_core.reveal import RevealSettings
 from lingshu_core.training import pick_device
-from screening.errors import BlockError, DeviceFailure, NonFiniteResult
+from screening.errors import BlockError, DeviceFailure, NonFiniteResult, ReplicaOutOfMemory, ScreeningError
 from screening.running.node_cache import on_this_node
 from screening.running.store import BlockResult, DrawnCells, encode_block
 
@@ -71,6 +72,8 @@ class ShardWorker:
             If the model gave NaN or infinity.
         DeviceFailure
             If the GPU failed under it.
+        ReplicaOutOfMemory
+            If a shard doesn't fit into the memory of the device.
         """
         request = json.loads(payload)
         if request["format"] != FORMAT or request["sampler_version"] != str(SAMPLER_VERSION):
@@ -83,10 +86,11 @@ class ShardWorker:
         predictor = self.predictor.with_structures(structures)
         try:
             results = [self._shard(predictor, request, shard) for shard in range(first, first + shards)]
-        except RuntimeError as error:
-            if is_device_failure(error):
-                raise DeviceFailure(f"{_label(request)}: {str(error).partition(chr(10))[0]}") from error
-            raise
+        except MEMORY_ERRORS as error:
+            known = _explained(error, request, predictor.device)
+            if known is None:
+                raise
+            raise known from error
         block = _collect(results, first, int(request["cells_per_shard"]), bool(request["store_cells"]), self._origin())
         if not all(np.isfinite(part).all() for part in (block.log1p_square, block.count_square)):
             raise NonFiniteResult(
@@ -123,6 +127,19 @@ class ShardWorker:
 def is_device_failure(error: RuntimeError) -> bool:
     """Tell an error that leaves CUDA unusable in this process from one of the computation, such as a lack of memory."""
     return "CUDA error" in str(error) or "HIP error" in str(error)
+
+
+def _explained(error: RuntimeError | MemoryError, request: dict[str, Any], device: str) -> ScreeningError | None:
+    """Return the error to raise instead; None where we know no better than who raised it."""
+    if is_out_of_memory(error):
+        return ReplicaOutOfMemory(
+            f"{_label(request)}: {int(request['cells_per_shard']):,} cells at a time don't fit into the memory of the"
+            f" {device_words(device)} ({shortened(error)}); lower estimator.depth_strata and raise"
+            " estimator.shards, or let fewer replicas share the device (compute.replicas, compute.gpus_per_replica)"
+        )
+    if isinstance(error, RuntimeError) and is_device_failure(error):
+        return DeviceFailure(f"{_label(request)}: {str(error).partition(chr(10))[0]}")
+    return None
 
 
 def _label(request: dict[str, Any]) -> str:

@@ -23,7 +23,7 @@ from screening.planning.ensemble_file import EnsembleMember, member_folder, writ
 from screening.training.baseline_training import BaselineResult, refuse_overrides, train_baseline
 from screening.training.features import build_features
 from screening.training.training_input import forget_pass
-from screening.training.training_request import train_model, train_spec, training_of
+from screening.training.training_request import placed, train_model, train_spec, training_of
 from screening.training.training_run import (
     TrainingResult,
     check_output,
@@ -75,7 +75,7 @@ def train_file(
         refuse_overrides(kind, overrides or {})
     given = dict(overrides or {})
     seeds = given.pop("seeds", None)
-    spec, config, _ = training_of(path, given)
+    spec, config, source = training_of(path, given)
     if spec.model.is_baseline:
         return train_baseline(spec, config)
     if seeds is not None:
@@ -85,7 +85,8 @@ def train_file(
     if isinstance(spec.training.seeds, tuple) and given.get("seed") is not None:
         text = "training.seeds lists the seed of every member already; leave --seed out, or give --seeds too"
         raise SpecError([Where("command line (--seed)").problem(text)])
-    return train_ensemble(spec, config, on_progress, on_member)
+    with placed(source):
+        return train_ensemble(spec, config, on_progress, on_member)
 
 
 def _with_seeds(spec: TrainSpec, seeds: int) -> TrainSpec:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from campaigns.errors import EnsembleError, SpecError, Where
@@ -11,7 +12,8 @@ from campaigns.source import load_training
 from campaigns.training_spec import TrainSpec
 from campaigns.validation import validate
 from campaigns.yaml_source import Source
-from lingshu_core.training import TrainingConfig, TrainingProgress
+from lingshu_core.errors import NoSuchDevice, OutOfMemory
+from lingshu_core.training import BATCH_SIZE, TrainingConfig, TrainingProgress
 from screening.planning.ensemble_file import read_ensemble
 from screening.training.training_run import TrainingResult, check_output, check_settings, train_here, training_config
 
@@ -32,7 +34,20 @@ def train_model(
     if spec.training.seeds is not None:
         text = "describes an ensemble; train it with screening.training.ensemble_training.train_file, or leave this out"
         raise EnsembleError([source.where(("training", "seeds")).problem(text)])
-    return train_spec(spec, config, on_progress)
+    with placed(source):
+        return train_spec(spec, config, on_progress)
+
+
+@contextmanager
+def placed(source: Source) -> Iterator[None]:
+    """Put file, line and field before what the trainer says of its device and of its memory."""
+    try:
+        yield
+    except NoSuchDevice as error:
+        raise NoSuchDevice(str(source.where(("training", "device")).problem(str(error)))) from error
+    except OutOfMemory as error:
+        text = str(error).removeprefix(f"{BATCH_SIZE}: ")
+        raise OutOfMemory(str(source.where(("training", "batch_size")).problem(text))) from error
 
 
 def training_of(path: str | os.PathLike[str], overrides: Mapping[str, Any]) -> tuple[TrainSpec, TrainingConfig, Source]:

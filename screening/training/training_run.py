@@ -19,6 +19,7 @@ from lingshu_core.checkpoint import Provenance, save_checkpoint
 from lingshu_core.denoiser import Denoiser, configuration
 from lingshu_core.depths import control_depths
 from lingshu_core.errors import UnusableCells
+from lingshu_core.exhaustion import telling_full_disk
 from lingshu_core.feature_bank import build_bank
 from lingshu_core.feature_files import read_feature_file
 from lingshu_core.perturbation_features import PerturbationFeatures
@@ -163,26 +164,23 @@ def finish(
 
 def _write(spec: TrainSpec, config: TrainingConfig, prepared: Prepared, best: Denoiser) -> str:
     cells, vocabulary, trainer = prepared.cells, prepared.vocabulary, prepared.trainer
-    digest = save_checkpoint(
-        spec.output,
-        best,
-        vocabulary,
-        control_depths(cells, vocabulary),
-        Provenance(
-            data=", ".join(spec.data.paths),
-            data_digest=cells.digest(),
-            cells=len(cells),
-            licence=spec.licence,
-            source=spec.source,
-            training=config,
-            history=tuple(trainer.state.history),
-            held_out=json.dumps([dict(match) for match in spec.hold_out]),
-            identity=prepared.identity,
-            features=prepared.features.origins if prepared.features else (),
-            reading=reading_of(spec),
-        ),
-        measure_priors(cells.counted(), vocabulary),
+    provenance = Provenance(
+        data=", ".join(spec.data.paths),
+        data_digest=cells.digest(),
+        cells=len(cells),
+        licence=spec.licence,
+        source=spec.source,
+        training=config,
+        history=tuple(trainer.state.history),
+        held_out=json.dumps([dict(match) for match in spec.hold_out]),
+        identity=prepared.identity,
+        features=prepared.features.origins if prepared.features else (),
+        reading=reading_of(spec),
     )
+    depths, priors = control_depths(cells, vocabulary), measure_priors(cells.counted(), vocabulary)
+    safe = "The state of the whole training is saved beside it, and nothing has to be trained again"
+    with telling_full_disk(spec.output, "the checkpoint", safe):
+        digest = save_checkpoint(spec.output, best, vocabulary, depths, provenance, priors)
     remove_state(spec.output)
     forget_pass(spec.output)
     return digest

@@ -337,7 +337,8 @@ AT_WORK: dict[str, tuple[str, str, str]] = {
     "a GPU that isn't there": (
         TRAINING,
         "training: {device: cuda}",
-        "device 'cuda' was asked for, but torch finds no CUDA device; use device: auto or cpu",
+        "train.yaml:18: training.device: device 'cuda' was asked for, but torch finds no CUDA device; "
+        "use device: auto or cpu",
     ),
     "an output below a file": (
         OUTPUT,

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Callable
@@ -8,10 +9,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from fsspec.implementations.local import LocalFileSystem
 
 from lingshu_core import training
 from lingshu_core.denoiser import Denoiser, DenoiserConfig
-from lingshu_core.errors import TrainingError
+from lingshu_core.errors import DiskFull, TrainingError
 from lingshu_core.preparation import TrainingSet
 from lingshu_core.resume import STATE, load_state, remove_state, save_state, tensors_name
 from lingshu_core.training import Trainer, TrainingConfig
@@ -113,6 +115,25 @@ def test_another_training_is_not_resumed(new_trainer: NewTrainer, tmp_path: Path
     assert load_state(str(tmp_path), "this", trainer) == 0
     assert trainer.state.step == 0
     assert torch.equal(trainer.denoiser.tilt, before)
+
+
+def test_a_full_disk_leaves_the_state_that_was_saved_before(
+    new_trainer: NewTrainer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _interrupted_after(new_trainer(), 1, str(tmp_path))
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    trainer = new_trainer()
+    load_state(str(tmp_path), "this", trainer)
+    write = LocalFileSystem.pipe_file
+
+    def cut_off(self: LocalFileSystem, path: str, value: bytes) -> None:
+        write(self, path, value[:1000])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(LocalFileSystem, "pipe_file", cut_off)
+    with pytest.raises(DiskFull, match="The state saved before is whole, and the training goes on from it"):
+        trainer.run(on_epoch=lambda running: save_state(str(tmp_path), "this", running))
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 def test_the_same_steps_tensors_of_another_training_are_refused(new_trainer: NewTrainer, tmp_path: Path) -> None:

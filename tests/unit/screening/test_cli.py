@@ -187,7 +187,9 @@ def test_a_condition_that_fails_is_a_partial_failure(
     path = write_screen(**FEW, model=str(poisoned))
     code, out, err = lingshu("run", path)
     assert code == 3
-    assert err == "error: some conditions failed; `status` and `reason` of the table say which and why\n"
+    assert err.startswith("error: 1 of ")
+    assert "conditions failed, such as: " in err
+    assert err.endswith("; `status` and `reason` of the table say which and why\n")
     assert "1 conditions failed" in out
     hits = pl.read_parquet(tmp_path / "screen" / "hits.parquet")
     assert hits["perturbation"].to_list() == ["REG04", "REG05"]

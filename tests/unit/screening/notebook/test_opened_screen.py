@@ -129,9 +129,10 @@ def test_a_screen_without_cells_says_how_to_keep_them(opened: Screen, monkeypatc
 def test_what_falls_short_is_a_warning(
     opened: Screen, write_screen: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ended = run.RunResult("id", opened.url, pl.DataFrame(), computed=0, reused=0, failed=1)
+    hits = pl.DataFrame({"status": ["done", "failed"], "reason": [None, "Broken: it fell (worker.py:1)"]})
+    ended = run.RunResult("id", opened.url, hits, computed=0, reused=0, failed=1)
     monkeypatch.setattr(run, "run_campaign", lambda *_, **__: ended)  # what fails conditions is tested with the run
-    with pytest.warns(UserWarning, match="some conditions failed; `status` and `reason`"):
+    with pytest.warns(UserWarning, match="1 of 2 conditions failed, such as: Broken: it fell; `status` and `reason`"):
         screening.screen(write_screen())
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -47,7 +47,7 @@ def test_what_is_struck_always_fails_with_its_reason(
     chaos.write_text("kind: chaos\nname: always\nworkers: {raise: 0.2}\nalways: true\n")
     code, _, err = lingshu("run", write_screen(), "--chaos", chaos)
     assert code == 3
-    assert "some conditions failed" in err
+    assert "conditions failed, such as: RehearsedFailure: injected: raise; `status`" in err
     failed = pl.read_parquet(tmp_path / "screen" / "hits.parquet").filter(pl.col("status") != "done")
     assert 0 < failed.height < 40
     assert failed["reason"].str.contains("injected: raise").any()
