@@ -188,8 +188,8 @@ def probe_conditional_writes(blobs: Blobs) -> None:
         The store cannot be written at all.
     """
     key = f"probe/{uuid.uuid4().hex}"
+    blobs.create(key, b"first")  # before the clean-up, whose own failure would hide this one
     try:
-        blobs.create(key, b"first")
         _probe(lambda: blobs.create(key, b"second"), blobs.url, "create only if absent (If-None-Match: *)")
         version = blobs.load(key).version
         blobs.swap(key, b"third", version)

@@ -180,3 +180,15 @@ def _serve(server: socket.socket, answers: list[bytes]) -> None:
         with connection:
             connection.recv(65536)
             connection.sendall(answer)
+
+
+def test_what_kept_the_probe_from_being_written_is_told_and_not_its_clean_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    blobs = ForgetfulBlobs()
+
+    def refuse(key: str, *_: object) -> None:
+        raise StoreRefused(f"cannot create {key!r}")
+
+    monkeypatch.setattr(blobs, "create", refuse)
+    monkeypatch.setattr(blobs, "delete", lambda _: pytest.fail("there is nothing to delete"))
+    with pytest.raises(StoreRefused, match="cannot create 'probe/"):
+        probe_conditional_writes(blobs)  # type: ignore[arg-type]
