@@ -369,6 +369,9 @@ def describe_live(look: Look, planned: PlannedCampaign) -> str:
 
 def print_hits(hits: pl.DataFrame, most_failures: int = 5, why: int = REASONS) -> None:
     """Print ranked conditions as a table, why the first of them are decided so, and failed ones with their reasons."""
+    if hits.is_empty():
+        console.print("no condition of the table is like that")
+        return
     done, failed = hits.filter(pl.col("status") == "done"), hits.filter(pl.col("status") != "done")
     console.print(hit_view(done))
     if reasons := list(reasons_of(done, why)):
@@ -392,8 +395,8 @@ def describe_run(result: RunResult, top: int) -> str:
     cache = f" (cache {result.cache})" if result.cache else ""
     rehearsal = describe_strikes(result.struck)
     return (
-        "trained on: cells of this condition; elsewhere: only in other contexts; parts: only its parts;"
-        f" features: a part never seen\n{gates}{rehearsal}"
+        "trained on: cells of this perturbation here, at any dose; elsewhere: only in other contexts;"
+        f" parts: only its parts; features: a part never seen\n{gates}{rehearsal}"
         f"{result.computed} blocks computed, {result.reused} reused{cache}, {result.failed} conditions failed\n"
         f"results in {result.output}: {', '.join(result.files)}"
     )

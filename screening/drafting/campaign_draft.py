@@ -294,7 +294,7 @@ def _without_unusable(found: CellFileSurvey, source: CellSource, wishes: Wishes,
             if role in named:
                 raise
             said = str(error).removeprefix(f"{found.path}: ")
-            notes.add("columns", f"{role}: {source.columns[role]} is left out: {said}")
+            notes.add("columns", f"{source.columns[role]!r} is not taken as {role}: {said}")
         else:
             columns = dict(trial.columns)
     return replace(source, columns=columns)
@@ -309,7 +309,7 @@ def _without_told_batch(source: CellSource, obs: pd.DataFrame, wishes: Wishes, n
     ):
         return source
     column = source.columns["batch"]
-    notes.add("columns", f"batch: {column} is left out: no value of it has both controls and perturbed cells")
+    notes.add("columns", f"{column!r} is not taken as batch: no value of it has both controls and perturbed cells")
     return replace(source, columns={role: name for role, name in source.columns.items() if role != "batch"})
 
 

@@ -104,6 +104,11 @@ def test_without_a_null_and_safety_nothing_is_explained(screen: Callable[..., st
     assert "layer" not in text
 
 
+def test_a_table_without_rows_says_so(screen: Callable[..., str]) -> None:
+    console.print_hits(hit_table(ROWS, {}).clear())
+    assert screen() == "no condition of the table is like that\n"
+
+
 def test_a_failed_condition_has_no_rank(screen: Callable[..., str]) -> None:
     line = lines(screen(console.hit_view(hit_table(ROWS, {}))), "failed")
     assert line.split() == ["–", "C", "T", "failed"]
