@@ -121,7 +121,7 @@ def test_a_lost_cluster_costs_the_blocks_in_flight(
     full: bool,
     struck: Any,
 ) -> None:
-    losses, replicas = (20, 2) if full else (2, 1)
+    losses, replicas = (20, 2) if full else (1, 1)
     chaos = tmp_path / "count.yaml"
     chaos.write_text(yaml.safe_dump(COUNTING))
     path = write_screen(

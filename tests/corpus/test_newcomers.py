@@ -123,9 +123,11 @@ def test_wrong_credentials(
     assert "not-the-one-of-the-bucket" not in said[1] + said[2]
 
 
-def test_no_gpu_for_replicas(edited: Edited, refused: Refused) -> None:
+def test_no_gpu_for_replicas(edited: Edited, refused: Refused, monkeypatch: pytest.MonkeyPatch) -> None:
     if torch.cuda.is_available():
         pytest.skip("this machine has a GPU")
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr("ray.is_initialized", lambda: False)  # a cluster of other tests would be asked first
     edited("screen.yaml", COMPUTE, "compute: {gpus_per_replica: 1}")
     for command in (["run"], ["plan", "--pilot"]):
         refused(*command, "screen.yaml", says=documented("A GPU for replicas, on a machine without"))

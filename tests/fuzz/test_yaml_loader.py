@@ -22,7 +22,7 @@ from campaigns.errors import SpecError, YamlError
 from campaigns.source import dump_spec, load_any
 from campaigns.yaml_source import parse_yaml
 
-INPUTS = int(os.environ.get("FUZZ_INPUTS", "2000"))
+INPUTS = int(os.environ.get("FUZZ_INPUTS", "1000"))
 SEED = int(os.environ.get("FUZZ_SEED", "0"))
 MINUTES = float(os.environ.get("FUZZ_MINUTES", "inf"))
 SECONDS = 2
