@@ -33,6 +33,7 @@ from actors.progress import Progress
 from actors.ray_meter import RayMeter
 from actors.rehearsal import rehearsed
 from actors.worker import WorkerSpec
+from benchmarks.report import Silent
 from screening.run import run_campaign
 from screening.watching.run_meter import RunMeter
 from screening.watching.run_metrics import RUN_METRICS
@@ -48,16 +49,6 @@ class Deaf(NoMeter):
     def drain(self) -> Measures:
         """Return nothing."""
         return Measures()
-
-
-class Silent:
-    """Hears a run and says nothing."""
-
-    def stage(self, name: str, detail: str) -> None:
-        """Let it go."""
-
-    def progress(self, progress: Progress) -> None:
-        """Let it go."""
 
 
 @contextmanager

@@ -626,7 +626,7 @@ def _check_budget(spec: ScreenSpec, grid: Grid, source: Source, models: int) -> 
     null = f" + {len(grid.null):,} pseudo-perturbations" if grid.null else ""
     sizes = f"{len(grid.contexts):,} contexts x ({len(grid.perturbations):,} perturbations{null} + control)"
     chooses, what = spec.allocation.kind != "uniform", f"{len(grid):,} conditions x shards x depth_strata{times}"
-    passes = cells * spec.estimator.steps * (2 if spec.estimator.guidance else 1)
+    passes = cells * spec.estimator.passes_per_cell
     problems = [
         problem
         for problem in (

@@ -426,6 +426,11 @@ class EstimatorSpec(Spec):
         description="published: pre-fill the target and the genes that the perturbation lowers in other contexts.",
     )
 
+    @property
+    def passes_per_cell(self) -> int:
+        """Forward passes of the model for one cell; guidance asks the control's branch too."""
+        return self.steps * (2 if self.guidance else 1)
+
     @model_validator(mode="before")
     @classmethod
     def _fill_in_paper(cls, data: Any) -> Any:

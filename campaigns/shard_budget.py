@@ -37,8 +37,7 @@ class ShardBudget:
     @property
     def passes_per_shard(self) -> int:
         """Passes of the model behind them."""
-        estimator = self.spec.estimator
-        return self.cells_per_shard * estimator.steps * (2 if estimator.guidance else 1)
+        return self.cells_per_shard * self.spec.estimator.passes_per_cell
 
     @property
     def limit(self) -> int | None:

@@ -278,7 +278,7 @@ def _describe_model(result: TrainingResult) -> str:
 def describe_plan(planned: PlannedCampaign, status: CampaignStatus) -> str:
     """Say what a campaign would compute."""
     plan, estimator = planned.plan, planned.campaign.spec.estimator
-    passes = plan.n_cells * estimator.steps * (2 if estimator.guidance else 1)
+    passes = plan.n_cells * estimator.passes_per_cell
     question = next(iter(planned.readouts.values())).question
     how = (
         f" {passes:,} passes ({estimator.kind}, {estimator.steps} {estimator.schedule} steps,"

@@ -43,5 +43,6 @@ class ProgressLines:
         if progress.done < progress.total and time.monotonic() < self._due:
             return
         self._due = time.monotonic() + self._seconds
-        failed = f", {progress.failed} failed" if progress.failed else ""
-        self._say(f"  {progress.done:,} of {progress.total:,} blocks, {progress.replicas} replicas{failed}")
+        from screening.watching.progress_text import progress_line  # brings the plan's room, which `import` must not
+
+        self._say(f"  {progress_line(progress)}")

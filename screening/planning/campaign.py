@@ -63,6 +63,11 @@ class Campaign:
         return is_baseline(self.model.card)
 
     @property
+    def passes_per_cell(self) -> int:
+        """Forward passes of the model for one cell; a baseline has none."""
+        return 0 if self.is_baseline else self.spec.estimator.passes_per_cell
+
+    @property
     def paths(self) -> str:
         """Paths that are on; of members that differ in them, each once."""
         return ", ".join(dict.fromkeys(str(member.header.card["paths"]) for member in self.members))

@@ -131,7 +131,7 @@ def _contexts(planned: PlannedCampaign, committed: frozenset[str]) -> Iterable[C
     by_context: dict[Context, list[PlannedCondition]] = {}
     for each in plan.conditions:
         by_context.setdefault(each.condition.context, []).append(each)
-    passes = 0 if planned.campaign.is_baseline else estimator.steps * (2 if estimator.guidance else 1)
+    passes = planned.campaign.passes_per_cell
     for context, conditions in by_context.items():
         cells = len(conditions) * plan.n_models * plan.shards * estimator.depth_strata
         keys = [key for each in conditions for key in each.keys]

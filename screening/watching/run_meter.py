@@ -95,20 +95,13 @@ class RunMeter:
         if how == "committed":
             cells = asked["shards"][1] * asked["cells_per_shard"]
             self._recorder.count("lingshu_cells_total", cells)
-            self._recorder.count("lingshu_passes_total", cells * self._passes_per_cell)
+            self._recorder.count("lingshu_passes_total", cells * self._planned.campaign.passes_per_cell)
 
     def published(self, hits: pl.DataFrame) -> None:
         """The table is published."""
         for status, rows in hits.group_by("status").len().iter_rows():
             self._recorder.count("lingshu_conditions_published_total", rows, status=status)
         self._tell()
-
-    @property
-    def _passes_per_cell(self) -> int:
-        estimator = self._planned.campaign.spec.estimator
-        if self._planned.campaign.is_baseline:
-            return 0
-        return estimator.steps * (2 if estimator.guidance else 1)
 
     def _show(self, resources: ExitStack) -> str:
         spec = self._planned.campaign.spec

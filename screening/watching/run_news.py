@@ -85,15 +85,14 @@ class RunNews:
     @classmethod
     def of(cls, planned: PlannedCampaign) -> RunNews:
         """Say what is known once a campaign is planned."""
-        plan, estimator = planned.plan, planned.campaign.spec.estimator
-        passes = 0 if planned.campaign.is_baseline else estimator.steps * (2 if estimator.guidance else 1)
+        plan = planned.plan
         return cls(
             name=plan.name,
             run_id=plan.run_id,
             output=planned.campaign.spec.output,
             conditions=sum(each.role == "perturbation" for each in plan.conditions),
             cells_per_block=plan.n_cells / max(len(plan.blocks), 1),
-            passes_per_cell=passes,
+            passes_per_cell=planned.campaign.passes_per_cell,
         )
 
     def as_data(self) -> dict[str, Any]:

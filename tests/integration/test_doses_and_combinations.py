@@ -10,17 +10,10 @@ import pytest
 
 from screening.answers.dose_response import COLUMNS as DOSE_COLUMNS
 from screening.answers.interactions import COLUMNS as INTERACTION_COLUMNS
+from screening.notebook.progress_lines import Quiet
 from screening.run import run_campaign
 
 WriteScreen = Callable[..., Path]
-
-
-class Silent:
-    def stage(self, name: str, detail: str) -> None:
-        pass
-
-    def progress(self, progress: object) -> None:
-        pass
 
 
 def read(folder: Path, name: str) -> pl.DataFrame:
@@ -30,7 +23,7 @@ def read(folder: Path, name: str) -> pl.DataFrame:
 def test_doses_that_were_not_seen_make_a_curve(write_screen: WriteScreen, tmp_path: Path) -> None:
     drugs = [{"name": "DRUG01", "doses": [0.01, 0.1, 1, 10]}, "DRUG02"]
     path = write_screen(contexts={"cell_type": "type_1"}, perturbations={"drug": drugs})
-    files = run_campaign(path, Silent()).files
+    files = run_campaign(path, Quiet()).files
     assert "doses.parquet" in files
     assert "interactions.parquet" not in files
     rows = {row["perturbation"]: row for row in read(tmp_path / "screen", "doses.parquet").iter_rows(named=True)}
@@ -45,7 +38,7 @@ def singles(write_screen: WriteScreen, tmp_path: Path) -> Path:
     """Results of a screen of singles, with a cache beside them."""
     genetic = ["REG04", "REG05", "REG08", "REG09", "REG10"]
     changes: dict[str, Any] = {"perturbations": {"genetic": genetic}, "cache": str(tmp_path / "cache")}
-    run_campaign(write_screen("singles.yaml", output=str(tmp_path / "singles"), **changes), Silent())
+    run_campaign(write_screen("singles.yaml", output=str(tmp_path / "singles"), **changes), Quiet())
     return tmp_path / "singles"
 
 
@@ -54,7 +47,7 @@ def test_pairs_of_the_best_singles_and_their_interactions(
 ) -> None:
     changes: dict[str, Any] = {"perturbations": {"pairs": {"from": str(singles), "top": 3}}}
     path = write_screen("pairs.yaml", cache=str(tmp_path / "cache"), **changes)
-    result = run_campaign(path, Silent())
+    result = run_campaign(path, Quiet())
     means = read(singles, "hits.parquet").group_by("perturbation").agg(pl.col("score").mean())
     best = sorted(means.sort("score", descending=True)["perturbation"][:3])
     asked = {row["perturbation"] for row in result.hits.iter_rows(named=True)}
@@ -76,7 +69,7 @@ def test_a_pair_beside_its_singles_has_less_noise_than_any_of_them(
     singles: Path, write_screen: WriteScreen, tmp_path: Path
 ) -> None:
     changes: dict[str, Any] = {"perturbations": {"genetic": ["REG04", "REG08", "REG04+REG08"]}}
-    hits = run_campaign(write_screen("pair.yaml", **changes), Silent()).hits
+    hits = run_campaign(write_screen("pair.yaml", **changes), Quiet()).hits
     table = read(tmp_path / "screen", "interactions.parquet")
     joined = table.join(hits, on=["perturbation", "context"], suffix="_hit")
     # Own targets aside, the score of the combination is that of the ranked table.

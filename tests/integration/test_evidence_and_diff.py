@@ -9,20 +9,11 @@ import polars as pl
 import pytest
 import yaml
 
+from screening.notebook.progress_lines import Quiet
 from screening.run import run_campaign
 from screening.training.training_request import train_model
 
 Lingshu = Callable[..., tuple[int, str, str]]
-
-
-class Silent:
-    """Hears a run and says nothing."""
-
-    def stage(self, name: str, detail: str) -> None:
-        pass
-
-    def progress(self, progress: object) -> None:
-        pass
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +40,7 @@ def screens(tiny_null: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, changes in variants.items():
         path = folder / f"{name}.yaml"
         path.write_text(yaml.safe_dump(content | changes | {"output": str(folder / name)}))
-        run_campaign(path, Silent())
+        run_campaign(path, Quiet())
     return folder
 
 
@@ -74,7 +65,7 @@ def test_a_page_of_evidence(screens: Path, lingshu: Lingshu) -> None:
 def test_evidence_is_made_again_to_the_byte(screens: Path) -> None:
     files = ("evidence.parquet", "evidence_items.parquet")
     before = {name: (screens / "one" / name).read_bytes() for name in files}
-    assert run_campaign(screens / "one.yaml", Silent()).computed == 0
+    assert run_campaign(screens / "one.yaml", Quiet()).computed == 0
     assert {name: (screens / "one" / name).read_bytes() for name in files} == before
 
 
@@ -99,7 +90,7 @@ def test_a_condition_that_none_was_gathered_for(screens: Path, lingshu: Lingshu,
     path.write_text(
         yaml.safe_dump(content | {"output": str(tmp_path / "few"), "cache": str(screens / "one" / "ledger")})
     )
-    hits = run_campaign(path, Silent()).hits
+    hits = run_campaign(path, Quiet()).hits
     code, _, error = lingshu("evidence", tmp_path / "few", hits["perturbation"][-1])
     assert code == 2
     assert "it was gathered for 1 conditions, hits first" in error
@@ -140,7 +131,7 @@ def test_a_perturbation_that_was_never_seen_has_a_nearest_one(
     train_model(write_train(features=features, training={"epochs": 1, "warmup_steps": 5, "device": "cpu"}))
     asked = {"model": str(tmp_path / "model"), "contexts": {"cell_type": "type_1"}}
     estimator = {"shards": 8, "depth_strata": 2, "steps": 1}
-    run_campaign(write_screen(**asked, perturbations={"genetic": ["REG04", "REG01"]}, estimator=estimator), Silent())
+    run_campaign(write_screen(**asked, perturbations={"genetic": ["REG04", "REG01"]}, estimator=estimator), Quiet())
     rows = {row["perturbation"]: row for row in pl.read_parquet(tmp_path / "screen" / "evidence.parquet").to_dicts()}
     assert (rows["REG04"]["nearest_trained"], rows["REG04"]["feature_distance"]) == (None, None)
     assert rows["REG01"]["seen"] == "features"

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from actors.blobs import open_blobs
+from screening.notebook.progress_lines import Quiet
 from screening.report.page import render_page
 from screening.report.source import ReportSource, read_source
 from screening.run import run_campaign
@@ -49,16 +50,6 @@ return [seen, found];
 READY = "const d = arguments[0], w = () => document.documentElement.dataset.ready ? d(1) : setTimeout(w, 10); w();"
 
 
-class Silent:
-    """Hears a run and says nothing."""
-
-    def stage(self, name: str, detail: str) -> None:
-        pass
-
-    def progress(self, progress: object) -> None:
-        pass
-
-
 @pytest.fixture(scope="module")
 def results(tiny_null: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A screen of an ensemble with a null, in both contexts and with a side effect."""
@@ -77,7 +68,7 @@ def results(tiny_null: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         "output": str(folder / "results"),
     }
     (folder / "screen.yaml").write_text(yaml.safe_dump(content))
-    run_campaign(folder / "screen.yaml", Silent())
+    run_campaign(folder / "screen.yaml", Quiet())
     return folder / "results"
 
 

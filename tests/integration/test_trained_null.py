@@ -11,21 +11,12 @@ import yaml
 
 from lingshu_core.simulation_config import SimulationConfig
 from lingshu_core.simulator import simulate
+from screening.notebook.progress_lines import Quiet
 from screening.run import run_campaign
 from screening.training.training_request import train_model
 
 LABELS = 30
 COLUMNS = ("perturbation", "perturbation_type", "cell_type", "donor")
-
-
-class Silent:
-    """Hears a run and says nothing."""
-
-    def stage(self, name: str, detail: str) -> None:
-        pass
-
-    def progress(self, progress: object) -> None:
-        pass
 
 
 def write_cells(folder: Path, seed: int) -> None:
@@ -66,7 +57,7 @@ def test_a_trained_screen_of_nothing_has_no_hit(tmp_path: Path, write_screen: Ca
         "objective": {"kind": "signature", "gene_set": gene_set},
         "estimator": {"shards": 8, "depth_strata": 4, "steps": 2},
     }
-    hits = run_campaign(write_screen(**asked), Silent()).hits
+    hits = run_campaign(write_screen(**asked), Quiet()).hits
     assert hits.height == LABELS
     assert not hits.filter(pl.col("decision") == "hit").height
     # The null is as wide as what it stands for: neither much narrower nor much wider.

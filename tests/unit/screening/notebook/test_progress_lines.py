@@ -12,7 +12,7 @@ def test_stages_and_progress_are_lines() -> None:
     lines.stage("plan", "a model")
     lines.stage("aggregate", "")
     lines.progress(progress(3, failed=1))
-    assert said == ["plan: a model", "aggregate", "  3 of 10 blocks, 2 replicas, 1 failed"]
+    assert said == ["plan: a model", "aggregate", "  3/10 blocks  replicas: 2  leases in flight: 1  1 failed  0 s left"]
 
 
 def test_progress_is_told_now_and_then_and_at_the_end() -> None:
@@ -20,4 +20,4 @@ def test_progress_is_told_now_and_then_and_at_the_end() -> None:
     lines = ProgressLines(said.append, seconds=3600)
     for done in (1, 2, 3, 10):
         lines.progress(progress(done))
-    assert said == ["  1 of 10 blocks, 2 replicas", "  10 of 10 blocks, 2 replicas"]
+    assert [line.split()[0] for line in said] == ["1/10", "10/10"]
