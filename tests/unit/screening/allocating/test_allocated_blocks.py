@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,11 @@ import pytest
 from actors.errors import Cancelled
 from actors.progress import Progress
 from campaigns.errors import PlanError
+from campaigns.screen_spec import ScreenSpec
 from screening.errors import BlockError
 from screening.planning.campaign import load_campaign, plan_campaign
 from screening.run import open_output, run_campaign
+from screening.running.spending import Spending
 
 WriteYaml = Callable[..., Path]
 HALVING = {"kind": "halving", "top": 2, "first": 8, "factor": 2}
@@ -172,14 +175,26 @@ def test_a_budget_of_cells_is_never_passed(
         assert "the budget has cut its rungs" in listener.said["commit"]
 
 
-def test_money_ends_a_run_and_what_is_there_is_published(screen: Callable[..., Path], tmp_path: Path) -> None:
-    path = screen("poor", budget={"money": 1e-9, "price_per_hour": 1.0})
+class TickingSpending(Spending):
+    """Half a millisecond passes whenever somebody looks at the clock: the second look, after a block, is too late."""
+
+    def __init__(self, spec: ScreenSpec, earlier_seconds: float = 0.0) -> None:
+        looks = count()
+        super().__init__(spec, earlier_seconds, lambda: 0.0005 * next(looks))
+
+
+def test_money_ends_a_run_and_what_is_there_is_published(
+    screen: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("screening.run.Spending", TickingSpending)
+    path = screen("poor", budget={"money": 0.001 / 3600, "price_per_hour": 1.0})
     result = run_campaign(path, Listener())
-    assert "budget.money: 1e-09 is spent" in result.cancelled
+    assert "budget.money: 2.77778e-07 is spent" in result.cancelled
+    assert result.computed == 1
     assert not result.complete
     assert "budget.money" in result.shortfall
     again = run_campaign(path, Listener())
-    assert again.computed == 0
+    assert (again.computed, again.reused) == (0, 1)
     richer = run_campaign(screen("poor"), Listener())
     assert richer.complete
 
