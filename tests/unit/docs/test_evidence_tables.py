@@ -13,8 +13,7 @@ from screening.following_up.evidence_columns import CONDITION_COLUMNS, ITEM_COLU
 from screening.publishing.publication import Table
 
 DOCS = Path(__file__).parents[3] / "docs"
-TYPES = {"integer": pl.Int64, "number": pl.Float64, "text": pl.String, "truth": pl.Boolean}
-CURE = "run `python docs/make_evidence_tables.py` to write the tables anew"
+TYPES = {"integer": pl.Int64, "number": pl.Float64, "text": pl.String, "true or false": pl.Boolean}
 TABLES = [
     pytest.param("evidence.md", "conditions", CONDITION_COLUMNS, id="conditions"),
     pytest.param("evidence.md", "items", ITEM_COLUMNS, id="items"),
@@ -26,15 +25,8 @@ Columns = Mapping[str, tuple[Any, str]]
 def documented(page: str, mark: str) -> dict[str, tuple[object, str, str]]:
     text = (DOCS / page).read_text(encoding="utf-8")
     table = text.partition(f"<!-- {mark}: begin -->")[2].partition(f"<!-- {mark}: end -->")[0]
-    lines = re.findall(r"^\| `(\w+)` \| (\w+) \| ([^|]+) \| (.+) \|$", table, re.MULTILINE)
+    lines = re.findall(r"^\| `(\w+)` \| ([\w ]+) \| ([^|]+) \| (.+) \|$", table, re.MULTILINE)
     return {name: (TYPES[kind], unit.strip(), meaning.strip()) for name, kind, unit, meaning in lines}
-
-
-@pytest.mark.parametrize(("page", "mark", "columns"), TABLES)
-def test_the_page_has_the_columns_of_the_code(page: str, mark: str, columns: Columns) -> None:
-    found = documented(page, mark)
-    assert list(found) == list(columns), CURE
-    assert {name: (kind, meaning) for name, (kind, _, meaning) in found.items()} == dict(columns), CURE
 
 
 @pytest.mark.parametrize(("page", "mark", "columns"), TABLES)
