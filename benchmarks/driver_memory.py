@@ -10,7 +10,6 @@ numbers; so nothing of a replica's memory or of a disk's is in here.
 from __future__ import annotations
 
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -120,8 +119,13 @@ class PeakAtStage(Silent):
 
 
 def peak_mb() -> float:
-    """Return the highest resident memory of this process so far (Linux)."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+    """Return the highest resident memory of this process so far (Linux).
+
+    Not that of `getrusage`, which begins with the memory of whoever started the process.
+    """
+    lines = Path("/proc/self/status").read_text().splitlines()
+    found = next(line for line in lines if line.startswith("VmHWM:"))
+    return int(found.split()[1]) * 1024 / 1e6
 
 
 def measure() -> Figures:
