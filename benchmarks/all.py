@@ -18,6 +18,8 @@ NAMES = (
     "backbone",
     "variance",
     "scoring",
+    "naive",
+    "screen",
     "same_table",
     "embedding",
     "doubles",
@@ -29,6 +31,7 @@ NAMES = (
     "s3",
     "loader",
     "engine",
+    "driver_memory",
     "paper_step",
 )
 

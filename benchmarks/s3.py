@@ -1,4 +1,10 @@
-"""The Papalexi campaign into a bucket of a real S3 server on this machine, and read back in three ways."""
+"""The Papalexi campaign into a bucket of a real S3 server on this machine, and read back in three ways.
+
+And what 500 conditions of the same model (knock-outs alone, in pairs and in triples; 3 geometric steps, 8 shards of 16
+cells, 299 genes) ask of the bucket, from the file to the hits, in one process: every operation of a store is counted,
+with its bytes. `store_share` is the part of the run's time for which it waits for the store; reads of the ranking that
+is shown meanwhile are counted, but nobody waits for them.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +19,10 @@ from pathlib import Path
 import duckdb
 import polars as pl
 
+from benchmarks.papalexi_screen import write_screen
 from benchmarks.report import EXAMPLES, RESULTS, Figures, Silent, main, table
 from benchmarks.s3_server import S3Server, serve_s3
+from benchmarks.stage_clock import StageClock, model_watched, store_watched
 from campaigns.source import load_training
 from screening.run import run_campaign
 from screening.training.training_request import train_spec
@@ -22,6 +30,7 @@ from screening.training.training_run import training_config
 
 CAMPAIGN = EXAMPLES / "papalexi/screen.yaml"
 OUTPUT = "s3://screen/papalexi"
+CONDITIONS = 500
 
 
 def measure() -> Figures:
@@ -52,7 +61,33 @@ def measure() -> Figures:
         top = by_polars["perturbation"].head(6).to_list()
         equal = by_polars.equals(local.hits) and top == by_duckdb
         print(f"{result.computed} blocks computed, then {again.reused} reused; equal to a local run: {equal}")
-        return {"equal": equal, "computed": result.computed, "reused": again.reused, **seconds}
+        traffic = measure_traffic(Path(folder), CONDITIONS)
+        return {**traffic, "equal": equal, "computed": result.computed, "reused": again.reused, **seconds}
+
+
+def measure_traffic(folder: Path, conditions: int) -> dict[str, float]:
+    """Count what a larger campaign asks of the bucket."""
+    path, clock = (
+        write_screen(folder, conditions, "s3://screen/traffic", steps=3, shards=8, depth_strata=16),
+        StageClock(),
+    )
+    with store_watched() as store, model_watched() as model:
+        began = clock.now()
+        run_campaign(path, clock)
+        whole = clock.now() - began
+    figures = {
+        "bytes_per_condition": (store.bytes_read + store.bytes_written) / conditions,
+        "bytes_written_per_condition": store.bytes_written / conditions,
+        "requests_per_condition": sum(store.calls.values()) / conditions,
+        "store_share": store.seconds / whole.wall,
+        "model_share_in_a_bucket": model.seconds / whole.wall,
+        "store_ms_a_request": 1e3 * (store.seconds + store.seconds_aside) / sum(store.calls.values()),
+        "traffic_wall_seconds": whole.wall,
+        "traffic_cpu_seconds": whole.cpu,
+    }
+    table([f"{conditions} conditions into a bucket", "value"], [[k.replace("_", " "), v] for k, v in figures.items()])
+    print(f"operations: {dict(store.calls)}")
+    return figures
 
 
 @contextlib.contextmanager

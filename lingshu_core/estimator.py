@@ -28,7 +28,7 @@ from lingshu_core.conditioning import Condition, ConditionBatch, index_condition
 from lingshu_core.denoiser import Denoiser
 from lingshu_core.errors import ConfigurationError
 from lingshu_core.prior_genes import INJECTED_COUNT
-from lingshu_core.randomness import RandomRoot, cell_randomness, stratified_quantiles
+from lingshu_core.randomness import RandomRoot, SharedRandomness, stratified_quantiles
 from lingshu_core.reveal import Revealed, RevealedBlock, RevealSettings, reveal
 from lingshu_core.sampler import sample_tokens, to_outer_counts
 from lingshu_core.tokens import MASK, REPRESENTATIVE_COUNTS
@@ -43,6 +43,9 @@ another number here is another sampler version."""
 
 Moments = npt.NDArray[np.float32]
 """(4, genes): mean and mean square of log1p counts per 10k, mean and mean square of counts."""
+
+_NOISE = SharedRandomness()
+"""Of the context that is being predicted; drawing it is a seventh of a shard of few genes."""
 
 MOMENT_NAMES = ("log1p_mean", "log1p_square", "count_mean", "count_square")
 
@@ -138,7 +141,7 @@ def shard_inputs(
     """
     device = denoiser.gene_order.device
     batch = index_conditions(vocabulary, [request.condition] * len(depth), depth).to(device)
-    noise = cell_randomness(request.root, request.shard, len(depth), denoiser.genes, first)
+    noise = _NOISE.of(request.root, request.shard, len(depth), denoiser.genes, first)
     rank = torch.from_numpy(noise.rank).to(device)[:, denoiser.gene_order]
     uniforms = torch.from_numpy(noise.uniforms).to(device)[:, denoiser.gene_order]
     return batch, rank, uniforms

@@ -56,6 +56,35 @@ def cell_randomness(root: RandomRoot, shard: int, cells: int, genes: int, first:
     return CellRandomness(rank, uniforms)
 
 
+class SharedRandomness:
+    """Order and uniforms of shards, kept for the conditions of one context, which all ask for the same.
+
+    Parameters
+    ----------
+    most_bytes
+        What may be kept; shards beyond that are drawn every time.
+    """
+
+    def __init__(self, most_bytes: int = 64 * 2**20) -> None:
+        self._most, self._bytes = most_bytes, 0
+        self._root: RandomRoot | None = None
+        self._kept: dict[tuple[int, int, int, int], CellRandomness] = {}
+
+    def of(self, root: RandomRoot, shard: int, cells: int, genes: int, first: int = 0) -> CellRandomness:
+        """Return what `cell_randomness` returns; nobody may write into it."""
+        if root != self._root:  # conditions come context by context
+            self._root, self._kept, self._bytes = root, {}, 0
+        key = (shard, cells, genes, first)
+        if key in self._kept:
+            return self._kept[key]
+        found = cell_randomness(root, shard, cells, genes, first)
+        size = found.rank.nbytes + found.uniforms.nbytes
+        if self._bytes + size <= self._most:
+            self._bytes += size
+            self._kept[key] = found
+        return found
+
+
 def stratified_quantiles(root: RandomRoot, shard: int, strata: int) -> npt.NDArray[np.float64]:
     """Return one quantile level in each of ``strata`` equal strata of (0, 1), with one shared offset."""
     offset = root.generator(shard, "depth").random()

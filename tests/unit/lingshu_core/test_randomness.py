@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from lingshu_core.randomness import RandomRoot, cell_randomness, stratified_quantiles
+from lingshu_core.randomness import RandomRoot, SharedRandomness, cell_randomness, stratified_quantiles
 
 ROOT = RandomRoot(7, "B cells|D1", "ctrl")
 
@@ -79,3 +79,16 @@ def test_each_stratum_has_one_quantile_at_the_same_offset(shard: int, strata: in
 def test_the_offset_of_the_strata_is_uniform_over_shards() -> None:
     offsets = [stratified_quantiles(ROOT, shard, 1)[0] for shard in range(400)]
     assert stats.kstest(offsets, "uniform").pvalue > 1e-3
+
+
+def test_what_is_kept_is_what_would_be_drawn_and_memory_is_bounded() -> None:
+    drawn = cell_randomness(ROOT, 3, 2, 50)
+    shared = SharedRandomness(most_bytes=drawn.rank.nbytes + drawn.uniforms.nbytes)
+    kept = shared.of(ROOT, 3, 2, 50)
+    assert shared.of(ROOT, 3, 2, 50) is kept
+    assert np.array_equal(kept.rank, drawn.rank)
+    assert np.array_equal(kept.uniforms, drawn.uniforms)
+    assert shared.of(ROOT, 4, 2, 50) is not shared.of(ROOT, 4, 2, 50)  # no room is left for it
+    other = replace(ROOT, context="B cells|D2")
+    assert np.array_equal(shared.of(other, 3, 2, 50).rank, cell_randomness(other, 3, 2, 50).rank)
+    assert shared.of(ROOT, 3, 2, 50) is not kept
