@@ -194,6 +194,7 @@ def train(
     workers: Annotated[
         int | None, typer.Option(min=0, help="Processes that share every batch, on a Ray cluster; 0 for none.")
     ] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the cells, instead of the file's.")] = None,
     as_json: Events = False,
 ) -> None:
     """Train a model, an ensemble or a baseline on the cells of .h5ad or .zarr files."""
@@ -204,7 +205,7 @@ def train(
     with RunEvents("train") if as_json else TrainingDisplay() as display:
         if isinstance(display, RunEvents):
             display.read_name(campaign)
-        overrides = {"output": output, "seed": seed, "seeds": seeds, "workers": workers}
+        overrides = {"output": output, "seed": seed, "seeds": seeds, "workers": workers, "epochs": epochs}
         result = train_file(campaign, display.update, overrides, display.member)
         if isinstance(display, RunEvents):
             display.ended(0, "", output=result.output, digest=result.digest)

@@ -55,7 +55,7 @@ def training_of(path: str | os.PathLike[str], overrides: Mapping[str, Any]) -> t
     loaded = load_training(path)
     given = {name: value for name, value in overrides.items() if value is not None}
     spec, content = loaded.spec, loaded.spec.model_dump(by_alias=True)
-    options = [name for name in ("output", "workers") if name in given]
+    options = [name for name in ("output", "workers", "epochs") if name in given]
     for name in options:
         (content if name in content else content["training"])[name] = given.pop(name)
     if options:
