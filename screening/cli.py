@@ -415,6 +415,9 @@ def hits(
     ] = None,
     form: Annotated[TableFormat, typer.Option("--format", help="How to print.")] = TableFormat.table,
     why: Annotated[int, typer.Option(min=0, help="Say of the best N why they are decided so; tables only.")] = 3,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print a JSON object a line for each row, its keys the columns.")
+    ] = False,
 ) -> None:
     """Print the ranked hits of a campaign, or of all campaigns that are found."""
     from screening.console import print_hits
@@ -423,6 +426,8 @@ def hits(
     from screening.tables.collection import collect
     from screening.tables.row_query import filter_rows, sort_rows
 
+    if as_json and form is not TableFormat.table:
+        raise typer.BadParameter("--json and --format are two ways to print; give one of them")
     found = collect(results)
     for each in found.left_out:
         print(presentable(f"left out: {each}"), file=sys.stderr)
@@ -430,7 +435,9 @@ def hits(
     table = table if where is None else filter_rows(table, where)
     table = table if sort is None else sort_rows(table, sort)
     table = table if top is None else table.head(top)
-    if form is TableFormat.table:
+    if as_json:
+        sys.stdout.write(table.write_ndjson())
+    elif form is TableFormat.table:
         print_hits(table if found.is_marked else with_safety(table, open_results(results[0])), why=why)
     elif form is TableFormat.csv:
         sys.stdout.write(table.write_csv())
