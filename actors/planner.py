@@ -173,10 +173,13 @@ class _Run:
         return bool(self._backlog or self._in_flight.open_tasks)
 
     def step(self) -> None:
+        before = len(self._in_flight)
         while self._backlog and self._pool.free_slots() > 0:
             self._hand_out()
         if not self._backlog:
             self._help_the_late()
+        if len(self._in_flight) > before:
+            self._tell()  # a pool in this process comes back when the lease is done, and somebody looks on meanwhile
         for report in self._pool.poll(timeout_seconds=1.0):
             self._settle(report)
         self._ask_for_more()
@@ -354,6 +357,7 @@ class _Run:
                 seconds_per_task=self._pace.seconds_per_task,
                 setbacks=tally.setbacks,
                 last_setback=tally.last_setback,
+                oldest_lease_seconds=self._in_flight.oldest_seconds,
             )
         )
 
