@@ -99,7 +99,7 @@ class Replica:
 def _failed(task: Task, error: Exception, seconds: float) -> Outcome:
     """Make data of a failure; what it asks for is read off the error, which may be of somebody else's making."""
     asked = getattr(error, "after_failure", None)
-    after: AfterFailure = asked if asked in get_args(AfterFailure) else "try again"
+    after: AfterFailure = next((known for known in get_args(AfterFailure) if known == asked), "try again")
     return Outcome(task.id, "failed", seconds, describe(error), after)
 
 
