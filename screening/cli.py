@@ -879,7 +879,7 @@ def main() -> None:
         # Outside its standalone mode typer hands on what is wrong with the options, instead of drawing a box around it.
         code = app(standalone_mode=False)
         if code == EXIT_INTERRUPTED:
-            print("stopped; what was committed stays, run the same command again to go on", file=sys.stderr)
+            print("stopped; what was committed or saved stays, run the same command again to go on", file=sys.stderr)
         sys.exit(code)
     except SystemExit as ended:
         # Typer has made an exit code of a closed pipe before anybody else could see it.
