@@ -22,7 +22,7 @@ from actors.progress import Progress
 from actors.size_limits import LARGEST_RECORD
 from actors.strict_json import Fields, check_object, read_object
 
-FORMAT = 2
+FORMAT = 3
 BEATS = "ledger/beats"
 _OWNER = re.compile(r"[0-9a-f]{32}")
 _FIELDS: Fields = {
@@ -42,7 +42,7 @@ _ABOUT: Fields = {"name": str, "run_id": str, "asked": str, "file": str, "user":
 _PROGRESS: Fields = {
     **dict.fromkeys(("done", "failed", "total", "replicas", "leases", "setbacks"), int),
     "last_setback": str,
-    **dict.fromkeys(("elapsed_seconds", "seconds_per_task"), float),
+    **dict.fromkeys(("elapsed_seconds", "seconds_per_task", "oldest_lease_seconds"), float),
 }
 _ENDING: Fields = {"code": int, "line": str, "facts": dict}
 

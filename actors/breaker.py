@@ -31,6 +31,10 @@ class Breaker:
         self._failed_on[replica].add(what)
         self._in_a_row += first_attempt
 
+    def saw_conclusive_failure(self) -> None:
+        """A task failed for a reason of its own, which says nothing of the replica."""
+        self._in_a_row += 1
+
     def is_suspect(self, replica: str) -> bool:
         """Whether the replica should be replaced."""
         return len(self._failed_on.get(replica, ())) >= self._failures_per_replica

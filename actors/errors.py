@@ -30,7 +30,8 @@ ActorsError
     ├── ClusterUnavailable           no Ray cluster could be started or joined
     ├── NotEnoughResources           the cluster is too small for the replicas asked for
     ├── ReplicaStartFailed           the worker does not open, with the worker's own message
-    └── TooManyFailures              failure after failure with no commit in between
+    ├── TooManyFailures              failure after failure with no commit in between
+    └── FatalFailure                 a failure that every other task would meet too
 """
 
 
@@ -88,6 +89,8 @@ class StoreRefused(StoreUnavailable):
 
 class StoreFull(StoreRefused):
     """No space is left where the store writes; what it holds is as it was."""
+
+    after_failure = "stop"
 
 
 class CommitUnknown(StoreUnavailable):
@@ -152,6 +155,10 @@ class NotEnoughResources(PoolError):
 
 class ReplicaStartFailed(PoolError):
     """No replica could open its worker; carries the worker's own message."""
+
+
+class FatalFailure(PoolError):
+    """A task failed in a way in which every other would, so the run ends at once."""
 
 
 class TooManyFailures(PoolError):

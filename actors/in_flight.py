@@ -35,6 +35,12 @@ class InFlight:
         """Tasks that are not settled."""
         return len(self._holders)
 
+    @property
+    def oldest_seconds(self) -> float:
+        """For how long the oldest lease is out; 0 where none is."""
+        oldest = next(iter(self._out.values()), None)  # they are kept in the order in which they went out
+        return 0.0 if oldest is None else self._clock() - oldest.since
+
     def add(self, lease: Lease) -> None:
         """A lease was handed out."""
         self._out[lease.id] = _Out(lease, self._clock(), helped=lease.second)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 from actors.backlog import Backlog
 from actors.breaker import Breaker
-from actors.errors import Cancelled, TooManyFailures
+from actors.errors import Cancelled, FatalFailure, TooManyFailures
 from actors.in_flight import InFlight
 from actors.ledger import Ledger
 from actors.pace import Pace
@@ -44,7 +44,7 @@ class PlannerSettings:
     deadline_seconds
         The shortest deadline of a lease; a slow first task must fit in.
     attempts
-        How often a task is tried before it is set aside as failed.
+        How often a task is tried before it is set aside as failed; one that says that it would fail again, once.
     failures_per_replica
         After how many different tasks failed on it in a row a replica is replaced.
     failures_in_a_row
@@ -127,7 +127,7 @@ class Planner:
         DuplicateTask
             A task id occurs twice.
         PoolError
-            No replica can be kept up, or failure follows failure.
+            No replica can be kept up, failure follows failure, or one is such that every task would meet it.
         StoreUnavailable
             The ledger cannot be consulted about a lost lease.
         """
@@ -173,10 +173,13 @@ class _Run:
         return bool(self._backlog or self._in_flight.open_tasks)
 
     def step(self) -> None:
+        before = len(self._in_flight)
         while self._backlog and self._pool.free_slots() > 0:
             self._hand_out()
         if not self._backlog:
             self._help_the_late()
+        if len(self._in_flight) > before:
+            self._tell()  # a pool in this process comes back when the lease is done, and somebody looks on meanwhile
         for report in self._pool.poll(timeout_seconds=1.0):
             self._settle(report)
         self._ask_for_more()
@@ -252,8 +255,13 @@ class _Run:
             self._tally.note(outcome.reason)
             about = {"lease": report.lease.id, "replica": report.replica, "task": task.id}
             _log.warning("attempt %d failed: %s", report.lease.attempt, outcome.reason, extra=about)
-            self._breaker.saw_failure(report.replica, task.id, report.lease.attempt == 1)
-            self._try_again(task, outcome.reason)
+            if outcome.after_failure == "stop":
+                raise FatalFailure(f"{outcome.reason}. The run ends here, since every other task would meet the same.")
+            if outcome.after_failure == "set aside":
+                self._breaker.saw_conclusive_failure()
+            else:
+                self._breaker.saw_failure(report.replica, task.id, report.lease.attempt == 1)
+            self._try_again(task, outcome.reason, conclusive=outcome.after_failure == "set aside")
             return
         self._count_success(task, ours=outcome.status == "committed")
         self._breaker.saw_success(report.replica)
@@ -295,12 +303,12 @@ class _Run:
                 self._in_flight.close(task.id)
                 self._backlog.give_back(task)
 
-    def _try_again(self, task: Task, reason: str) -> None:
+    def _try_again(self, task: Task, reason: str, *, conclusive: bool = False) -> None:
         if self._in_flight.is_open(task.id):
             failures = self._backlog.count_failure(task)
             if not self._in_flight.is_held(task.id):  # otherwise its other lease decides
                 self._in_flight.close(task.id)
-                self._retry_or_set_aside(task, failures, reason)
+                self._retry_or_set_aside(task, failures, reason, conclusive=conclusive)
         if self._breaker.hopeless:
             raise TooManyFailures(
                 f"{self._settings.failures_in_a_row} tasks failed in a row, the last one with: {reason}. "
@@ -312,8 +320,8 @@ class _Run:
             self._in_flight.close(task.id)
             self._backlog.retry(task)
 
-    def _retry_or_set_aside(self, task: Task, failures: int, reason: str) -> None:
-        if failures < self._settings.attempts:
+    def _retry_or_set_aside(self, task: Task, failures: int, reason: str, *, conclusive: bool) -> None:
+        if failures < self._settings.attempts and not conclusive:
             self._backlog.retry(task)
         else:
             self._backlog.forget_failures(task.id)
@@ -354,6 +362,7 @@ class _Run:
                 seconds_per_task=self._pace.seconds_per_task,
                 setbacks=tally.setbacks,
                 last_setback=tally.last_setback,
+                oldest_lease_seconds=self._in_flight.oldest_seconds,
             )
         )
 

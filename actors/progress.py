@@ -22,6 +22,8 @@ class Progress:
         Attempts that failed and leases that were lost, whose tasks were tried again or set aside.
     last_setback
         Why the latest of these failed, in a line without secrets; empty before the first.
+    oldest_lease_seconds
+        For how long the oldest lease in flight is out, its time in a replica's queue included; 0 where none is.
     """
 
     done: int
@@ -33,6 +35,7 @@ class Progress:
     seconds_per_task: float
     setbacks: int = 0
     last_setback: str = ""
+    oldest_lease_seconds: float = 0.0
 
     @property
     def tasks_per_second(self) -> float:

@@ -25,6 +25,18 @@ class RehearsedPoison(RehearsedFailure):
     poisons_replica = True
 
 
+class RehearsedEnd(RehearsedFailure):
+    """A failure that another attempt can't cure."""
+
+    after_failure = "set aside"
+
+
+class RehearsedStop(RehearsedFailure):
+    """A failure that every other task would meet."""
+
+    after_failure = "stop"
+
+
 def rehearsed(echo: str, **steps: Any) -> Task:
     """Write one task; its id is the digest of its script.
 
@@ -33,8 +45,8 @@ def rehearsed(echo: str, **steps: Any) -> Task:
     echo
         What the task returns in the end.
     steps
-        `seconds` to take; `fault`, one of `raise`, `poison`, `die` (SIGKILL to its own process), `hang`; `times`, how
-        often the fault strikes before the task works (without it, always).
+        `seconds` to take; `fault`, one of `raise`, `end`, `stop`, `poison`, `die` (SIGKILL to its own process), `hang`;
+        `times`, how often the fault strikes before the task works (without it, always).
     """
     payload = json.dumps({"echo": echo, **steps}, sort_keys=True).encode()
     return Task(hashlib.sha256(payload).hexdigest(), payload)
@@ -82,9 +94,14 @@ def fail_to_open(message: str) -> RehearsalWorker:
     raise RehearsedFailure(message)
 
 
+_CONCLUSIVE: Mapping[str, type[RehearsedFailure]] = {"end": RehearsedEnd, "stop": RehearsedStop}
+
+
 def _fail(fault: str, echo: str) -> None:
     if fault == "raise":
         raise RehearsedFailure(f"'{echo}' was asked to fail")
+    if fault in _CONCLUSIVE:
+        raise _CONCLUSIVE[fault](f"'{echo}' was asked to fail for good")
     if fault == "poison":
         raise RehearsedPoison(f"'{echo}' was asked to poison its replica")
     if fault == "die":

@@ -5,6 +5,7 @@ import time
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 from actors.blobs import open_blobs
 from actors.errors import StoreError
@@ -14,7 +15,7 @@ from actors.meter import Recorder
 from actors.metered_blobs import MeteredBlobs
 from actors.redaction import without_secrets
 from actors.run_log import logged_as
-from actors.tasks import Lease, LeaseReport, Outcome, Task
+from actors.tasks import AfterFailure, Lease, LeaseReport, Outcome, Task
 from actors.worker import Worker, WorkerSpec
 
 LONGEST_REASON = 500
@@ -73,7 +74,7 @@ class Replica:
             if self._ledger.is_committed(task.id):
                 return Outcome(task.id, "found", 0.0)
         except StoreError as error:
-            return Outcome(task.id, "failed", 0.0, describe(error))
+            return _failed(task, error, 0.0)
         return self._run_task(task)
 
     def _run_task(self, task: Task) -> Outcome:
@@ -81,10 +82,9 @@ class Replica:
         try:
             data = _checked(self._worker.run(task.payload))
         except Exception as error:  # becomes data: the task fails with its reason, the rest goes on
-            reason = describe(error)
             if getattr(error, "poisons_replica", False):
-                self.poisoned = reason
-            return Outcome(task.id, "failed", time.perf_counter() - started, reason)
+                self.poisoned = describe(error)
+            return _failed(task, error, time.perf_counter() - started)
         return self._commit(task, data, started)
 
     def _commit(self, task: Task, data: bytes, started: float) -> Outcome:
@@ -92,8 +92,15 @@ class Replica:
         try:
             commit = self._ledger.commit(task.id, data, replica=self.name, seconds=worked)
         except StoreError as error:
-            return Outcome(task.id, "failed", time.perf_counter() - started, describe(error))
+            return _failed(task, error, time.perf_counter() - started)
         return Outcome(task.id, commit.status, time.perf_counter() - started)
+
+
+def _failed(task: Task, error: Exception, seconds: float) -> Outcome:
+    """Make data of a failure; what it asks for is read off the error, which may be of somebody else's making."""
+    asked = getattr(error, "after_failure", None)
+    after: AfterFailure = next((known for known in get_args(AfterFailure) if known == asked), "try again")
+    return Outcome(task.id, "failed", seconds, describe(error), after)
 
 
 def _log_failure(outcome: Outcome) -> None:

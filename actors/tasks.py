@@ -10,6 +10,9 @@ from actors.meter import Measures
 TaskStatus = Literal["committed", "duplicate", "found", "failed"]
 Settled = Literal["committed", "duplicate", "failed"]
 """How a task ends for a run: by its own commit, by that of another, or set aside after its last attempt."""
+AfterFailure = Literal["try again", "set aside", "stop"]
+"""What a failure asks for: another attempt, which may succeed; none, for it would fail in the same way; the end of the
+run, for every other task would meet the same."""
 LeaseStatus = Literal["finished", "lost", "returned"]
 _HEX_DIGEST = re.compile(r"[0-9a-f]{8,128}")
 
@@ -70,12 +73,15 @@ class Outcome:
         turn came, so not computed; `failed` for `reason`.
     seconds
         Time in the worker and in the store.
+    after_failure
+        What is to be done after it failed.
     """
 
     task_id: str
     status: TaskStatus
     seconds: float
     reason: str = ""
+    after_failure: AfterFailure = "try again"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,9 @@ class Worker(Protocol):
     """Loads once, then runs payload after payload in one thread.
 
     An exception from `run` fails its task. If the exception has an attribute `poisons_replica` that is true (a CUDA
-    error, a NaN in the weights), the process is killed and never used again.
+    error, a NaN in the weights), the process is killed and never used again. An attribute `after_failure` says what
+    another attempt would bring: `"set aside"`, the same failure, so the task is not tried again; `"stop"`, the same
+    failure for every task, so the run ends with the message.
     """
 
     def run(self, payload: bytes) -> bytes:

@@ -74,6 +74,8 @@ class PredictionRefused(DataError):
 class ConditionError(LingshuCoreError):
     """A condition that the model has no tokens for."""
 
+    after_failure = "set aside"  # another attempt would say the same
+
 
 class ConfigurationError(LingshuCoreError):
     """Hyper-parameters that don't fit together."""

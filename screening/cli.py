@@ -194,6 +194,7 @@ def train(
     workers: Annotated[
         int | None, typer.Option(min=0, help="Processes that share every batch, on a Ray cluster; 0 for none.")
     ] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the cells, instead of the file's.")] = None,
     as_json: Events = False,
 ) -> None:
     """Train a model, an ensemble or a baseline on the cells of .h5ad or .zarr files."""
@@ -204,7 +205,7 @@ def train(
     with RunEvents("train") if as_json else TrainingDisplay() as display:
         if isinstance(display, RunEvents):
             display.read_name(campaign)
-        overrides = {"output": output, "seed": seed, "seeds": seeds, "workers": workers}
+        overrides = {"output": output, "seed": seed, "seeds": seeds, "workers": workers, "epochs": epochs}
         result = train_file(campaign, display.update, overrides, display.member)
         if isinstance(display, RunEvents):
             display.ended(0, "", output=result.output, digest=result.digest)
@@ -414,6 +415,9 @@ def hits(
     ] = None,
     form: Annotated[TableFormat, typer.Option("--format", help="How to print.")] = TableFormat.table,
     why: Annotated[int, typer.Option(min=0, help="Say of the best N why they are decided so; tables only.")] = 3,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print a JSON object a line for each row, its keys the columns.")
+    ] = False,
 ) -> None:
     """Print the ranked hits of a campaign, or of all campaigns that are found."""
     from screening.console import print_hits
@@ -422,6 +426,8 @@ def hits(
     from screening.tables.collection import collect
     from screening.tables.row_query import filter_rows, sort_rows
 
+    if as_json and form is not TableFormat.table:
+        raise typer.BadParameter("--json and --format are two ways to print; give one of them")
     found = collect(results)
     for each in found.left_out:
         print(presentable(f"left out: {each}"), file=sys.stderr)
@@ -429,7 +435,9 @@ def hits(
     table = table if where is None else filter_rows(table, where)
     table = table if sort is None else sort_rows(table, sort)
     table = table if top is None else table.head(top)
-    if form is TableFormat.table:
+    if as_json:
+        sys.stdout.write(table.write_ndjson())
+    elif form is TableFormat.table:
         print_hits(table if found.is_marked else with_safety(table, open_results(results[0])), why=why)
     elif form is TableFormat.csv:
         sys.stdout.write(table.write_csv())
@@ -871,7 +879,7 @@ def main() -> None:
         # Outside its standalone mode typer hands on what is wrong with the options, instead of drawing a box around it.
         code = app(standalone_mode=False)
         if code == EXIT_INTERRUPTED:
-            print("stopped; what was committed stays, run the same command again to go on", file=sys.stderr)
+            print("stopped; what was committed or saved stays, run the same command again to go on", file=sys.stderr)
         sys.exit(code)
     except SystemExit as ended:
         # Typer has made an exit code of a closed pipe before anybody else could see it.

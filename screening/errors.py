@@ -126,6 +126,8 @@ class NonFiniteResult(ScreeningError):
 class ReplicaOutOfMemory(ScreeningError):
     """A shard doesn't fit into the memory of its device; the message names the setting to lower."""
 
+    after_failure = "set aside"  # the replica has let go of what it could, and tried again itself
+
 
 class DeviceFailure(ScreeningError):
     """The GPU gave an error after which nothing else works in this process."""

@@ -408,7 +408,8 @@ def predict(
         settings = replace(settings, deadline_seconds=rehearsal.deadline_seconds)
     if meter is None:
         return Planner(pool, ledger, settings, on_progress).run(tasks, more)
-    return Planner(meter.of_pool(pool), ledger, settings, on_progress, meter.settled).run(tasks, more)
+    chosen = None if more is None else meter.choosing(more)
+    return Planner(meter.of_pool(pool), ledger, settings, on_progress, meter.settled).run(tasks, chosen)
 
 
 def confirm(planned: PlannedCampaign, ledger: CommittedBlocks) -> frozenset[str]:

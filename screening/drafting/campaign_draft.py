@@ -32,6 +32,7 @@ from screening.drafting.column_roles import (
     find_types,
     plain,
 )
+from screening.drafting.screened_contexts import ScreenedContexts, choose_screened
 from screening.errors import DraftError
 
 NONE = "none"
@@ -93,6 +94,8 @@ class CampaignDraft:
         The ``pseudo_perturbations`` block; empty for none.
     question
         Of the screen.
+    screened
+        The contexts that the screen goes through.
     notes
         Role or part of the file → what was unsure, and the alternatives.
     """
@@ -105,6 +108,7 @@ class CampaignDraft:
     obs: pd.DataFrame
     null: Mapping[str, object]
     question: Question
+    screened: ScreenedContexts
     notes: Mapping[str, tuple[str, ...]]
 
     @property
@@ -171,6 +175,9 @@ def draft(found: CellFileSurvey, wishes: Wishes) -> CampaignDraft:
     cells = _read(found, source)
     null = _null(obs, source, cells, notes)
     kept = _kept(source, null)
+    screened = choose_screened(obs, source.context_roles, source.control, null)
+    if screened.why:
+        notes.add("contexts", screened.why)
     return CampaignDraft(
         found,
         kept,
@@ -180,6 +187,7 @@ def draft(found: CellFileSurvey, wishes: Wishes) -> CampaignDraft:
         obs,
         null,
         _question(found, obs, source, cells, wishes, notes),
+        screened,
         notes.frozen(),
     )
 

@@ -269,7 +269,11 @@ def _asked(draft: CampaignDraft) -> str:
 def _screened_contexts(draft: CampaignDraft) -> Iterator[str]:
     table = draft.contexts
     usable = int((table["controls"] >= MIN_CONTROL_CELLS).sum())
-    yield _line("contexts: all_seen", f"the {usable:,} contexts with {MIN_CONTROL_CELLS} control cells or more")
+    everything = f"the {usable:,} context{'s' * (usable != 1)} with {MIN_CONTROL_CELLS} control cells or more"
+    if draft.screened.why:
+        yield from _pooled_contexts(draft, everything)
+        return
+    yield _line("contexts: all_seen", everything)
     if draft.context:
         value = draft.obs[draft.context[0]].value_counts().index[0]
         yield from _comment(
@@ -278,9 +282,23 @@ def _screened_contexts(draft: CampaignDraft) -> Iterator[str]:
         )
 
 
+def _pooled_contexts(draft: CampaignDraft, everything: str) -> Iterator[str]:
+    """Write contexts that are fewer than all, and why they are."""
+    screened = draft.screened
+    averaged = [role for role in draft.context if role not in screened.factors]
+    yield from _comment(
+        f"Fewer contexts than there are: {screened.why}. All of them are `contexts: all_seen`, {everything}."
+        " Without pseudo_perturbations in train.yaml there is no such work, and no q-values."
+    )
+    yield "contexts:"
+    for role in screened.factors:
+        values = _sequence(screened.values) if screened.values else "all_seen"
+        yield _line(f"  {scalar(role)}: {values}", f"{' and '.join(averaged)}: averaged over" if averaged else "")
+
+
 def _across(draft: CampaignDraft) -> Iterator[str]:
     """Say which factor hits are compared across: with several that vary, a screen needs to be told."""
-    varying = [role for role in draft.context if draft.obs[role].nunique() > 1]
+    varying = [role for role in draft.screened.factors if draft.obs[role].nunique() > 1]
     if len(varying) > 1:
         others = ", ".join(varying[1:])
         yield _line(

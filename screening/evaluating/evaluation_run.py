@@ -36,6 +36,7 @@ from screening.evaluating.leak_checker import LeakReport
 from screening.evaluating.splitting import make_split
 from screening.folding.aggregation import CommittedBlocks
 from screening.objective.readouts import read_data
+from screening.planning.placed_errors import placing
 from screening.publishing.publication import ledger_url, location
 from screening.run import begin_epoch, describe_dashboard, open_cluster, open_output, open_pool, until_fenced
 from screening.watching.run_listener import RunListener
@@ -124,9 +125,11 @@ def plan(evaluation: Evaluation, listener: RunListener) -> PlannedEvaluation:
     """Read the cells, split them, look for leaks, and list what is to be computed; errors as in `run_evaluation`."""
     check_evaluation(evaluation)
     spec = evaluation.spec
-    cells = read_data(spec.data)
+    with placing(evaluation.source):
+        cells = read_data(spec.data)
     listener.stage("split", f"{spec.split.kind}: {len(cells):,} cells, {len(cells.genes):,} genes")
-    split = make_split(spec.split, cells, spec.name)
+    with placing(evaluation.source):
+        split = make_split(spec.split, cells, spec.name)
     listener.stage("check", f"{len(split.folds)} folds, {_questions(split)} questions")
     leaks = look_for_leaks(evaluation, cells, split)
     asked = contenders(evaluation)

@@ -29,6 +29,7 @@ from screening.objective.population_readout import PopulationReadout
 from screening.objective.readouts import build_readouts
 from screening.planning.gates import Gates
 from screening.planning.members import Member, load_members
+from screening.planning.placed_errors import data_block, placing
 from screening.planning.single_ranking import rank_singles
 from screening.planning.structures import structure_problem
 
@@ -141,7 +142,8 @@ def load_campaign(path: str | os.PathLike[str], overrides: Mapping[str, Any] | N
     """
     loaded = load_screen(path)
     spec = override(loaded.spec, overrides or {})
-    return Campaign(spec, loaded.source, load_members(spec, loaded.source))
+    with placing(loaded.source):
+        return Campaign(spec, loaded.source, load_members(spec, loaded.source))
 
 
 def override(spec: ScreenSpec, values: Mapping[str, Any]) -> ScreenSpec:
@@ -190,13 +192,14 @@ def plan_campaign(campaign: Campaign) -> PlannedCampaign:
         members=[member.planned for member in campaign.members] if campaign.is_ensemble else (),
     )
     check_allocation(plan, campaign.source)
-    readouts = build_readouts(
-        campaign.spec.objective,
-        plan.objective["resolved"],
-        model.vocabulary.genes,
-        tuple(plan.control_sets),
-        lambda context: pooled_depths(model.vocabulary, model.control_depths, context.as_dict()),
-    )
+    with placing(campaign.source, data_block(campaign.source)):
+        readouts = build_readouts(
+            campaign.spec.objective,
+            plan.objective["resolved"],
+            model.vocabulary.genes,
+            tuple(plan.control_sets),
+            lambda context: pooled_depths(model.vocabulary, model.control_depths, context.as_dict()),
+        )
     return PlannedCampaign(campaign, plan, readouts, gates)
 
 

@@ -11,6 +11,7 @@ from markupsafe import Markup, escape
 
 from screening.report.assets import policy, style, table_script
 from screening.report.evidence_cards import SHOWN_CARDS, anchors, cards
+from screening.report.further_questions import further_tables
 from screening.report.hit_table import ROWS, packed, table_content
 from screening.report.missing import missing
 from screening.report.model_standing import model_standing
@@ -48,6 +49,7 @@ def render_page(source: ReportSource, most: int = ROWS) -> str:
         "plots": list(plots(source)),
         "cards": list(cards(source)),
         "shown_cards": SHOWN_CARDS,
+        "further_tables": list(further_tables(source)),
         "side_effects": side_effects(source),
         "side_effect_columns": SIDE_EFFECT_COLUMNS,
         "model": model_standing(source),

@@ -10,8 +10,12 @@ import polars as pl
 
 from actors.blobs import Blobs
 from actors.history import History
+from screening.answers import pan_context, patients, selective
+from screening.answers.across_contexts import PAN_CONTEXT, PATIENTS, SELECTIVE
 from screening.answers.dose_response import COLUMNS as DOSE_COLUMNS
 from screening.answers.dose_response import DOSES
+from screening.answers.interactions import COLUMNS as INTERACTION_COLUMNS
+from screening.answers.interactions import INTERACTIONS
 from screening.answers.safety import COLUMNS as SAFETY_COLUMNS
 from screening.answers.safety import SAFETY
 from screening.errors import CardError
@@ -26,6 +30,10 @@ TABLES: Mapping[str, Iterable[str]] = {
     EVIDENCE: tuple(CONDITION_COLUMNS),
     EVIDENCE_ITEMS: tuple(ITEM_COLUMNS),
     SAFETY: tuple(SAFETY_COLUMNS),
+    INTERACTIONS: tuple(INTERACTION_COLUMNS),
+    PAN_CONTEXT: tuple(pan_context.COLUMNS),
+    SELECTIVE: tuple(selective.COLUMNS),
+    PATIENTS: tuple(patients.COLUMNS),
 }
 """Further tables that a report shows, with the columns that it needs."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from typing import Any
 
@@ -84,19 +85,31 @@ class ShardWorker:
         first, shards = map(int, request["shards"])
         structures = {part["name"]: part["smiles"] for part in request["perturbation"] if "smiles" in part}
         predictor = self.predictor.with_structures(structures)
-        try:
-            results = [self._shard(predictor, request, shard) for shard in range(first, first + shards)]
-        except MEMORY_ERRORS as error:
-            known = _explained(error, request, predictor.device)
-            if known is None:
-                raise
-            raise known from error
+        results = self._shards(predictor, request, range(first, first + shards))
         block = _collect(results, first, int(request["cells_per_shard"]), bool(request["store_cells"]), self._origin())
         if not all(np.isfinite(part).all() for part in (block.log1p_square, block.count_square)):
             raise NonFiniteResult(
                 f"the model gave non-finite values for {_label(request)}; train it again, or check its data"
             )
         return encode_block(block)
+
+    def _shards(
+        self, predictor: Predictor, request: dict[str, Any], shards: range, *, again: bool = True
+    ) -> list[ShardResult]:
+        """Compute shards; where memory runs out, once more without what lies around."""
+        try:
+            return [self._shard(predictor, request, shard) for shard in shards]
+        except MEMORY_ERRORS as error:
+            known = _explained(error, request, self.predictor.device)
+            if known is None:
+                raise
+            if not (again and isinstance(known, ReplicaOutOfMemory)):
+                raise known from error
+        # Out here nothing holds the frames of the failure any more, and with them its tensors.
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        return self._shards(predictor, request, shards, again=False)
 
     def _origin(self) -> str:
         """Name what computed: results are equal to the bit only where this is the same."""

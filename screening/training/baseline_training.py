@@ -138,7 +138,7 @@ def refuse_overrides(kind: str, overrides: Mapping[str, Any]) -> None:
     SpecError
         Naming the first one.
     """
-    known = ("output", "seed") if kind in (*TRAINED_BASELINES, PLUGIN) else ("output",)
+    known = ("output", "seed", "epochs") if kind in (*TRAINED_BASELINES, PLUGIN) else ("output",)
     unknown = [name for name, value in overrides.items() if value is not None and name not in known]
     if unknown:
         text = f"{kind} is a baseline, for which this means nothing; leave it out"

@@ -77,7 +77,8 @@ def train_file(
     seeds = given.pop("seeds", None)
     spec, config, source = training_of(path, given)
     if spec.model.is_baseline:
-        return train_baseline(spec, config)
+        with placed(source):
+            return train_baseline(spec, config)
     if seeds is not None:
         spec = _with_seeds(spec, seeds)
     if spec.training.seeds is None:

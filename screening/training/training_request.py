@@ -15,6 +15,7 @@ from campaigns.yaml_source import Source
 from lingshu_core.errors import NoSuchDevice, OutOfMemory
 from lingshu_core.training import BATCH_SIZE, TrainingConfig, TrainingProgress
 from screening.planning.ensemble_file import read_ensemble
+from screening.planning.placed_errors import placing
 from screening.training.training_run import TrainingResult, check_output, check_settings, train_here, training_config
 
 
@@ -40,9 +41,10 @@ def train_model(
 
 @contextmanager
 def placed(source: Source) -> Iterator[None]:
-    """Put file, line and field before what the trainer says of its device and of its memory."""
+    """Put file, line and field before what is said of cells, settings, the device and its memory."""
     try:
-        yield
+        with placing(source):
+            yield
     except NoSuchDevice as error:
         raise NoSuchDevice(str(source.where(("training", "device")).problem(str(error)))) from error
     except OutOfMemory as error:
@@ -55,7 +57,7 @@ def training_of(path: str | os.PathLike[str], overrides: Mapping[str, Any]) -> t
     loaded = load_training(path)
     given = {name: value for name, value in overrides.items() if value is not None}
     spec, content = loaded.spec, loaded.spec.model_dump(by_alias=True)
-    options = [name for name in ("output", "workers") if name in given]
+    options = [name for name in ("output", "workers", "epochs") if name in given]
     for name in options:
         (content if name in content else content["training"])[name] = given.pop(name)
     if options:

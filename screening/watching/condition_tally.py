@@ -14,12 +14,13 @@ _FAILED = -1
 class ConditionTally:
     """Counts conditions by what has become of their blocks.
 
-    A condition is done when its last block is committed, and failed as soon as one is set aside.
+    A condition is done when its last block is committed, and failed as soon as one is set aside. Where an allocation
+    chooses blocks as it goes, that is the last of those chosen so far: one that gets more is open again.
 
     Parameters
     ----------
     plan
-        All of whose blocks are wanted.
+        Whose blocks are wanted, all or those that are chosen.
     missing
         Ids of the blocks that nobody has committed yet.
 
@@ -35,6 +36,7 @@ class ConditionTally:
         self._left = array("l", bytes(array("l").itemsize * len(plan.conditions)))
         for block in plan.blocks:
             self._left[self._place[block.condition_key]] += block.id in wanted
+        self._is_ours = bytearray(len(plan.conditions))  # something was computed for it by this run
         self.cached = self._left.count(0)
         self.done = self.failed = 0
 
@@ -48,11 +50,22 @@ class ConditionTally:
         """All of them, by their name."""
         return {"cached": self.cached, "done": self.done, "failed": self.failed, "open": self.open}
 
+    def choose(self, condition_key: str) -> None:
+        """One more block of a condition is to be computed."""
+        place = self._place[condition_key]
+        if self._left[place] == _FAILED:
+            return
+        if self._left[place] == 0:
+            self.done -= self._is_ours[place]
+            self.cached -= not self._is_ours[place]
+        self._left[place] += 1
+
     def settle(self, condition_key: str, failed: bool) -> None:
         """One more block of a condition is committed, or set aside."""
         place = self._place[condition_key]
         if self._left[place] == _FAILED:
             return
+        self._is_ours[place] = True
         self._left[place] = _FAILED if failed else self._left[place] - 1
         self.failed += failed
         self.done += self._left[place] == 0

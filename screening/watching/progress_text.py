@@ -14,12 +14,19 @@ def progress_line(progress: Progress, news: RunNews | None = None, what: str = "
     return "  ".join((counted, *pace_parts(progress, news)))
 
 
-def pace_parts(progress: Progress, news: RunNews | None = None) -> list[str]:
-    """Say by whom, how fast, and how long the rest takes."""
+def pace_parts(progress: Progress, news: RunNews | None = None, since: float = 0.0) -> list[str]:
+    """Say by whom, how fast, and how long the rest takes; ``since`` are seconds that have passed since it was told."""
     failed = [f"{progress.failed:,} failed"] if progress.failed else []
-    parts = [f"replicas: {progress.replicas}", f"leases in flight: {progress.leases}", *failed, *_speed(progress, news)]
+    parts = [f"replicas: {progress.replicas}", _leases(progress, since), *failed, *_speed(progress, news)]
     left = [f"{duration(progress.seconds_left)} left"] if progress.seconds_per_task else []
     return parts + left
+
+
+def _leases(progress: Progress, since: float) -> str:
+    """Say how many leases are out, and for how long the oldest is: what moves while a long one runs."""
+    told = f"leases in flight: {progress.leases}"
+    oldest = progress.oldest_lease_seconds + since
+    return f"{told} (the oldest for {duration(oldest)})" if progress.leases and oldest >= 1 else told
 
 
 def cells_per_second(progress: Progress, news: RunNews | None) -> float:

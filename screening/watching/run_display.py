@@ -59,6 +59,7 @@ class RunDisplay:
         self._latest = ""
         self._working = ""  # the stage that told its progress last
         self._progress: Progress | None = None
+        self._progress_at = 0.0
         self._news: RunNews | None = None
         self._told: Leading | None = None
         self._line_due = 0.0
@@ -99,6 +100,7 @@ class RunDisplay:
     def progress(self, progress: Progress) -> None:
         """Show how far the prediction is."""
         self._progress, self._working = progress, self._latest
+        self._progress_at = self._clock()
         if not self._console.is_terminal:
             self._print_now_and_then(*self._plain_lines(progress))
 
@@ -125,7 +127,7 @@ class RunDisplay:
             yield self._stage_line()
         is_working = self._latest == self._working
         if self._progress is not None and is_working:
-            yield from _work(self._progress, self._news, self._what)
+            yield from _work(self._progress, self._news, self._what, self._clock() - self._progress_at)
         if self._news is not None:
             yield from _news_parts(self._news, is_working=is_working)
 
@@ -145,7 +147,7 @@ class RunDisplay:
         return line
 
 
-def _work(progress: Progress, news: RunNews | None, what: str) -> Iterator[RenderableType]:
+def _work(progress: Progress, news: RunNews | None, what: str, since: float) -> Iterator[RenderableType]:
     bar = Table.grid(padding=(0, 1))
     settled = progress.done + progress.failed
     bar.add_row(
@@ -154,7 +156,7 @@ def _work(progress: Progress, news: RunNews | None, what: str) -> Iterator[Rende
         Text(f"{progress.done:,}/{progress.total:,} {what}"),
     )
     yield bar
-    yield Text("  " + "  ".join(pace_parts(progress, news)))
+    yield Text("  " + "  ".join(pace_parts(progress, news, since)))
     setback = setback_line(progress)
     if setback:
         yield Text(f"  {setback}", "red")

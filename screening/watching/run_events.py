@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 SCHEMA = 1
 PROGRESS_SECONDS = 1.0
 """Progress is told this often at most."""
-INTERRUPTED = "stopped; what was committed stays, run the same command again to go on"
+INTERRUPTED = "stopped; what was committed or saved stays, run the same command again to go on"
 
 NUMBER = (int, float)
 TEXT_OR_NULL, WHOLE_OR_NULL, NUMBER_OR_NULL = (str, type(None)), (int, type(None)), (int, float, type(None))

@@ -7,7 +7,7 @@ before there is a cluster, and nothing is measured twice.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 
 import polars as pl
@@ -18,6 +18,7 @@ from actors.ledger import Ledger
 from actors.meter import Meter, NoMeter, Recorder
 from actors.metered_blobs import MeteredBlobs
 from actors.metered_pool import MeteredPool, measure_progress
+from actors.planner import More
 from actors.pool import Pool
 from actors.port_meter import PortMeter
 from actors.progress import OnProgress, Progress
@@ -69,7 +70,7 @@ class RunMeter:
         """
         self._standing = {"lingshu_epoch": epoch, "lingshu_blocks_cached": cached}
         where = self._show(resources)
-        if not isinstance(self._shown, NoMeter) and self._planned.plan.allocation is None:
+        if not isinstance(self._shown, NoMeter):
             ids = missing.ids() if isinstance(missing, LazyTasks) else (task.id for task in missing)
             self._tally = ConditionTally(self._planned.plan, ids)
         self._tell()
@@ -84,6 +85,18 @@ class RunMeter:
             on_progress(progress)
 
         return heard
+
+    def choosing(self, more: More) -> More:
+        """Let an allocation choose blocks, and count their conditions as open."""
+
+        def chosen(committed: Sequence[str], failed: Mapping[str, str]) -> Collection[Task]:
+            tasks = more(committed, failed)
+            if self._tally is not None:
+                for task in tasks:
+                    self._tally.choose(json.loads(task.payload)["condition_key"])
+            return tasks
+
+        return chosen
 
     def settled(self, task: Task, how: Settled) -> None:
         """A block is committed or set aside."""

@@ -10,7 +10,8 @@ SCREEN_METRICS: dict[str, Metric] = {
         "gauge",
         "conditions",
         "conditions of the plan, controls and pseudo-perturbations among them: complete before this run, completed by"
-        " it, without one of their blocks for good, still open; not told where an allocation chooses the blocks",
+        " it, without one of their blocks for good, still open; where an allocation chooses blocks, of those chosen so"
+        " far",
         (("status", "cached, done, failed, open"),),
     ),
     "lingshu_conditions_published_total": Metric(

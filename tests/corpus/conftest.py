@@ -15,6 +15,8 @@ HERE = Path(__file__).parent
 CAMPAIGNS = ("screen.yaml", "train.yaml", "evaluate.yaml", "generate.yaml")
 SECONDS = 2.0
 """CPU time in which every mistake has to be told."""
+PLACE = re.compile(r"\w+\.yaml:\d+: [\w.\[\]]+: ")
+"""Where a mistake stands; of words that leave it out, test_places.py says what it is."""
 ANYTHING = "[...]"
 """Stands for the words of the system or of a library."""
 
@@ -50,7 +52,8 @@ def refused(lingshu: Callable[..., tuple[int, str, str]]) -> Callable[..., None]
         before = time.process_time()
         code, out, err = lingshu(*arguments)
         seconds = time.process_time() - before
-        pattern = re.escape(f"error: {says}\n").replace(re.escape(ANYTHING), ".*")
+        pattern = re.escape(f"{says}\n").replace(re.escape(ANYTHING), ".*")
+        pattern = f"error: {pattern}" if PLACE.match(says) else f"error: (?:{PLACE.pattern})?{pattern}"
         assert re.fullmatch(pattern, err), f"said {err}instead of error: {says}"
         assert code == 2
         assert "Traceback" not in out

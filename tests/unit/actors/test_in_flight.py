@@ -26,6 +26,18 @@ def lease(name: str, *tasks: Task, second: bool = False) -> Lease:
     return Lease(name, tasks, 1, 60.0, second)
 
 
+def test_the_oldest_lease_is_timed(clock: Clock) -> None:
+    flight = InFlight(clock)
+    assert flight.oldest_seconds == 0
+    flight.add(lease("first", A))
+    clock.now = 5.0
+    flight.add(lease("second", B))
+    clock.now = 7.0
+    assert flight.oldest_seconds == 7.0
+    flight.take("first")
+    assert flight.oldest_seconds == 2.0
+
+
 def after(seconds: float) -> Callable[[int], float]:
     return lambda size: seconds
 

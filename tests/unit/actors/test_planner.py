@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.blobs import open_blobs
-from actors.errors import Cancelled, TooManyFailures
+from actors.errors import Cancelled, FatalFailure, TooManyFailures
 from actors.ledger import Ledger
 from actors.planner import Planner, PlannerSettings, _parts
 from actors.progress import Progress
 from actors.rehearsal import rehearsed
-from actors.tasks import Lease, LeaseReport, Outcome, Task
+from actors.tasks import AfterFailure, Lease, LeaseReport, Outcome, Task
 
 Fate = Callable[[Lease], LeaseReport]
 
@@ -78,6 +78,11 @@ def failed(lease: Lease, replica: str = "replica-0") -> LeaseReport:
     return LeaseReport(lease, replica, "finished", outcomes)
 
 
+def ended(lease: Lease, after: AfterFailure) -> LeaseReport:
+    outcomes = tuple(Outcome(task.id, "failed", 0.1, "it broke", after) for task in lease.tasks)
+    return LeaseReport(lease, "replica-0", "finished", outcomes)
+
+
 def test_leases_grow_to_the_seconds_they_should_take() -> None:
     pool = ScriptedPool(finished)
     summary = Planner(pool, fresh_ledger(), PlannerSettings(lease_seconds=10)).run(tasks_of(100))
@@ -106,6 +111,28 @@ def test_a_task_is_tried_three_times() -> None:
     assert summary.failed == {task.id: "it broke" for task in tasks_of(2)}
     assert not summary.complete
     assert sorted(lease.attempt for lease in pool.leases) == [1, 1, 2, 2, 3, 3]
+
+
+def test_a_failure_that_would_come_again_is_not_tried_again() -> None:
+    pool = ScriptedPool(lambda lease: ended(lease, "set aside"))
+    summary = Planner(pool, fresh_ledger()).run(tasks_of(9))
+    assert summary.failed == {task.id: "it broke" for task in tasks_of(9)}
+    assert {lease.attempt for lease in pool.leases} == {1}
+    assert not pool.replaced, "it is no fault of the replica"
+
+
+def test_failures_that_would_come_again_still_end_a_run_of_nothing_else() -> None:
+    pool = ScriptedPool(lambda lease: ended(lease, "set aside"))
+    with pytest.raises(TooManyFailures, match="5 tasks failed in a row"):
+        Planner(pool, fresh_ledger(), PlannerSettings(failures_in_a_row=5)).run(tasks_of(9))
+
+
+def test_a_failure_that_every_task_would_meet_ends_the_run() -> None:
+    pool = ScriptedPool(lambda lease: ended(lease, "stop"))
+    with pytest.raises(FatalFailure, match=r"it broke\. The run ends here"):
+        Planner(pool, fresh_ledger()).run(tasks_of(9))
+    assert pool.closed
+    assert len(pool.leases) <= 2
 
 
 def test_what_a_lost_lease_had_committed_is_not_run_again() -> None:

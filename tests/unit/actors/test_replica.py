@@ -3,7 +3,7 @@ import uuid
 import pytest
 
 from actors.blobs import open_blobs
-from actors.errors import StoreRefused
+from actors.errors import StoreFull, StoreRefused
 from actors.ledger import Commit, Ledger
 from actors.rehearsal import RehearsalWorker, rehearsed
 from actors.replica import LONGEST_REASON, Replica, describe
@@ -49,6 +49,29 @@ def test_a_second_lease_that_cannot_look_fails_its_task(ledger: Ledger, monkeypa
     second = Lease("second", (rehearsed("a"),), 1, 60.0, second=True)
     (outcome,) = Replica("replica-0", RehearsalWorker(), ledger).run(second).outcomes
     assert (outcome.status, "StoreRefused: wrong key" in outcome.reason) == ("failed", True)
+
+
+def test_an_error_may_say_what_another_attempt_would_bring(ledger: Ledger) -> None:
+    class Odd(Exception):
+        after_failure = "sing"
+
+    class Singing:
+        def run(self, payload: bytes) -> bytes:
+            raise Odd
+
+    tasks = [rehearsed(fault, fault=fault) for fault in ("raise", "end", "stop")]
+    outcomes = Replica("replica-0", RehearsalWorker(), ledger).run(lease_of(*tasks)).outcomes
+    assert [each.after_failure for each in outcomes] == ["try again", "set aside", "stop"]
+    assert Replica("replica-1", Singing(), ledger).run(lease_of(tasks[0])).outcomes[0].after_failure == "try again"
+
+
+def test_a_full_disk_ends_the_run(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*arguments: object, **more: object) -> Commit:
+        raise StoreFull("no space is left there")
+
+    monkeypatch.setattr(ledger, "commit", full)
+    (outcome,) = Replica("replica-0", RehearsalWorker(), ledger).run(lease_of(rehearsed("a"))).outcomes
+    assert (outcome.status, outcome.after_failure) == ("failed", "stop")
 
 
 def test_a_task_that_raises_fails_alone(ledger: Ledger) -> None:

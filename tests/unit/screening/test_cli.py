@@ -274,6 +274,18 @@ def test_hits_as_text_for_other_programs(lingshu: Lingshu, results: Path, form: 
     assert found.columns == stored.columns
 
 
+def test_hits_as_an_object_a_line(lingshu: Lingshu, results: Path) -> None:
+    code, out, err = lingshu("hits", results, "--json", "--sort", "-score", "--top", 2)
+    assert (code, err) == (0, "")
+    stored = pl.read_parquet(results / "hits.parquet").sort("score", descending=True, nulls_last=True)
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert [list(row) for row in rows] == [stored.columns] * 2
+    assert [row["score"] for row in rows] == pytest.approx(stored["score"][:2].to_list())
+    code, out, err = lingshu("hits", results, "--json", "--format", "csv")
+    assert (code, out) == (2, "")
+    assert "--json and --format are two ways to print" in err
+
+
 def test_hits_as_parquet_are_the_table_of_the_file(results: Path) -> None:
     command = [sys.executable, "-m", "screening.cli", "hits", str(results), "--format", "parquet"]
     done = subprocess.run(command, capture_output=True, check=True)

@@ -65,10 +65,9 @@ def test_what_it_writes_validates_trains_and_runs(
         code, out, err = lingshu("validate", f"first/{name}")
         assert (code, err) == (0, ""), name
     train, screen = Path("first/train.yaml"), Path("first/screen.yaml")
-    train.write_text(re.sub("epochs: .*", "epochs: 1", train.read_text()))
     # Smaller, so that it takes seconds; nothing else is changed.
     screen.write_text(screen.read_text().replace("ray", "in_process").replace("steps: 6", "steps: 1"))
-    assert lingshu("train", train)[0] == 0
+    assert lingshu("train", train, "--epochs", 1)[0] == 0
     code, out, err = lingshu("run", screen, "--top", 3)
     assert (code, err) == (0, "")
     assert "0 conditions failed" in out
@@ -148,6 +147,19 @@ def test_unusable_columns_are_left_out_with_the_reason(write_cells: Callable[...
     assert "dose" not in made.columns
     assert "doses that are no numbers" in made.notes["columns"][0]
     assert any("have no 'donor'" in note for note in made.notes["context"])
+
+
+def test_a_screen_of_small_contexts_leaves_null_work_out(write_cells: Callable[..., Path], tmp_path: Path) -> None:
+    # 20 groups, and B cells of six donors with ten controls each: hardly a group has a cell there.
+    made = drafted(write_cells(donor=["d0"] * 120 + [f"d{cell // 20}" for cell in range(120)]), tmp_path)
+    text = (tmp_path / "campaign" / "screen.yaml").read_text().replace("\n# ", " ")
+    spec = load_screen(tmp_path / "campaign" / "screen.yaml", {}).spec
+    assert made.context == ("cell_type", "donor")
+    assert spec.contexts == {"cell_type": ("all_seen",)}
+    assert "of 7 contexts that could be screened, 6 have fewer than 40 control cells" in text
+    assert "87% of the work would be null" in text
+    assert "across:" not in text
+    assert "averaged over" in text
 
 
 def test_labels_that_look_like_yaml_stay_what_they_are(write_cells: Callable[..., Path], tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from lingshu_core.checkpoint import Checkpoint
 from lingshu_core.errors import CheckpointError, ConditionError
 from lingshu_core.predictor import DiffusionPredictor
 from lingshu_core.prior_genes import LoweredGenes, PriorGenes
-from screening.errors import BlockError, DeviceFailure, NonFiniteResult
+from screening.errors import BlockError, DeviceFailure, NonFiniteResult, ReplicaOutOfMemory
 from screening.planning.campaign import PlannedCampaign, load_campaign, plan_campaign
 from screening.running.store import decode_block
 from screening.running.worker import ShardWorker, context_key, is_device_failure, open_worker
@@ -139,6 +139,34 @@ def test_an_error_of_the_gpu_poisons_the_replica(
 def test_a_lack_of_memory_does_not_poison() -> None:
     assert not is_device_failure(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"))
     assert is_device_failure(RuntimeError("CUDA error: CUBLAS_STATUS_EXECUTION_FAILED when calling cublasSgemm"))
+
+
+def test_a_lack_of_memory_that_passes_costs_no_attempt(
+    planned: PlannedCampaign, worker: ShardWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    payload = planned.plan.payload(blocks_of(planned, "REG04")[0])
+    expected, short = worker.run(payload), iter([True])
+    estimate = worker._shard
+
+    def passing(*arguments: Any) -> Any:
+        if next(short, False):
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return estimate(*arguments)
+
+    monkeypatch.setattr(worker, "_shard", passing)
+    assert worker.run(payload) == expected
+
+
+def test_a_lack_of_memory_that_stays_is_conclusive(
+    planned: PlannedCampaign, worker: ShardWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def short(*arguments: Any) -> Any:
+        raise MemoryError
+
+    monkeypatch.setattr(worker, "_shard", short)
+    with pytest.raises(ReplicaOutOfMemory, match="lower estimator") as caught:
+        worker.run(planned.plan.payload(blocks_of(planned, "REG04")[0]))
+    assert caught.value.after_failure == "set aside"
 
 
 def test_the_number_of_threads_is_set(planned: PlannedCampaign, tiny: Path) -> None:

@@ -10,9 +10,12 @@ WriteTrain = Callable[..., Path]
 
 
 def test_what_the_command_line_gives_stands_in_for_the_file(write_train: WriteTrain, tmp_path: Path) -> None:
-    spec, config, _ = training_of(write_train(), {"output": str(tmp_path / "there"), "seed": 9, "workers": None})
+    spec, config, _ = training_of(
+        write_train(), {"output": str(tmp_path / "there"), "seed": 9, "workers": None, "epochs": 2}
+    )
     assert spec.output == str(tmp_path / "there")
     assert (spec.training.workers, config.seed) == (0, 9)
+    assert (spec.training.epochs, config.epochs) == (2, 2)
 
 
 def test_a_wrong_value_of_the_command_line_is_told_as_one(write_train: WriteTrain) -> None:

@@ -46,6 +46,21 @@ def test_a_condition_is_done_with_its_last_block() -> None:
     assert tally.counts == {"cached": 1, "done": 1, "failed": 1, "open": 0}
 
 
+def test_a_condition_that_gets_more_blocks_is_open_again() -> None:
+    tally = ConditionTally(plan_of([1, 1, 1]), ["1a0", "2a0"])  # type: ignore[arg-type]
+    tally.settle("1a", failed=False)
+    tally.settle("2a", failed=True)
+    assert tally.counts == {"cached": 1, "done": 1, "failed": 1, "open": 0}
+    for key in ("0a", "0b", "1b", "2b"):
+        tally.choose(key)
+    assert tally.counts == {"cached": 0, "done": 0, "failed": 1, "open": 2}
+    tally.settle("0a", failed=False)
+    assert tally.done == 0
+    tally.settle("0b", failed=False)
+    tally.settle("1b", failed=False)
+    assert tally.counts == {"cached": 0, "done": 2, "failed": 1, "open": 0}
+
+
 @given(st.lists(st.integers(1, 3), min_size=1, max_size=6), st.data())
 def test_every_condition_is_counted_once(sizes: list[int], data: st.DataObject) -> None:
     plan = plan_of(sizes)

@@ -107,6 +107,24 @@ def test_a_terminal_shows_stages_speed_failures_leaders_and_links(view: Callable
         assert part not in view(display)
 
 
+def test_a_long_lease_is_timed_while_nothing_else_is_told(view: Callable[[RunDisplay], str]) -> None:
+    screen = Screen(is_terminal=True)
+    display = screen.display()
+    display.progress(Progress(20, 0, 50, 2, 3, 9.0, 0.5, oldest_lease_seconds=0.0))
+    assert "oldest" not in view(display)
+    screen.now += 90
+    assert "leases in flight: 3 (the oldest for 90 s)" in view(display)
+    display.progress(Progress(50, 0, 50, 2, 0, 9.0, 0.5))
+    screen.now += 90
+    assert "oldest" not in view(display)
+
+
+def test_in_a_log_a_long_lease_is_timed_too(log: Screen) -> None:
+    with log.display() as display:
+        display.progress(Progress(0, 0, 50, 2, 3, 9.0, 0.0, oldest_lease_seconds=131.0))
+    assert log.text == "  0/50 blocks  replicas: 2  leases in flight: 3 (the oldest for 2 min)\n"
+
+
 def test_the_view_goes_and_stages_stay() -> None:
     screen = Screen(is_terminal=True)
     with screen.display() as display:

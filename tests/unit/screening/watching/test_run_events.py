@@ -127,7 +127,7 @@ def test_a_training_tells_its_loss(written: Written) -> None:
     [
         (PlaceTaken("somebody is there"), 2, "somebody is there"),
         (LeftRunning("the run goes on"), 130, "the run goes on"),
-        (KeyboardInterrupt(), 130, "stopped; what was committed stays"),
+        (KeyboardInterrupt(), 130, "stopped; what was committed or saved stays"),
         (ZeroDivisionError("x"), 1, "ZeroDivisionError: x (a bug"),
     ],
 )
