@@ -56,7 +56,11 @@ def measure() -> Figures:
             [
                 *(cells[0], group.height, float(group["mean_over_donors"][0]), float(group["score_open"][0])),
                 *(change.min(), change.max(), int((group["deviation_q"] <= 0.1).sum())),
-                *(here.height, rank, float(here["effect"].std()), float(here["real"].std())),  # type: ignore[arg-type]
+                *(
+                    here.height,
+                    rank,
+                    *(float(np.std(here[name], ddof=1)) if enough else float("nan") for name in ("effect", "real")),
+                ),
             ]
         )
     table(
