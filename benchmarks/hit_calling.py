@@ -167,7 +167,7 @@ def measure(trained: int, quick: bool) -> Figures:
             found = nothing_there(blocks)
             table(["noise", *TAILS], [[noise, *counts.values()] for noise, counts in found.items()])
             figures[f"any_hit_{blocks}"] = found
-        ways = ((20, "learned"), (20, "heaviest"), (60, "learned"), (60, "heaviest"), (200, "learned"), (60, "normal"))
+        ways = [(blocks, tails) for blocks in (20, 60, 200) for tails in ("learned", "heaviest")] + [(60, "normal")]
         for blocks, tails in ways[: 1 if quick else len(ways)]:
             print(f"\n{TRUE_SCREENS} screens, 20 true among 2,000, {blocks} blocks a context, tails {tails}")
             true = something_there(blocks, tails)  # type: ignore[arg-type]

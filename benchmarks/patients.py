@@ -24,6 +24,8 @@ from screening.objective.readouts import read_data
 from screening.run import run_campaign
 from screening.training.training_request import train_model
 
+LEAST_CELLS, LEAST_DONORS = 5, 4
+"""Stimulated cells for a real effect, and donors for a rank correlation."""
 TRAIN, SCREEN = EXAMPLES / "kang/train-patients.yaml", EXAMPLES / "kang/screen-patients.yaml"
 
 
@@ -47,23 +49,28 @@ def measure() -> Figures:
     rows = []
     for cells, group in patients.group_by("cells", maintain_order=True):
         here = real.filter(pl.col("cells") == cells[0])
-        rank = spearman(here["effect"].to_numpy(), here["real"].to_numpy())
+        enough = here.height >= LEAST_DONORS
+        rank = spearman(here["effect"].to_numpy(), here["real"].to_numpy()) if enough else float("nan")
         change = group["own_controls_change"]
         rows.append(
             [
                 *(cells[0], group.height, float(group["mean_over_donors"][0]), float(group["score_open"][0])),
                 *(change.min(), change.max(), int((group["deviation_q"] <= 0.1).sum())),
-                *(rank, float(here["effect"].std()), float(here["real"].std())),  # type: ignore[arg-type]
+                *(
+                    here.height,
+                    rank,
+                    *(float(np.std(here[name], ddof=1)) if enough else float("nan") for name in ("effect", "real")),
+                ),
             ]
         )
     table(
         [
             *("cells", "donors", "mean score", "donor left open", "own controls: least", "most", "deviate"),
-            *("Spearman with real", "sd, predicted", "sd, real"),
+            *("real donors", "Spearman with real", "sd, predicted", "sd, real"),
         ],
         sorted(rows),
     )
-    return figures | {f"spearman, {row[0]}": row[7] for row in rows}
+    return figures | {f"spearman, {row[0]}": row[8] for row in rows}
 
 
 def _real(cells: Cells, hits: pl.DataFrame, genes: Any) -> pl.DataFrame:
@@ -72,6 +79,8 @@ def _real(cells: Cells, hits: pl.DataFrame, genes: Any) -> pl.DataFrame:
     for cell_type, donor, effect in hits.select("cell_type", "donor", "effect").iter_rows():
         here = cells.matching({"cell_type": cell_type, "donor": donor})
         perturbed = here & np.asarray(cells.obs["perturbation"] == "IFNB1")
+        if perturbed.sum() < LEAST_CELLS:
+            continue
         measured = real_effect(cells, perturbed, here & cells.is_control)
         found.append((f"cell_type={cell_type}", donor, effect, float(measured[genes].mean())))
     return pl.DataFrame(found, schema=["cells", "donor", "effect", "real"], orient="row")

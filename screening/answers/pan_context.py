@@ -23,6 +23,8 @@ from screening.deciding.decisions import FAILED, NOT, UNDECIDED
 PAN = "pan"
 DIFFERENT = 0.05
 """Effects whose heterogeneity has a smaller p-value are not consistent."""
+CARRIED_OVER = 0.95
+"""With a larger correlation of the null between contexts, a model says of all of them what it learned of one."""
 
 COLUMNS: Mapping[str, tuple[Any, str]] = {
     "rank": (pl.Int64, "rank by worst_above_null, 1 is best; empty where no context has a score"),
@@ -180,7 +182,18 @@ def _decision(groups: ContextGroups, row: int, q: float, found: Pooled, asked: H
     if found.q_p[row] < DIFFERENT:
         shares = f"I² {found.i_squared[row]:.2f}, p {found.q_p[row]:.2g}"
         return UNDECIDED, f"above the null everywhere, but contexts differ by more than noise ({shares}); {where}"
-    return PAN, f"q {q:.2g} is within {asked.fdr:g}, and the worst of all, {where}, is no less than {limit}"
+    reason = f"q {q:.2g} is within {asked.fdr:g}, and the worst of all, {where}, is no less than {limit}"
+    return PAN, reason + _carried_over(groups.scores.noise_correlation)
+
+
+def _carried_over(correlation: float) -> str:
+    """Say where the contexts' tests are nearly one and the same; empty if they aren't."""
+    if not correlation >= CARRIED_OVER:
+        return ""
+    return (
+        f"; but this model carries one effect over to all contexts (noise correlation {correlation:.3g}): see whether"
+        " it stands with one trained with `model: {overrides: {interaction: true}}`"
+    )
 
 
 def _too_small(groups: ContextGroups, row: int) -> str:

@@ -38,7 +38,13 @@ class Choice:
     distance: float
 
 
-def choose_batch(worth: Array, is_first: npt.NDArray[np.bool_], distances: Distances, size: int) -> list[Choice]:
+def choose_batch(
+    worth: Array,
+    is_first: npt.NDArray[np.bool_],
+    distances: Distances,
+    size: int,
+    kind: npt.NDArray[np.int64] | None = None,
+) -> list[Choice]:
     """Choose conditions one by one: the largest worth times the distance to the nearest that is chosen already.
 
     The distance makes it the farthest-first traversal (Gonzalez 1985, https://doi.org/10.1016/0304-3975(85)90224-5),
@@ -55,6 +61,9 @@ def choose_batch(worth: Array, is_first: npt.NDArray[np.bool_], distances: Dista
         Between conditions.
     size
         How many are asked for; fewer are chosen where there are fewer.
+    kind
+        What each condition is one of, such as its perturbation, (conditions,): a second one of a kind waits until all
+        kinds that are worth anything have one. By default every condition is a kind.
 
     Returns
     -------
@@ -62,9 +71,11 @@ def choose_batch(worth: Array, is_first: npt.NDArray[np.bool_], distances: Dista
     """
     free = np.ones(len(worth), dtype=bool)
     least, nearest = np.ones(len(worth)), np.full(len(worth), -1, dtype=np.int64)
+    kind = np.arange(len(worth)) if kind is None else kind
     batch: list[Choice] = []
     for _ in range(min(size, len(worth))):
-        place = _best(worth, least, free, is_first)
+        taken = np.isin(kind, kind[[choice.place for choice in batch]])
+        place = _best(worth, least, free, is_first, ~taken)
         batch.append(Choice(place, None if nearest[place] < 0 else int(nearest[place]), float(least[place])))
         free[place] = False
         found = distances.to(place)
@@ -73,8 +84,16 @@ def choose_batch(worth: Array, is_first: npt.NDArray[np.bool_], distances: Dista
     return batch
 
 
-def _best(worth: Array, least: Array, free: npt.NDArray[np.bool_], is_first: npt.NDArray[np.bool_]) -> int:
-    left = free & is_first if (free & is_first).any() else free
+def _best(
+    worth: Array,
+    least: Array,
+    free: npt.NDArray[np.bool_],
+    is_first: npt.NDArray[np.bool_],
+    is_new: npt.NDArray[np.bool_],
+) -> int:
+    left = free
+    for preferred in (is_first, is_new & (worth > 0)):
+        left = left & preferred if (left & preferred).any() else left
     gain = np.where(left, worth * least, -1.0)
     if gain.max() <= 0.0:  # all that is left is like what was chosen: then by worth alone
         gain = np.where(left, worth, -1.0)

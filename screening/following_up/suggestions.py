@@ -151,7 +151,9 @@ def propose(hits: pl.DataFrame, published: PublishedEffects | None, request: Sug
     labels = LabelDistances([_words(row) for row in able.select("perturbation", "context").iter_rows()])
     distances = labels if published is None else EffectDistances(published.effects, rows, labels)
     first = (able["decision"] == UNDECIDED).fill_null(value=False).to_numpy()
-    chosen = choose_batch(able["worth"].to_numpy(), first, distances, request.batch)
+    # A model has no parameter for one perturbation in one context, so a second context of it teaches little.
+    kind = np.unique([_without_doses(label) for label in able["perturbation"]], return_inverse=True)[1]
+    chosen = choose_batch(able["worth"].to_numpy(), first, distances, request.batch, kind)
     batch = _described(able, chosen, rows, published, request.enough)
     left_out = table.height - able.height
     return Suggestions(batch, tuple(_notices(request, batch, basis, threshold, rows, left_out)))
@@ -201,11 +203,19 @@ def _with_relevance(able: pl.DataFrame, asked: float | None) -> tuple[pl.DataFra
 
 def _words(row: tuple[str, str]) -> list[str]:
     perturbation, context = row
+    return list(dict.fromkeys([*_names(perturbation), *context.split(", ")]))
+
+
+def _names(perturbation: str) -> list[str]:
     try:
         parts = split_combination(perturbation)
     except ValueError:  # a label of somebody else's table
         parts = (perturbation,)
-    return list(dict.fromkeys([*(part.partition("@")[0] for part in parts), *context.split(", ")]))
+    return [part.partition("@")[0] for part in parts]
+
+
+def _without_doses(perturbation: str) -> str:
+    return "+".join(_names(perturbation))
 
 
 def _rows_of(able: pl.DataFrame, published: PublishedEffects | None) -> npt.NDArray[np.int64]:

@@ -41,6 +41,14 @@ def test_the_weakest_context_decides(decided_screen: Make) -> None:
     assert table["rank"].to_list() == [1, 2, 3]
 
 
+def test_a_pan_context_hit_of_a_model_that_carries_effects_over_says_so(decided_screen: Make) -> None:
+    effects = {"A": row(0.5, 0.52, 0.48)}
+    for own, told in ((0.0, True), (0.05, False)):
+        (found,) = pan(decided_screen(effects, own=own)).iter_rows(named=True)
+        assert found["decision"] == PAN
+        assert ("carries one effect over to all contexts" in found["decision_reason"]) is told
+
+
 def test_effects_that_differ_are_not_consistent(decided_screen: Make) -> None:
     (found,) = pan(decided_screen({"A": row(0.3, 0.3, 0.9)})).iter_rows(named=True)
     assert found["decision"] == UNDECIDED

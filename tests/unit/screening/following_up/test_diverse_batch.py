@@ -41,6 +41,15 @@ def test_what_is_left_without_distance_goes_by_worth() -> None:
     assert chosen([3.0, 1.0, 2.0], [0.5, 0.5, 0.5], 3) == [0, 2, 1]
 
 
+def test_a_second_one_of_a_kind_waits_for_all_that_are_worth_anything() -> None:
+    worth, first, kind = np.array([5.0, 4.0, 1.0, 0.0]), np.zeros(4, dtype=bool), np.array([7, 7, 8, 9])
+    line = Line([0.0, 1.0, 0.5, 0.2])
+    assert [choice.place for choice in choose_batch(worth, first, line, 4, kind)] == [0, 2, 1, 3]
+    assert [choice.place for choice in choose_batch(worth, first, line, 4)] == [0, 1, 2, 3]
+    undecided = np.array([True, True, False, False])
+    assert [choice.place for choice in choose_batch(worth, undecided, line, 4, kind)] == [0, 1, 2, 3]
+
+
 def test_each_choice_names_the_nearest_before_it() -> None:
     batch = choose_batch(np.ones(3), np.zeros(3, dtype=bool), Line([0.0, 1.0, 0.7]), 3)
     assert [(choice.place, choice.nearest) for choice in batch] == [(0, None), (1, 0), (2, 1)]
