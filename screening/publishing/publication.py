@@ -10,6 +10,7 @@
     ├── evidence.parquet, evidence_items.parquet  what speaks for the best conditions (`following_up.evidence`)
     ├── safety.parquet             side effects, only of a screen with `safety:`
     ├── effects.h5ad               conditions × genes, layers in two units with standard errors
+    ├── effects.zarr/              effects of every condition, only with publish.effects: all
     ├── cells.zarr/                drawn cells, only with estimator.store_cells
     ├── campaign.yaml, plan.json   as resolved
     ├── manifest.json              run id, digests, counts, versions
