@@ -1,11 +1,10 @@
 """Conditions a minute beside STATE's published command, as it comes and at equal standard error of the effects.
 
 STATE (`arc-state`, ``state tx infer``) in its default configuration, weights as good as untrained: see
-``state_cells.py``, and set LINGSHU_STATE_PYTHON to the Python of its environment. Its seconds a condition are the
-difference between a question with few and with many perturbations, so that imports, weights and files once read are
-left out. Ours are whole campaigns (`run_campaign`, in this process, from the YAML to the published tables), whose fixed
-costs count, with the examples' own steps and cells. Both in CPU seconds, one thread, one after the other in every
-repetition; medians.
+``state_cells.py``, and set LINGSHU_STATE_PYTHON to the Python of its environment. Timed is its loop, from one
+condition to the next: imports, weights, files read and written are left out. Ours are whole campaigns
+(`run_campaign`, in this process, from the YAML to the published tables), whose fixed costs count, with the examples'
+own steps and cells. Both in CPU seconds, one thread, one after the other in every repetition; medians.
 
 **Equal standard error.** STATE maps a set of control cells, drawn with replacement, to as many perturbed cells; the
 effect is a difference of means, and its Monte Carlo error is that of the draw: the variance of a cell over the number
@@ -42,8 +41,9 @@ from screening.run import run_campaign
 
 STATE = os.environ.get("LINGSHU_STATE_PYTHON", "")
 REPETITIONS = int(os.environ.get("LINGSHU_REPETITIONS", "5"))
-FEW, MANY = 1, 4
-"""Perturbations of the two questions whose difference is timed."""
+ASKED = 1
+"""Perturbations of one question; before them come its controls, which aren't timed."""
+MODELS = os.environ.get("LINGSHU_MODELS", "direct,small").split(",")
 SET = 512
 """Cells of a set, STATE's default: one set is one condition."""
 TARGET = 20.0
@@ -57,8 +57,8 @@ class Case:
     file: str
     genes: int
     cell_type: str
-    small: dict[str, Any]
-    """What of the campaign `small` is asked, which takes longer; conditions that share a control stay together."""
+    asked: dict[str, dict[str, Any]]
+    """Model → what of the campaign it is asked; conditions that share a control stay together."""
 
 
 CASES = (
@@ -67,14 +67,17 @@ CASES = (
         "papalexi2021_thp1_crispr_299.h5ad",
         299,
         "THP-1",
-        {"perturbations": {"genetic": ["IFNGR1", "IFNGR2", "JAK2", "STAT1", "IRF1"]}},
+        {"direct": {}, "small": {"perturbations": {"genetic": ["IFNGR1", "IFNGR2", "JAK2", "STAT1", "IRF1"]}}},
     ),
     Case(
         "kang",
         "kang2018_ifnb_pbmc.h5ad",
         2_000,
         "CD14+ Monocytes",
-        {"contexts": {"cell_type": ["CD14+ Monocytes"]}},
+        {
+            "direct": {"contexts": {"cell_type": "all_seen"}},
+            "small": {"contexts": {"cell_type": ["CD14+ Monocytes"]}},
+        },
     ),
 )
 
@@ -93,27 +96,24 @@ class State:
     def __init__(self, case: Case) -> None:
         script, work = Path(__file__).with_name("state_cells.py"), (RESULTS / "state" / case.name).absolute()
         options = ("--data", DATA / case.file, "--work", work, "--genes", case.genes, "--cell-type", case.cell_type)
-        command = [STATE, str(script), *map(str, options)]
+        # -P: beside the script lies this file, which has the name of their package.
+        command = [STATE, "-P", str(script), *map(str, options)]
         # Not ours to be quiet about: its own words go to the error stream.
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.genes = work / "data/cells.h5ad"
         self.model = self._answer()
 
     def seconds(self) -> float:
-        """Return the CPU seconds that one perturbation more takes, of one set of cells."""
-        few, many = (self._ask(number) for number in (FEW, MANY))
-        return (many - few) / (MANY - FEW)
-
-    def _ask(self, conditions: int) -> float:
-        opened_pipe(self.process.stdin).write(f"{conditions} {SET}\n")
+        """Return the CPU seconds of one condition, of one set of cells."""
+        opened_pipe(self.process.stdin).write(f"{ASKED} {SET}\n")
         opened_pipe(self.process.stdin).flush()
-        return float(self._answer()["cpu"])
+        return float(np.median(self._answer()))
 
-    def _answer(self) -> dict[str, Any]:
+    def _answer(self) -> Any:
         line = opened_pipe(self.process.stdout).readline()
         if not line:
             raise SystemExit(f"{STATE}: ended with {self.process.wait()}; what it said stands above")
-        return dict(json.loads(line))
+        return json.loads(line)
 
 
 def opened_pipe(stream: IO[str] | None) -> IO[str]:
@@ -142,7 +142,6 @@ def measure() -> Figures:
     rows = []
     for case in CASES:
         with opened(case) as state:
-            state.seconds()  # the first question of a process is slow
             print(f"{case.name}: STATE {state.model}", file=sys.stderr, flush=True)
             found = _alternating(case, state)
         for name, each in found.items():
@@ -150,16 +149,17 @@ def measure() -> Figures:
             figures |= {f"{case.name}_{name}_{key}": value for key, value in each.items()}
             print(rows[-1], file=sys.stderr, flush=True)
     table(["data", "ours", *(name.replace("_", " ") for name in each)], rows)
-    figures["state_ratio"] = min(value for key, value in figures.items() if key.endswith("direct_equal_error"))
-    figures["state_ratio_small"] = min(value for key, value in figures.items() if key.endswith("small_equal_error"))
-    print(f"\nlowest ratio at equal error: direct {figures['state_ratio']:.0f} ×, target {TARGET:.0f} ×")
+    for model, key in {"direct": "state_ratio", "small": "state_ratio_small"}.items():
+        if lowest := [value for name, value in figures.items() if name.endswith(f"{model}_equal_error")]:
+            figures[key] = min(lowest)
+            print(f"lowest ratio of {model} at equal error: {min(lowest):.0f} ×, target {TARGET:.0f} ×")
     return figures
 
 
 def _alternating(case: Case, state: State) -> dict[str, dict[str, float]]:
     """Run both sides one after the other, several times over."""
     theirs: list[float] = []
-    ours: dict[str, list[Ours]] = {"direct": [], "small": []}
+    ours: dict[str, list[Ours]] = {name: [] for name in case.asked if name in MODELS}
     genes = anndata.read_h5ad(state.genes, backed="r").var["highly_variable"].to_numpy()
     for repetition in range(REPETITIONS):
         theirs.append(state.seconds())
@@ -195,9 +195,7 @@ def screen(case: Case, name: str, genes: npt.NDArray[np.bool_]) -> Ours:
     if not (model / "manifest.json").exists():
         raise SystemExit(f"{model}: no model here; run `python -m benchmarks.backbone` first")
     shutil.rmtree(output, ignore_errors=True)
-    contexts = {"contexts": {"cell_type": "all_seen"}} if case.name == "kang" else {}
-    asked = {**contexts, **(case.small if name == "small" else {})}
-    overrides = {"model": str(model), "output": str(output), "backend": "in_process", **asked}
+    overrides = {"model": str(model), "output": str(output), "backend": "in_process", **case.asked[name]}
     started = time.process_time()
     result = run_campaign(EXAMPLES / f"{case.name}/screen.yaml", Silent(), overrides)
     seconds = time.process_time() - started

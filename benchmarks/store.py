@@ -1,16 +1,16 @@
 """Publishing 100,000 conditions × 18,080 genes, and reading one condition and one gene of it, lazily.
 
 The effects of all conditions (`publish: {effects: all}`) go through what the fold uses (`EffectStore`), with effects
-made up (a pool of random numbers of realistic sizes, so that making them costs nothing), into a folder. Parts, each
-beside a plain copy of the same number of bytes on the same disk, which is the floor:
+made up (a pool of random numbers of realistic sizes, so that making them costs nothing), into a folder, beside a plain
+write of as many bytes to the same disk, which is the floor:
 
-- writing while folding: the store takes every condition;
-- publishing at the end: what is left when the last condition is folded, rows and columns described (the hit table);
-- ranking and publishing the hit table itself, as Parquet and CSV;
+- folding: the store takes every condition and writes its shards;
+- finishing: what is left when the last condition is folded, rows and columns described (the hit table);
+- the hit table itself, as Parquet and CSV;
 - reading one condition and one gene through zarr, files as warm as the machine has them: medians of five;
 - `effects.h5ad` of the best conditions, at its limit of 20 million entries.
 
-LINGSHU_CONDITIONS asks for another number of conditions; a quarter of it is measured too, for the growth of memory.
+LINGSHU_CONDITIONS asks for another number of conditions; a tenth of it is measured too, for the growth of memory.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -32,11 +31,10 @@ import zarr
 from actors.blobs import open_blobs
 from benchmarks.memory import resident
 from benchmarks.report import RESULTS, Figures, main, table
-from campaigns.conditions import Condition, Context
-from campaigns.perturbations import Perturbation
+from campaigns.conditions import Condition, Context, Perturbation
 from screening.deciding.hits import COLUMNS, Scored
 from screening.folding.effect_matrix import EffectMatrix
-from screening.folding.effect_store import EFFECTS_STORE, LAYERS, ROWS, EffectStore
+from screening.folding.effect_store import EFFECTS_STORE, ROWS, EffectStore
 from screening.publishing.publication import anndata_to_bytes, hits_to_parquet
 
 CONDITIONS = int(os.environ.get("LINGSHU_CONDITIONS", "100000"))
@@ -47,7 +45,7 @@ FOLDER = RESULTS / "store"
 
 @dataclass(frozen=True)
 class Timed:
-    """Seconds of a part of the work, and the highest resident memory at its end, in MB."""
+    """Seconds of a part of the work, and the resident memory behind it, in MB."""
 
     wall: float
     cpu: float
@@ -55,10 +53,10 @@ class Timed:
 
 
 def measure() -> Figures:
-    """Write a quarter and the whole, read, and say what it took; all figures."""
+    """Write a tenth and the whole, read, and say what it took; all figures."""
     figures: dict[str, Any] = {"conditions": CONDITIONS, "genes": GENES}
     start = resident() / 1e6
-    small = _write(CONDITIONS // 4)
+    small = _write(CONDITIONS // 10)
     whole = _write(CONDITIONS)
     figures |= {f"{part}_{name}": value for part, each in whole.items() for name, value in vars(each).items()}
     figures["memory_growth"] = whole["folding"].memory / small["folding"].memory
@@ -122,18 +120,21 @@ def hits(number: int) -> pl.DataFrame:
     for name, (kind, _) in COLUMNS.items():
         if name not in filled:
             values = rng.standard_normal(number) if kind.is_float() else np.arange(number)
-            filled[name] = pl.Series([f"{name} {place % 7}" for place in range(number)]) if kind == pl.String else values
+            filled[name] = (
+                pl.Series([f"{name} {place % 7}" for place in range(number)]) if kind == pl.String else values
+            )
     return pl.DataFrame({name: pl.Series(name, filled[name]).cast(kind) for name, (kind, _) in COLUMNS.items()})
 
 
 def _copied() -> dict[str, float]:
-    """Write as many bytes as the store has into one file, as they come: what the disk gives."""
+    """Write a gigabyte into one file: what the disk gives, as seconds for as many bytes as the store has."""
     target, block = FOLDER / "copy", np.random.default_rng(0).bytes(1 << 25)
-    started, size = time.monotonic(), sum(path.stat().st_size for path in FOLDER.rglob("*") if path.is_file())
+    size = sum(path.stat().st_size for path in FOLDER.rglob("*") if path.is_file())
+    started = time.monotonic()
     with target.open("wb") as file:
-        for _ in range(size // len(block)):
+        for _ in range(32):
             file.write(block)
-    seconds = time.monotonic() - started
+    seconds = (time.monotonic() - started) * size / (32 * len(block))
     target.unlink()
     return {"plain_copy_wall": seconds}
 
@@ -146,7 +147,8 @@ def _reads() -> dict[str, float]:
     columns = [_seconds(lambda: effect[:, int(rng.integers(GENES))]) for _ in range(READS)]
     opened = zarr.open_group(FOLDER / EFFECTS_STORE, mode="r")
     rows = [_seconds(lambda: anndata.io.read_elem(opened["obs"])) for _ in range(READS)]
-    return {name: float(np.median(each)) for name, each in zip(("condition", "gene", "obs"), (conditions, columns, rows), strict=True)}
+    found = {"condition": conditions, "gene": columns, "obs": rows}
+    return {name: float(np.median(each)) for name, each in found.items()}
 
 
 def _seconds(work: Any) -> float:
@@ -156,14 +158,11 @@ def _seconds(work: Any) -> float:
 
 
 def _best() -> Timed:
-    """Write ``effects.h5ad`` at its limit."""
-    matrix = EffectMatrix(genes())
-    rng = np.random.default_rng(3)
-    made = rng.standard_normal((matrix.most, GENES)).astype(np.float32)
-    table = anndata.AnnData(made, layers={f"layer {number}": made for number in range(9)})
-    found: Path | None = None
-    del found
-    return _timed(lambda: anndata_to_bytes(table))
+    """Write ``effects.h5ad`` at its limit, with ten layers."""
+    most = EffectMatrix(genes()).most
+    made = np.random.default_rng(3).standard_normal((most, GENES)).astype(np.float32)
+    best = anndata.AnnData(made, layers={f"layer {number}": made for number in range(9)})
+    return _timed(lambda: anndata_to_bytes(best))
 
 
 if __name__ == "__main__":
