@@ -43,6 +43,7 @@ STATE = os.environ.get("LINGSHU_STATE_PYTHON", "")
 REPETITIONS = int(os.environ.get("LINGSHU_REPETITIONS", "5"))
 ASKED = 1
 """Perturbations of one question; before them come its controls, which aren't timed."""
+DATASETS = os.environ.get("LINGSHU_DATASETS", "papalexi,kang").split(",")
 MODELS = os.environ.get("LINGSHU_MODELS", "direct,small").split(",")
 SET = 512
 """Cells of a set, STATE's default: one set is one condition."""
@@ -140,7 +141,7 @@ def measure() -> Figures:
         raise SystemExit("set LINGSHU_STATE_PYTHON to the Python of an environment with arc-state; see state_cells.py")
     figures: dict[str, Any] = {}
     rows = []
-    for case in CASES:
+    for case in [each for each in CASES if each.name in DATASETS]:
         with opened(case) as state:
             print(f"{case.name}: STATE {state.model}", file=sys.stderr, flush=True)
             found = _alternating(case, state)
