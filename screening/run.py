@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from actors.blobs import Blobs, absolute_url, open_blobs, probe_conditional_writes
@@ -44,6 +45,7 @@ from screening.deciding.null_table import null_summary, tail_weights
 from screening.deciding.scoring import score
 from screening.folding.aggregation import NOT_COMPUTED, CommittedBlocks, Folded, fold
 from screening.folding.cells_export import CELLS, export_cells
+from screening.folding.effect_store import EFFECTS_STORE, EffectStore
 from screening.planning.campaign import Campaign, PlannedCampaign, load_campaign, plan_campaign
 from screening.publishing.publication import (
     LEDGER,
@@ -220,10 +222,16 @@ def compute_and_publish(
         folded = fold(used.plan, snapshot, summary.failed, summary.cancelled or NOT_COMPUTED, planned.spaces)
         folded = counted(folded, desk)
         held.stage("score", next(iter(planned.readouts.values())).question)
-        screen = score(planned, folded, blocks)
+        every_effect = None
+        if campaign.spec.publish.effects == "all":
+            epoch.check()  # before what has no versions
+            every_effect = EffectStore(store, campaign.model.vocabulary.genes)
+        screen = score(planned, folded, blocks, every_effect)
         tables = analyse(screen)
         held.stage("publish", campaign.spec.output)
         epoch.check()  # before the cells, which have no versions
+        if every_effect is not None:
+            every_effect.finish(screen.hits, used_genes(planned))
         if campaign.spec.estimator.store_cells and screen.effects.keys:
             export_cells(used, snapshot, committed, campaign.spec.output)
         reused = len(snapshot.committed().intersection(block.id for block in blocks.asked)) - summary.committed
@@ -431,9 +439,8 @@ def publish_run(
     ``allocation`` what there is to say of the choice of blocks, if there was one.
     """
     planned, hits, null, effects = screen.planned, screen.hits, screen.null, screen.effects
-    used = np.any([readout.used for readout in planned.readouts.values()], axis=0)
     kept = effects.keys
-    table = effects.to_anndata(_rows_of(kept, planned, hits), used)
+    table = effects.to_anndata(_rows_of(kept, planned, hits), used_genes(planned))
     return publish(
         epoch,
         Publication(
@@ -458,11 +465,17 @@ def publish_run(
                 "conditions": hits.height,
                 "failed": hits.filter(pl.col("status") != "done").height,
                 "conditions_in_effects": len(kept),
+                "effects_of_all": EFFECTS_STORE if planned.campaign.spec.publish.effects == "all" else None,
                 "cells": CELLS if planned.campaign.spec.estimator.store_cells and kept else None,
                 "notices": list(planned.plan.notices),
             },
         ),
     )
+
+
+def used_genes(planned: PlannedCampaign) -> npt.NDArray[np.bool_]:
+    """Tell which genes the objective uses in any context, (genes,)."""
+    return np.asarray(np.any([readout.used for readout in planned.readouts.values()], axis=0))
 
 
 def _members(planned: PlannedCampaign) -> dict[str, Any]:

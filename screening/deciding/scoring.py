@@ -15,6 +15,7 @@ from screening.deciding.hits import Scored, extra_columns, hit_table, score_fold
 from screening.deciding.null_table import null_table, standardised_blocks
 from screening.folding.aggregation import Folded
 from screening.folding.effect_matrix import EffectMatrix
+from screening.folding.effect_store import EffectStore
 from screening.objective.combination_scores import CombinationScores
 from screening.objective.safety_scores import PenaltyScores
 from screening.planning.campaign import PlannedCampaign
@@ -32,10 +33,16 @@ def gather_combinations(planned: PlannedCampaign) -> CombinationScores:
     )
 
 
-def score(planned: PlannedCampaign, folded: Iterator[Folded], blocks: WantedBlocks | None = None) -> ScoredScreen:
+def score(
+    planned: PlannedCampaign,
+    folded: Iterator[Folded],
+    blocks: WantedBlocks | None = None,
+    every_effect: EffectStore | None = None,
+) -> ScoredScreen:
     """Score, rank and decide every condition; keep the per-gene effects that are to be exported.
 
-    ``blocks`` are what chose the shards of every condition, if anything did: it has columns of its own.
+    ``blocks`` are what chose the shards of every condition, if anything did: it has columns of its own. Where the
+    effects of all conditions are asked for, ``every_effect`` takes them as they come.
     """
     vocabulary, spec = planned.campaign.model.vocabulary, planned.campaign.spec
     effects = EffectMatrix(vocabulary.genes)
@@ -57,6 +64,8 @@ def score(planned: PlannedCampaign, folded: Iterator[Folded], blocks: WantedBloc
             else:
                 scored = _scored(planned, condition, nulls.get(context))
                 effects.add(scored)
+                if every_effect is not None:
+                    every_effect.add(scored)
                 combinations.add(condition)
                 yield scored.row if blocks is None else {**scored.row, **blocks.columns(condition.planned.key)}
 

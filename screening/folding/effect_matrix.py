@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -74,10 +74,7 @@ class EffectMatrix:
         kept = self._in_order()
         if not kept:
             return None
-        obs = pd.DataFrame([rows[each.key] for each in kept], index=pd.Index(self.keys, name="condition"))
-        for name in obs:  # h5ad has no missing values among texts; a column of Nones has lost its type
-            number = name in COLUMNS and COLUMNS[name][0] != pl.String
-            obs[name] = pd.to_numeric(obs[name]) if number else _as_text(obs[name])
+        obs = readable_obs(pd.DataFrame([rows[each.key] for each in kept]), self.keys)
         layers = {name: np.stack([each.layers[name] for each in kept]) for name in kept[0].layers}
         var = pd.DataFrame({"in_objective": used}, index=pd.Index(self.genes, name="gene"))
         table = anndata.AnnData(X=layers.pop("effect"), obs=obs, var=var, layers=layers)
@@ -86,6 +83,15 @@ class EffectMatrix:
 
     def _in_order(self) -> list[_Kept]:
         return sorted(self._kept, key=lambda kept: -kept.order)
+
+
+def readable_obs(rows: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
+    """Make ``obs`` of rows of the hit table: h5ad and zarr have no missing values among texts."""
+    obs = rows.set_index(pd.Index(keys, name="condition"))
+    for name in obs:  # a column of Nones has lost its type
+        number = name in COLUMNS and COLUMNS[name][0] != pl.String
+        obs[name] = pd.to_numeric(obs[name]) if number else _as_text(obs[name])
+    return obs
 
 
 def _as_text(column: pd.Series) -> pd.Series:

@@ -26,13 +26,16 @@ from actors.size_limits import LARGEST_RECORD
 from campaigns.nearest import hint
 from screening.errors import ResultsError
 from screening.folding.cells_export import CELLS
+from screening.folding.effect_store import EFFECTS_STORE
 from screening.publishing.publication import MANIFEST, local_path, open_results
 from screening.tables.delta_table import LOG
 
 PULLED = "pulled.json"
 LARGEST_MARK = 16 * LARGEST_RECORD
+STORES: Mapping[str, str] = {CELLS: "cells", EFFECTS_STORE: "effects_of_all"}
+"""Zarr stores, and the fact of ``manifest.json`` that says whether there is one."""
 READERS = 8
-"""Cells lie in many small files; so many of them are asked for at once."""
+"""A zarr store lies in many files; so many of them are asked for at once."""
 OnFile = Callable[[str, int], None]
 
 
@@ -46,13 +49,13 @@ class Version:
         What no other version of the place has.
     files
         Plain name → where it lies, its size and digest.
-    has_cells
-        Whether drawn cells belong to it.
+    stores
+        Zarr stores that belong to it, which have no versions: drawn cells, effects of all conditions.
     """
 
     name: str
     files: Mapping[str, PublishedFile]
-    has_cells: bool
+    stores: tuple[str, ...]
 
 
 @dataclass
@@ -66,12 +69,14 @@ class Pulled:
     kept: int = 0
     kept_bytes: int = 0
     unverified: int = 0
-    """Files of cells, of which nobody wrote down a digest; their size was compared."""
+    """Files of zarr stores, of which nobody wrote down a digest; their size was compared."""
 
     def describe(self) -> str:
         """Say it in words."""
         there = f"; {self.kept:,} files ({self.kept_bytes:,} bytes) were there already" if self.kept else ""
-        told = f"; {self.unverified:,} of {CELLS} by size, the others by SHA-256" if self.unverified else " by SHA-256"
+        told = (
+            f"; {self.unverified:,} of zarr stores by size, the others by SHA-256" if self.unverified else " by SHA-256"
+        )
         return (
             f"{self.copied:,} files ({self.copied_bytes:,} bytes) copied{there}; checked{told.removeprefix(';')}\n"
             f"{self.folder} is a copy of {self.source}"
@@ -138,7 +143,7 @@ def standing_version(source: Blobs) -> Version:
     standing = history.published()
     if standing is not None:
         facts = _content(history.read(standing.files[MANIFEST])) if MANIFEST in standing.files else {}
-        return Version(standing.attempt, standing.files, bool(facts.get("cells")))
+        return Version(standing.attempt, standing.files, _stores(facts))
     try:
         data = source.get(MANIFEST)
     except BlobNotFound as error:
@@ -147,14 +152,18 @@ def standing_version(source: Blobs) -> Version:
     facts = _content(data)
     files = {name: _listed(name, entry, source.url) for name, entry in dict(facts.get("files") or {}).items()}
     files[MANIFEST] = PublishedFile.of(MANIFEST, data)
-    return Version(hashlib.sha256(data).hexdigest(), files, bool(facts.get("cells")))
+    return Version(hashlib.sha256(data).hexdigest(), files, _stores(facts))
+
+
+def _stores(facts: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(name for name, fact in STORES.items() if facts.get(fact))
 
 
 def _copy(source: Blobs, target: Blobs, version: Version, wanted: set[str], on_file: OnFile) -> Pulled:
     mark = _mark(target)
     is_newer = mark is not None and mark.version != version.name
     before = set(mark.files) if mark else set()
-    there = {*version.files, *([CELLS] if version.has_cells else [])}
+    there = {*version.files, *version.stores}
     names = wanted | (before & there if is_newer else set())  # no mixture of two versions
     _check_target(source, target, mark, version, names)
     files = tuple(sorted(names | (before & there)))
@@ -162,10 +171,10 @@ def _copy(source: Blobs, target: Blobs, version: Version, wanted: set[str], on_f
     done = Pulled(source.url, str(local_path(target.url)))
     for name in sorted(before - there):
         _remove(target, name)
-    for name in sorted(names - {CELLS}):
+    for name in sorted(names - set(STORES)):
         _copy_file(source, target, name, version.files[name], done, on_file)
-    if CELLS in names:
-        _copy_cells(source, target, done, on_file, keep=mark is not None and not is_newer)
+    for name in sorted(names.intersection(STORES)):
+        _copy_store(source, target, name, done, on_file, keep=mark is not None and not is_newer)
     target.put(PULLED, Mark(source.url, version.name, files, complete=True).to_json())
     return done
 
@@ -178,7 +187,7 @@ def chosen(version: Version, only: Sequence[str], url: str) -> set[str]:
     ResultsError
         If nothing has such a name.
     """
-    names = [*version.files, *([CELLS] if version.has_cells else [])]
+    names = [*version.files, *version.stores]
     if not only:
         return set(names)
     found = {MANIFEST} & set(names)
@@ -213,10 +222,10 @@ def _holds(target: Blobs, name: str, file: PublishedFile) -> bool:
         return False
 
 
-def _copy_cells(source: Blobs, target: Blobs, done: Pulled, on_file: OnFile, *, keep: bool) -> None:
+def _copy_store(source: Blobs, target: Blobs, name: str, done: Pulled, on_file: OnFile, *, keep: bool) -> None:
     """Copy a zarr store; with ``keep``, files of the same size are taken for those of a pull that was interrupted."""
-    wanted = dict(source.list(CELLS))
-    there = dict(target.list(CELLS))
+    wanted = dict(source.list(name))
+    there = dict(target.list(name))
     for key in sorted(set(there) - set(wanted)):  # a chunk that is left over would be read as data
         target.delete(key)
     kept = {key for key, size in wanted.items() if keep and there.get(key) == size}
@@ -231,13 +240,13 @@ def _copy_cells(source: Blobs, target: Blobs, done: Pulled, on_file: OnFile, *, 
     with ThreadPoolExecutor(READERS) as pool:
         sizes = list(pool.map(copy, missing))
     done.copied, done.copied_bytes = done.copied + len(sizes), done.copied_bytes + sum(sizes)
-    done.unverified = len(wanted)
-    on_file(CELLS, sum(sizes))
+    done.unverified += len(wanted)
+    on_file(name, sum(sizes))
 
 
 def _remove(target: Blobs, name: str) -> None:
     """Remove a file of an older version, which the newer one hasn't."""
-    for key in [key for key, _ in target.list(CELLS)] if name == CELLS else [name]:
+    for key in [key for key, _ in target.list(name)] if name in STORES else [name]:
         target.delete(key)
 
 
@@ -274,8 +283,8 @@ def _check_target(source: Blobs, target: Blobs, mark: Mark | None, version: Vers
 
 def _in_the_way(target: Blobs, version: Version, names: set[str]) -> Iterator[str]:
     for name in sorted(names):
-        if name == CELLS:
-            there = CELLS in target.folders()
+        if name in STORES:
+            there = name in target.folders()
         else:
             there = target.exists(name) and not _holds(target, name, version.files[name])
         if there:

@@ -33,7 +33,7 @@ def effects_of(folder: Path) -> anndata.AnnData:
 
 
 def test_a_run_goes_through_eight_stages(write_screen: WriteScreen, listener: Any, tmp_path: Path) -> None:
-    result = run_campaign(write_screen(**FEW), listener)
+    result = run_campaign(write_screen(**FEW, publish={"effects": "all"}), listener)
     assert tuple(listener.stages) == STAGES
     assert listener.done[-1] == 10
     assert (result.computed, result.reused, result.failed, result.complete) == (10, 0, 0, True)
@@ -44,6 +44,11 @@ def test_a_run_goes_through_eight_stages(write_screen: WriteScreen, listener: An
         assert hashlib.sha256((tmp_path / "screen" / name).read_bytes()).hexdigest() == told["sha256"]
     assert (manifest["conditions"], manifest["failed"], manifest["conditions_in_effects"]) == (4, 0, 4)
     assert manifest["question"] == "SIMULATED_PROGRAM down (8 genes)"
+    assert manifest["effects_of_all"] == "effects.zarr"
+    every = anndata.read_zarr(tmp_path / "screen/effects.zarr")
+    best = effects_of(tmp_path / "screen")[every.obs_names]
+    np.testing.assert_array_equal(every.X, best.X)
+    assert every.obs["score"].to_list() == best.obs["score"].to_list()
 
 
 def test_a_second_run_computes_nothing_and_writes_the_same(

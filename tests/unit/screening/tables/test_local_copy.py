@@ -55,6 +55,15 @@ def test_a_copy_is_results_again(source: Blobs, folder: Path, tmp_path: Path) ->
     assert pull(str(folder), str(tmp_path / "second")).copied == done.copied
 
 
+def test_effects_of_all_conditions_come_along(
+    tmp_path: Path, make_hits: MakeHits, publish_hits: PublishHits, folder: Path
+) -> None:
+    source = publish_hits(str(tmp_path / "all"), make_hits({"A": 0.5}), facts={"effects_of_all": "effects.zarr"})
+    source.put("effects.zarr/X/c/0/0", b"shard")
+    assert pull(source.url, str(folder), ["effects.zarr"]).unverified == 1
+    assert files(folder) == {"manifest.json", "effects.zarr/X/c/0/0", PULLED}
+
+
 def test_only_some_files_and_again_only_what_is_missing(source: Blobs, folder: Path) -> None:
     assert pull(source.url, str(folder), ["evidence", "hits.csv"]).copied == 4
     assert files(folder) == {"evidence.parquet", "evidence_items.parquet", "hits.csv", "manifest.json", PULLED}
