@@ -7,8 +7,8 @@ its bank, and outliers and skew are the model's.
 
 - **fixed** is the least number of shards, in eights, with which *every* condition has a standard error of the precision
   or less by the true scatter: what somebody would choose who knew it beforehand.
-- Simulated shards, normal, Student t with 3 degrees of freedom and log-normal (sd of the logarithm 1), show what stopping
-  by the scatter does; all conditions are alike there, so a fixed number that is known beforehand can't be beaten.
+- Simulated shards (normal, Student t with 3 degrees of freedom, log-normal with sd of the logarithm 1) show what
+  stopping by the scatter does; all conditions are alike there, so a fixed number known beforehand can't be beaten.
 - Passes count the control of the context too, which has as many shards as any condition.
 """
 
@@ -131,7 +131,7 @@ def _play(effects: Array, precision: float) -> tuple[Array, Array, Array, Array]
     taken = [each[:stop] for each, stop in zip(effects, given, strict=True)]
     errors = np.array([each.std(ddof=1) / np.sqrt(len(each)) for each in taken])
     within = np.array([rule.is_within(place) for place in range(len(effects))])
-    return given, np.array([each.mean() for each in taken]), errors, within
+    return given.astype(np.float64), np.array([each.mean() for each in taken]), errors, within
 
 
 def simulated_banks() -> dict[str, Array]:
