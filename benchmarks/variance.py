@@ -60,7 +60,7 @@ def measure() -> Figures:
 
 
 def _case(case: Case) -> dict[str, float]:
-    model = _model(case.name)
+    model = trained_model(case.name)
     weights = _weights(case)
     sampled, expected = [], []
     for repetition in range(REPETITIONS):
@@ -97,7 +97,7 @@ def _bootstrap(a: Any, b: Any) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _model(name: str) -> Checkpoint:
+def trained_model(name: str) -> Checkpoint:
     folder = RESULTS / f"variance/{name}"
     if not (folder / "manifest.json").exists():
         spec = load_training(EXAMPLES / f"{name}/train.yaml").spec.model_copy(update={"output": str(folder)})

@@ -207,7 +207,7 @@ class Plan:
     members : tuple of PlannedMember
         Of an ensemble, sorted by digest; empty for a single model.
     allocation : mapping or None
-        What decides which of the blocks are computed (`AllocationSpec.choice`, and ``budget_shards``, the limit of
+        What decides which of the blocks are computed (`ScreenSpec.choice`, and ``budget_shards``, the limit of
         all ranked conditions together, where there is one); None where all of them are.
     safety : mapping or None
         Genes of the side effects and the contexts to be spared (`campaigns.safety_genes`); None where the screen asks
@@ -591,12 +591,13 @@ def _objective(spec: ScreenSpec, genes: ObjectiveGenes | None) -> dict[str, Any]
 
 
 def _allocation(spec: ScreenSpec, grid: Grid, models: int) -> dict[str, Any] | None:
-    data, limit = spec.allocation.choice(), _shard_budget(spec, grid, models).limit
+    data, limit = spec.choice, _shard_budget(spec, grid, models).limit
     return data if data is None or limit is None else {**data, "budget_shards": limit}
 
 
 def _shard_budget(spec: ScreenSpec, grid: Grid, models: int) -> ShardBudget:
-    always_whole = len(grid.contexts) * (1 + len(grid.null))
+    # A precision is promised to the null too.
+    always_whole = len(grid.contexts) * (1 + (len(grid.null) if spec.estimator.precision is None else 0))
     return ShardBudget(spec, len(grid) - always_whole, always_whole, models)
 
 
@@ -625,7 +626,7 @@ def _check_budget(spec: ScreenSpec, grid: Grid, source: Source, models: int) -> 
     times = f" x {models} members" if models > 1 else ""
     null = f" + {len(grid.null):,} pseudo-perturbations" if grid.null else ""
     sizes = f"{len(grid.contexts):,} contexts x ({len(grid.perturbations):,} perturbations{null} + control)"
-    chooses, what = spec.allocation.kind != "uniform", f"{len(grid):,} conditions x shards x depth_strata{times}"
+    chooses, what = spec.choice is not None, f"{len(grid):,} conditions x shards x depth_strata{times}"
     passes = cells * spec.estimator.passes_per_cell
     problems = [
         problem

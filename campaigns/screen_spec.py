@@ -394,6 +394,12 @@ PAPER_GUIDANCE: Mapping[str, float] = {"genetic": 2.0, "cytokine": 3.0}
 """The published strength of guidance by type of perturbation; for other types none was published."""
 
 
+PRECISION = "precision"
+"""Kind of the choice of shards that `EstimatorSpec.precision` makes."""
+PRECISION_SHARDS = 512
+"""Most shards of a condition where a precision is asked for and no cap is given."""
+
+
 class EstimatorSpec(Spec):
     """How the effect of a condition is estimated."""
 
@@ -417,6 +423,13 @@ class EstimatorSpec(Spec):
         le=1_000_000,
         description="Independent replicates; the standard error comes from them.",
     )
+    precision: float | None = Field(
+        default=None,
+        gt=0,
+        allow_inf_nan=False,
+        description="Standard error of the effect, in its unit: every condition gets shards until it has it. `shards`"
+        " is the cap then, 512 if left out.",
+    )
     depth_strata: int = Field(
         default=16, ge=1, le=65_536, description="Cells a shard, one for each stratum of the control's depths."
     )
@@ -436,6 +449,12 @@ class EstimatorSpec(Spec):
     def _fill_in_paper(cls, data: Any) -> Any:
         is_paper = isinstance(data, Mapping) and data.get("sampler") == "paper"
         return {**PAPER_SAMPLER, **data} if is_paper else data
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in_cap(cls, data: Any) -> Any:
+        is_asked = isinstance(data, Mapping) and data.get("precision") is not None
+        return {"shards": PRECISION_SHARDS, **data} if is_asked else data
 
     @model_validator(mode="after")
     def _check_paper(self) -> EstimatorSpec:
@@ -648,6 +667,28 @@ class ScreenSpec(Spec):
         if shared is not None and shared.rstrip("/") in [*taken, (self.cache or "").rstrip("/")]:
             text = "is the folder of the results, of the cache or of a model; give the table one of its own"
             refuse((("publish", "delta"), text))
+        return self
+
+    @property
+    def choice(self) -> dict[str, Any] | None:
+        """What decides which shards are computed: the allocation or a precision; None where all get the same."""
+        if self.estimator.precision is None:
+            return self.allocation.choice()
+        return {"kind": PRECISION, "precision": self.estimator.precision, "first": MIN_SHARDS}
+
+    @model_validator(mode="after")
+    def _check_precision(self) -> ScreenSpec:
+        if self.estimator.precision is None:
+            return self
+        if self.allocation.kind != "uniform":
+            text = f"decides how many shards a condition gets, and so does allocation.kind: {self.allocation.kind}"
+            refuse((("estimator", "precision"), f"{text}; leave one of them out"))
+        if self.estimator.shards <= MIN_SHARDS:
+            text = (
+                f"is {self.estimator.shards}, the cap of a condition, and all get {MIN_SHARDS} at first, so nothing is"
+                f" left to estimator.precision: raise it, or leave it out for {PRECISION_SHARDS}"
+            )
+            refuse((("estimator", "shards"), text))
         return self
 
     @model_validator(mode="after")

@@ -19,7 +19,8 @@ class ShardBudget:
     conditions : int
         Perturbations in contexts, those that are ranked.
     always_whole : int
-        Controls and pseudo-perturbations: they get all shards, whatever is decided.
+        Controls and pseudo-perturbations: they get all shards, whatever is decided. With a precision controls alone:
+        it is promised to pseudo-perturbations too, which count as conditions.
     models : int
         Members of an ensemble, or 1.
     """
@@ -57,8 +58,15 @@ class ShardBudget:
     def least(self) -> int:
         """Shards that have to be computed in any case."""
         spec = self.spec
-        each = spec.estimator.shards if spec.allocation.kind == "uniform" else spec.allocation.first
-        return self.conditions * each + self.always_whole * spec.estimator.shards
+        return self.conditions * self._first + self.always_whole * spec.estimator.shards
+
+    @property
+    def _first(self) -> int:
+        return int((self.spec.choice or {"first": self.spec.estimator.shards})["first"])
+
+    @property
+    def _whole(self) -> str:
+        return "controls and null" if self.spec.estimator.precision is None else "controls"
 
     def problems(self, source: Source) -> list[Problem]:
         """Say what an adaptive screen needs at least and the budget doesn't allow."""
@@ -71,7 +79,7 @@ class ShardBudget:
             if allowed is not None and self.least * size > allowed:
                 text = (
                     f"the plan needs at least {self.least * size:,} {field} ({self.conditions:,} conditions x"
-                    f" {self.spec.allocation.first} first shards, controls and null whole),"
+                    f" {self._first} first shards, {self._whole} whole),"
                     f" {self.least * size - allowed:,} more than the budget of {allowed:,}"
                 )
                 found.append(source.where(("budget", field)).problem(f"{text}; screen less or raise the budget"))

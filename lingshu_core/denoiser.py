@@ -30,6 +30,7 @@ from torch import Tensor, nn
 from lingshu_core.backbone import LIFTED_SHARE, Backbone, BackboneConfig
 from lingshu_core.conditioning import ConditionBatch, ConditionEncoder
 from lingshu_core.errors import ConfigurationError
+from lingshu_core.first_step import FirstSteps
 from lingshu_core.neighbours import FeatureBank, Neighbours
 from lingshu_core.tokens import MASK, N_TOKENS, REPRESENTATIVE_COUNTS
 
@@ -253,6 +254,11 @@ def half_precision(values: Tensor) -> torch.autocast:
     return torch.autocast(device_type=values.device.type, dtype=torch.bfloat16)
 
 
+def _size_of(features: Features) -> int:
+    kept = (features.latent, features.stream)
+    return sum(each.numel() * each.element_size() for each in kept if each is not None)
+
+
 def _guided(conditional: Tensor | None, unconditional: Tensor | None, strength: float) -> Tensor | None:
     if conditional is None or unconditional is None:
         return None
@@ -294,6 +300,7 @@ class Denoiser(nn.Module):
     ) -> None:
         super().__init__()
         self.config = config
+        self.first_steps: FirstSteps[Features] | None = None
         self.genes = len(genes.support)
         self.neighbours = None if bank is None else Neighbours(bank)
         generator = torch.Generator().manual_seed(seed)
@@ -385,7 +392,21 @@ class Denoiser(nn.Module):
         """Make a trained model ready to be asked often; returns itself, in evaluation mode. Training forgets it."""
         if self.backbone is not None:
             self.backbone.fold()
+        self.first_steps = FirstSteps(uses_depth=self.config.depth_token, size=_size_of)
         return self.eval()
+
+    def train(self, mode: bool = True) -> Denoiser:
+        """Switch to training or back; weights that change make the passes that were kept wrong."""
+        if mode:
+            self.first_steps = None
+        return super().train(mode)
+
+    def first_features(self, tokens: Tensor, batch: ConditionBatch) -> Features:
+        """Run the pass of a walk's first step, where all tokens are masked; see :mod:`lingshu_core.first_step`."""
+        if self.first_steps is None:
+            return self.features(tokens, batch)
+        # A copy without what is made of it on the way: vectors of all genes are a thousand times as large.
+        return replace(self.first_steps.get(batch, lambda: self.features(tokens, batch)))
 
     def _latent(self, tokens: Tensor, batch: ConditionBatch) -> Tensor:
         latent = self.conditions.latent(batch, self._mixture(batch))

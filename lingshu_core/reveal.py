@@ -134,10 +134,13 @@ def reveal(
     tokens, rank, free = start(denoiser.genes, rank, given)
     counts = reveal_counts(free, settings.steps, settings.schedule)
     revealed = 0
+    # Of plain walks no pass comes again where the depth is told: depths are drawn for every shard.
+    is_shared = given is None and (settings.guidance > 0 or not denoiser.config.depth_token)
     for step, count in enumerate(counts, start=1):
-        features = denoiser.features(tokens, batch)
+        see = denoiser.first_features if step == 1 and is_shared else denoiser.features
+        features = see(tokens, batch)
         if settings.guidance:
-            unconditional = denoiser.features(tokens, batch.as_control())
+            unconditional = see(tokens, batch.as_control())
             features = features.guided(unconditional, settings.guidance)
         chosen = (rank >= revealed) & (rank < revealed + count)
         revealed += count

@@ -288,7 +288,11 @@ def describe_plan(planned: PlannedCampaign, status: CampaignStatus) -> str:
         how = f" no pass: {planned.campaign.paths} is a baseline ({estimator.kind})"
     members = f"{plan.n_models} members × " if plan.members else ""
     allocation = planned.campaign.spec.allocation
-    if plan.allocation is not None:
+    if estimator.precision is not None and plan.allocation is not None:
+        least = plan.n_cells // plan.shards * int(plan.allocation["first"])
+        members = f"precision {estimator.precision:g}: from {plan.allocation['first']} up to {members}"
+        how = f" at most{how}; at least {least:,} cells, {least * planned.campaign.passes_per_cell:,} passes"
+    elif plan.allocation is not None:
         members = f"{allocation.kind} for the best {allocation.top}: from {allocation.first} shards up to {members}"
         how = f" at most{how}"
     lines = [

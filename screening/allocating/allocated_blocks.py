@@ -24,12 +24,13 @@ from actors.tasks import Task
 from campaigns.conditions import Context
 from campaigns.plan import SHARDS_PER_BLOCK, Block, Plan, PlannedCondition
 from screening.allocating.allocation import Verdict, describe
-from screening.allocating.allocation_choice import open_allocation
+from screening.allocating.allocation_choice import chooses_by_score, open_allocation
 from screening.allocating.halving import Halving
+from screening.allocating.precision import Precision
 from screening.deciding.hits import own_targets
 from screening.errors import ObjectiveError
 from screening.folding.aggregation import CommittedBlocks, blocks_by_condition, read_blocks
-from screening.folding.shard_scores import block_scores
+from screening.folding.shard_scores import measure_block
 from screening.planning.campaign import PlannedCampaign
 from screening.running.store import BlockResult
 
@@ -53,8 +54,10 @@ class AllocatedBlocks:
     def __init__(self, planned: PlannedCampaign, ledger: Snapshot) -> None:
         self._planned, self._ledger = planned, ledger
         self._blocks = blocks_by_condition(planned.plan)
-        self._ranked = [each for each in planned.plan.conditions if each.role == "perturbation"]
-        self._whole = [each for each in planned.plan.conditions if each.role == "null"]
+        # A precision is promised to the null too; where scores choose, the null has to be of all shards.
+        chosen = ("perturbation",) if chooses_by_score(planned.plan) else ("perturbation", "null")
+        self._ranked = [each for each in planned.plan.conditions if each.role in chosen]
+        self._whole = [each for each in planned.plan.conditions if each.role == "null" and each.role not in chosen]
         self._controls = {each.condition.context: each for each in planned.plan.conditions if each.role == "control"}
         self.allocation = open_allocation(planned.plan, len(self._ranked))
         self._available = set(ledger.committed())
@@ -109,8 +112,10 @@ class AllocatedBlocks:
     @property
     def facts(self) -> dict[str, Any]:
         """What the manifest says."""
-        shards = int(self._asked.sum())
-        return {**dict(self._planned.plan.allocation or {}), "outcome": self.describe(), "shards": shards}
+        places = self._perturbations()
+        found = self.allocation.facts(places) if isinstance(self.allocation, Precision) else {}
+        shards = int(self._asked[places].sum())
+        return {**dict(self._planned.plan.allocation or {}), "outcome": self.describe(), "shards": shards, **found}
 
     @property
     def asked(self) -> list[Block]:
@@ -141,13 +146,13 @@ class AllocatedBlocks:
     def scored(self) -> Iterator[tuple[PlannedCondition, npt.NDArray[np.float64]]]:
         """Yield every condition with two scores at least, and the scores of its shards so far, (shards,)."""
         scores = self.allocation.scores
-        for place in np.flatnonzero(scores.count > 1).tolist():
+        for place in (each for each in self._perturbations().tolist() if scores.count[each] > 1):
             yield self._ranked[place], scores.of(place)
 
     def describe(self) -> str:
         """Say in a line what has come of it."""
         kind = (self._planned.plan.allocation or {})["kind"]
-        verdicts: list[Verdict | None] = [self.allocation.verdict(place) for place in range(len(self._ranked))]
+        verdicts: list[Verdict | None] = [self.allocation.verdict(place) for place in self._perturbations().tolist()]
         cut = isinstance(self.allocation, Halving) and self.allocation.ladder.cut
         note = "; the budget has cut its rungs" if cut else ""
         return f"{kind}: {describe(verdicts) or 'nothing is known yet'}{note}"
@@ -225,13 +230,16 @@ class AllocatedBlocks:
         readout, left_out = self._planned.readouts[context], targets if exclude else targets[:0]
         control, first = self._control_block(context, number), self._control_block(context, 0)
         try:
-            scores = block_scores(
+            found = measure_block(
                 mine, control, first, readout, left_out, vocabulary.genes, self._planned.spaces.get(context)
             )
         except ObjectiveError:  # its row says why
             self._fail(condition)
         else:
-            self.allocation.observe(condition, scores)
+            if isinstance(self.allocation, Precision):
+                self.allocation.observe(condition, found.scores, found.effects)
+            else:
+                self.allocation.observe(condition, found.scores)
 
     def _read_control(self, context: Context, number: int) -> list[BlockResult]:
         return read_blocks([self._blocks[key][number] for key in self._controls[context].keys], self._ledger)
@@ -239,6 +247,10 @@ class AllocatedBlocks:
     def _fail(self, condition: int) -> None:
         self._failed.add(condition)
         self.allocation.fail(condition)
+
+    def _perturbations(self) -> npt.NDArray[np.int64]:
+        """Return the places of what is ranked, and not of the null."""
+        return np.flatnonzero([each.role == "perturbation" for each in self._ranked])
 
     def _shards_asked(self) -> Iterator[tuple[str, int]]:
         for context, control in self._controls.items():

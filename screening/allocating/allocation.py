@@ -22,6 +22,7 @@ Array = npt.NDArray[np.float64]
 
 FINALIST, STOPPED = "finalist", "stopped at rung"
 IN, OUT, UNDECIDED = "in", "out", "undecided"
+WITHIN_PRECISION, OVER_PRECISION = "within precision", "over precision"
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,8 @@ class Verdict:
     Attributes
     ----------
     word
-        ``finalist`` or ``stopped at rung 2``; or ``in``, ``out`` or ``undecided``.
+        ``finalist`` or ``stopped at rung 2``; or ``in``, ``out`` or ``undecided``; or ``within precision``, or
+        ``over precision`` with the reason.
     first, stop
         Shards that its estimate is made of; those before ``first`` served to select it.
     drawn
@@ -102,7 +104,7 @@ class ShardScores:
 
 def tier(word: str | None) -> int:
     """Return the place of a verdict in the ranked table: lower ones come first, scores order those of one tier."""
-    if word is None or word in (FINALIST, IN):
+    if word is None or word in (FINALIST, IN, WITHIN_PRECISION) or word.startswith(OVER_PRECISION):
         return 0
     if word in (UNDECIDED, OUT):
         return 1 if word == UNDECIDED else 2

@@ -6,16 +6,23 @@ from typing import Any
 
 from campaigns.errors import PlanError
 from campaigns.plan import SHARDS_PER_BLOCK, Plan
+from campaigns.screen_spec import PRECISION
 from campaigns.yaml_source import NO_SOURCE, Source
 from screening.allocating.allocation import Allocation
 from screening.allocating.certified import Certified, least_shards
 from screening.allocating.halving import Halving, build_ladder
+from screening.allocating.precision import Precision
 
 
 def open_allocation(plan: Plan, conditions: int) -> Allocation:
-    """Make the allocation of a plan that has one, for so many ranked conditions."""
+    """Make the allocation of a plan that has one, for so many conditions that it decides on."""
     asked: dict[str, Any] = dict(plan.allocation or {})
-    top, first, most, budget = asked["top"], asked["first"], plan.shards, asked.get("budget_shards")
+    first, most, budget = asked["first"], plan.shards, asked.get("budget_shards")
+    if asked["kind"] == PRECISION:
+        return Precision(
+            conditions, precision=asked["precision"], first=first, most=most, unit=SHARDS_PER_BLOCK, budget=budget
+        )
+    top = asked["top"]
     if asked["kind"] == "halving":
         ladder = build_ladder(conditions, top, first, most, asked["factor"], budget)
         return Halving(conditions, ladder, plan.inputs.seed)
@@ -29,6 +36,14 @@ def open_allocation(plan: Plan, conditions: int) -> Allocation:
         unit=SHARDS_PER_BLOCK,
         budget=budget,
     )
+
+
+def chooses_by_score(plan: Plan) -> bool:
+    """Tell whether a plan gives more shards to some conditions because of their scores.
+
+    A precision does not: it goes by the scatter of shards.
+    """
+    return plan.allocation is not None and plan.allocation["kind"] != PRECISION
 
 
 def check_allocation(plan: Plan, source: Source = NO_SOURCE) -> None:

@@ -134,7 +134,8 @@ COLUMNS: Mapping[str, tuple[Any, str]] = {
     "allocation": (
         pl.String,
         "how far an allocation took it: finalist or stopped at rung N (halving); in, out or undecided (certified);"
-        " empty where all get the same shards",
+        " within precision, or over precision with the reason (estimator.precision); empty where all get the same"
+        " shards",
     ),
     "shards_drawn": (
         pl.Int64,

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from campaigns.conditions import Context
+from screening.allocating.allocation_choice import chooses_by_score
 from screening.answers.analyses import ScoredScreen
 from screening.deciding.context_null import ContextNull, trained_cells
 from screening.deciding.decisions import decide
@@ -75,7 +76,7 @@ def score(
     null = null_table(pseudo, vocabulary.factors) if pseudo else None
     spread = None if null is None else standardised_blocks(null)
     # Who got more shards was chosen by scores, of finalists and of those that were left behind.
-    adaptive = np.full(table.height, planned.plan.allocation is not None)
+    adaptive = np.full(table.height, chooses_by_score(planned.plan))
     hits = decide(table, spec.hits, spec.seed, spread, adaptive)
     harm = None if penalties is None else penalties.table()
     return ScoredScreen(planned, hits, null, effects, combinations, harm)

@@ -7,6 +7,7 @@ block alone, so that a score never changes when more of the control is known.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,14 @@ from screening.running.store import BlockResult
 Array = npt.NDArray[np.float64]
 
 
+@dataclass(frozen=True)
+class BlockScores:
+    """Shards of a block: ``scores`` and ``effects``, (shards,), as the columns of the ranked table have them."""
+
+    scores: Array
+    effects: Array
+
+
 def block_scores(
     condition: Sequence[BlockResult],
     control: Sequence[BlockResult],
@@ -29,7 +38,20 @@ def block_scores(
     genes: tuple[str, ...],
     space: StateSpace | None = None,
 ) -> Array:
-    """Score the shards of one block, (shards,): the mean over the members of an ensemble.
+    """Score the shards of one block, (shards,); parameters and errors as in :func:`measure_block`."""
+    return measure_block(condition, control, first_control, readout, left_out, genes, space).scores
+
+
+def measure_block(
+    condition: Sequence[BlockResult],
+    control: Sequence[BlockResult],
+    first_control: Sequence[BlockResult],
+    readout: Readout,
+    left_out: npt.NDArray[np.int64],
+    genes: tuple[str, ...],
+    space: StateSpace | None = None,
+) -> BlockScores:
+    """Measure the shards of one block: means over the members of an ensemble.
 
     Parameters
     ----------
@@ -49,13 +71,14 @@ def block_scores(
     BlockError
         If bytes are not what the plan asked for.
     """
-    scores = []
+    scores, effects = [], []
     for mine, theirs, first in zip(condition, control, first_control, strict=True):
         start = _moments(first, space)
         scale = readout.by_shard(start, start, left_out, genes).scale
         found = readout.by_shard(_moments(mine, space), _moments(theirs, space), left_out, genes)
         scores.append(found.effects / scale)
-    return np.asarray(np.mean(scores, axis=0))
+        effects.append(found.effects)
+    return BlockScores(np.asarray(np.mean(scores, axis=0)), np.asarray(np.mean(effects, axis=0)))
 
 
 def _moments(block: BlockResult, space: StateSpace | None) -> Moments:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from campaigns.conditions import Context, Perturbation
 from campaigns.plan import Plan
+from campaigns.screen_spec import PRECISION
 from lingshu_core.vocabulary import Vocabulary
 from screening.deciding.hits import own_targets
 from screening.errors import ObjectiveError
@@ -62,6 +63,9 @@ class CombinationScores:
         Of the model.
     exclude_own_targets
         Whether scores leave the own targets of genetic perturbations out.
+    from_first_shard
+        Whether every condition is estimated from its first shard on, however many it has; then a combination is
+        compared with its parts on the shards that all of them have.
     """
 
     def __init__(
@@ -71,6 +75,7 @@ class CombinationScores:
         vocabulary: Vocabulary,
         *,
         exclude_own_targets: bool,
+        from_first_shard: bool = False,
     ) -> None:
         asked = set(perturbations)
         single = {each.label for each in asked if len(each.parts) == 1}
@@ -80,6 +85,7 @@ class CombinationScores:
         self._readouts = readouts
         self._vocabulary = vocabulary
         self._exclude_own_targets = exclude_own_targets
+        self._from_first_shard = from_first_shard
         self._context: _ContextCombinations | None = None
         self._found: list[CombinationScore] = []
 
@@ -89,7 +95,10 @@ class CombinationScores:
     ) -> CombinationScores:
         """Gather those of a plan."""
         perturbations = (planned.condition.perturbation for planned in plan.conditions)
-        return cls(perturbations, readouts, vocabulary, exclude_own_targets=exclude_own_targets)
+        from_first = plan.allocation is not None and plan.allocation["kind"] == PRECISION
+        return cls(
+            perturbations, readouts, vocabulary, exclude_own_targets=exclude_own_targets, from_first_shard=from_first
+        )
 
     def add(self, folded: Folded) -> None:
         """Take in a condition; those of a context come one after the other."""
@@ -112,7 +121,7 @@ class CombinationScores:
 
     def _end_context(self) -> None:
         if self._context is not None:
-            self._found.extend(self._context.scores())
+            self._found.extend(self._context.scores(from_first_shard=self._from_first_shard))
             self._context = None
 
 
@@ -140,12 +149,14 @@ class _ContextCombinations:
         else:
             self._parts[perturbation.label] = kept
 
-    def scores(self) -> Iterator[CombinationScore]:
+    def scores(self, *, from_first_shard: bool) -> Iterator[CombinationScore]:
         for perturbation, whole in self._whole:
             left_out = self._left_out(perturbation)
             parts = [self._part(part.label, left_out) for part in perturbation.parts]
             labels = [perturbation.label, *(part.label for part in perturbation.parts)]
             arrays = _arrays([whole, *parts])
+            if from_first_shard:  # (members, shards) each
+                arrays = [each[:, : min(other.shape[1] for other in arrays)] for each in arrays]
             reason = _first_reason(labels, [whole, *parts])
             if not reason and len({each.shape for each in arrays}) > 1:
                 reason = "the allocation gave it and its parts different numbers of shards"

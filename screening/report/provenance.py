@@ -48,7 +48,7 @@ def _facts(source: ReportSource) -> Iterator[tuple[str, str]]:
     yield "Paths", str(manifest.get("paths") or NONE)
     yield "Estimator", _estimator(spec["estimator"])
     yield "Seed", str(spec["seed"])
-    yield "Allocation", str(spec.get("allocation", {}).get("kind", "uniform"))
+    yield "Allocation", _allocation(spec)
     yield "Genes", f"panel {source.campaign.plan.get('panel_digest', NONE)}"
     yield "Versions", ", ".join(f"{name} {version}" for name, version in manifest.get("versions", {}).items())
     yield "Cache", str(spec.get("cache") or "none: blocks lie in the results")
@@ -56,6 +56,11 @@ def _facts(source: ReportSource) -> Iterator[tuple[str, str]]:
 
 def _models(model: Any) -> str:
     return model if isinstance(model, str) else ", ".join(map(str, model))
+
+
+def _allocation(spec: Any) -> str:
+    precision = spec["estimator"].get("precision")  # older campaigns have none
+    return str(spec.get("allocation", {}).get("kind", "uniform")) if precision is None else f"precision {precision:g}"
 
 
 def _estimator(estimator: Any) -> str:

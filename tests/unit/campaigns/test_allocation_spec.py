@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from campaigns.screen_spec import AllocationSpec, BudgetSpec
+from campaigns.screen_spec import AllocationSpec, BudgetSpec, ScreenSpec
 
 
 @pytest.mark.parametrize(
@@ -42,3 +42,44 @@ def test_only_what_matters_is_part_of_the_choice() -> None:
 def test_money_and_its_price_belong_together(content: dict[str, Any]) -> None:
     with pytest.raises(ValidationError, match="give both or neither"):
         BudgetSpec(**content)
+
+
+SCREEN = {
+    "kind": "screen",
+    "name": "small",
+    "model": "model",
+    "contexts": "all_seen",
+    "perturbations": {"genetic": "all_seen"},
+    "objective": {"kind": "markers", "genes": ["A"], "direction": "up"},
+    "output": "results",
+}
+
+
+def test_a_precision_is_a_choice_of_shards_with_a_cap() -> None:
+    spec = ScreenSpec(**SCREEN, estimator={"precision": 0.02})
+    assert spec.choice == {"kind": "precision", "precision": 0.02, "first": 8}
+    assert spec.estimator.shards == 512
+    assert ScreenSpec(**spec.model_dump()) == spec
+    assert ScreenSpec(**SCREEN, estimator={"precision": 0.02, "shards": 64}).estimator.shards == 64
+    assert ScreenSpec(**SCREEN).choice is None
+    assert ScreenSpec(**SCREEN).estimator.shards == 8
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"estimator": {"precision": -0.02}}, "greater than 0"),
+        ({"estimator": {"precision": 0}}, "greater than 0"),
+        ({"estimator": {"precision": float("inf")}}, "finite number"),
+        ({"estimator": {"precision": "0.02"}}, "valid number"),
+        ({"estimator": {"precision": 0.02, "shards": 8}}, "nothing is left to estimator.precision: raise it"),
+        ({"estimator": {"precision": 0.02, "store_cells": True}}, "variance_reduced draws no cells"),
+        (
+            {"estimator": {"precision": 0.02}, "allocation": {"kind": "halving"}},
+            "and so does allocation.kind: halving; leave one of them out",
+        ),
+    ],
+)
+def test_a_precision_that_does_not_fit_is_refused(changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValidationError, match=re.escape(said)):
+        ScreenSpec(**SCREEN, **changes)
