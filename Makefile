@@ -26,7 +26,7 @@ demo: install  ## Simulate, train, screen: a ranked table in a few minutes, no d
 	$(BIN)/lingshu run campaigns/examples/quickstart/screen.yaml --top 15
 
 test: install  ## Run all tests
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 2 --dist loadgroup
 
 fuzz: install  ## Read 100,000 campaign files as nobody would write them: a spec or problems, never a trace
 	FUZZ_INPUTS=100000 FUZZ_MINUTES=60 $(BIN)/pytest -q --timeout 0 tests/fuzz

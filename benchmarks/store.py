@@ -75,11 +75,17 @@ def _write(conditions: int) -> dict[str, Timed]:
     """Publish so many conditions into an empty folder."""
     shutil.rmtree(FOLDER, ignore_errors=True)
     store = EffectStore(open_blobs(str(FOLDER)), genes())
-    found = {"folding": _timed(lambda: [store.add(scored) for scored in scored_conditions(conditions)])}
+    found = {"folding": _timed(lambda: _add(store, conditions))}
     table = hits(conditions)
     found["finishing"] = _timed(lambda: store.finish(table, np.ones(GENES, dtype=bool)))
     found["hits"] = _timed(lambda: (hits_to_parquet(table), table.write_csv()))
     return found
+
+
+def _add(store: EffectStore, conditions: int) -> None:
+    """Add the effects of so many conditions, one by one, as the fold does."""
+    for scored in scored_conditions(conditions):
+        store.add(scored)
 
 
 def _timed(work: Any) -> Timed:

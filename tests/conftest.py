@@ -24,6 +24,17 @@ settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "home")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where tests are spread over processes, a file stays in one, and all that start a Ray cluster stay in one.
+
+    So fixtures of a file are made once, and two clusters never fight for the few cores of a small machine.
+    """
+    with_clusters = {item.path for item in items if item.get_closest_marker("ray")}
+    for item in items:
+        group = "ray" if item.path in with_clusters else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.fixture(scope="session")
 def ray_cluster() -> Iterator[RaySession]:
     """A Ray cluster of 4 pretended CPUs."""
