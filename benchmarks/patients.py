@@ -59,7 +59,7 @@ def measure() -> Figures:
                 *(
                     here.height,
                     rank,
-                    *(float(np.std(here[name], ddof=1)) if enough else float("nan") for name in ("effect", "real")),
+                    *(_spread(here[name]) if enough else float("nan") for name in ("effect", "real")),
                 ),
             ]
         )
@@ -71,6 +71,10 @@ def measure() -> Figures:
         sorted(rows),
     )
     return figures | {f"spearman, {row[0]}": row[8] for row in rows}
+
+
+def _spread(values: pl.Series) -> float:
+    return float(np.std(values.to_numpy(), ddof=1))
 
 
 def _real(cells: Cells, hits: pl.DataFrame, genes: Any) -> pl.DataFrame:

@@ -74,7 +74,8 @@ def meta_analysis(effects: Array, variances: Array, variance_of: VarianceOf | No
     number = there.sum(axis=1)
     tau_squared, q = _heterogeneity(values, np.where(there, 1.0 / noise, 0.0), number)
     weights = np.where(there, 1.0 / (noise + np.nan_to_num(tau_squared)[:, None]), 0.0)
-    with np.errstate(invalid="ignore", divide="ignore"):  # no context, no effect
+    # No context, no effect; and over a Q of next to nothing the share is −∞, which counts as 0.
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         weights = weights / weights.sum(axis=1, keepdims=True)
         effect = np.where(number > 0, (weights * values).sum(axis=1), np.nan)
         excess = np.maximum(0.0, 1.0 - (number - 1) / q)
