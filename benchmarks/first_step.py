@@ -1,7 +1,7 @@
 """The first pass of a walk computed once where it comes again: CPU seconds of a shard with and without.
 
 Untrained models of Papalexi's 299 genes, 16 cells a shard, on one thread; a screen's order of work: all conditions of a
-context in the same 8 shards. Both sides in turn, medians of 7 rounds. ``direct`` and ``small`` are told the depth of a
+context in the same shard. Both sides in turn, medians of 5 rounds. ``direct`` and ``small`` are told the depth of a
 cell, so only the control's branch of a guided walk comes again; ``small``, not told it (as ``paper``), shares both.
 """
 
@@ -24,7 +24,7 @@ from lingshu_core.reveal import RevealSettings
 from lingshu_core.vocabulary import Vocabulary
 from screening.objective.readouts import read_data
 
-CELLS, SHARDS, CONDITIONS, ROUNDS = 16, 8, 3, 7
+CELLS, SHARDS, CONDITIONS, ROUNDS = 16, 1, 6, 5
 CASES: dict[str, tuple[DenoiserConfig, RevealSettings]] = {
     "direct, T = 6": (configuration("direct"), RevealSettings(steps=6, guidance=2.0)),
     "small, T = 6": (configuration("small"), RevealSettings(steps=6, guidance=2.0)),
