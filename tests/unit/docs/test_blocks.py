@@ -389,9 +389,21 @@ def predictions(_: Path) -> dict[str, Any]:
     return {"cells": read, **masks, "shards": shards[16], "calibration": answers[:12], "test": answers[12:16]}
 
 
+def effects_of_all(folder: Path) -> dict[str, Any]:
+    """Effects of three conditions where `results.md` reads them, and the name of one of them."""
+    import anndata
+
+    effects = pd.DataFrame(np.eye(3), ["first", "second", "third"], ["STAT1", "JAK2", "IRF1"])
+    (folder / "results" / "my-screen").mkdir(parents=True, exist_ok=True)
+    with anndata.settings.override(zarr_write_format=3):
+        anndata.AnnData(effects).write_zarr(folder / "results" / "my-screen" / "effects.zarr")
+    return {"condition": "second"}
+
+
 STAGES: dict[str, Callable[[Path], dict[str, Any]]] = {
     "baselines.md": cells_in_a_file,
     "metrics.md": cells_in_memory,
+    "results.md": effects_of_all,
     "uncertainty.md": predictions,
 }
 """Pages whose Python needs more than published tables: what lies there, and which names there are before it runs."""

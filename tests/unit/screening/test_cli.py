@@ -3,6 +3,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,6 +22,7 @@ COMMANDS = (
     *("simulate", "train", "validate", "plan", "run", "status", "hits", "describe", "generate", "embed", "doctor"),
     "evaluate",
 )
+QUIET_SECONDS = 0.06
 FEW = {"contexts": {"cell_type": "type_1"}, "perturbations": {"genetic": ["REG04", "REG05"]}}
 
 
@@ -75,11 +77,18 @@ def test_the_help_lists_every_command() -> None:
     assert all(command in shown.output for command in COMMANDS)
 
 
+def pace() -> float:
+    """CPU seconds that a fixed piece of Python takes, by those it takes on the quiet core that the limit is meant for."""
+    begun = time.process_time()
+    sum(number * number % 7 for number in range(1_000_000))
+    return max((time.process_time() - begun) / QUIET_SECONDS, 1.0)
+
+
 def test_help_and_validate_answer_at_once(write_screen: WriteScreen) -> None:
     path = str(write_screen())
     for arguments in (("--help",), ("run", "--help"), ("validate", path)):
-        # The best of three: what else runs on the core makes the same instructions twice as dear.
-        assert min(seconds_of_cpu(*arguments) for _ in range(3)) < 0.5, arguments
+        # The best of three, by the pace of the core: what else runs on it makes the same instructions twice as dear.
+        assert min(seconds_of_cpu(*arguments) / pace() for _ in range(3)) < 0.5, arguments
 
 
 @pytest.mark.parametrize(

@@ -253,14 +253,14 @@ def test_a_run_that_was_taken_over_stops_and_publishes_nothing(
     blobs = open_blobs(str(tmp_path / "screen"))
 
     class TakenOver:
-        """Hears that the run has begun to compute, and begins another."""
+        """Hears that the run has computed a block, and begins another run."""
 
         def stage(self, name: str, detail: str) -> None:
-            if name == "predict":
-                Epoch.begin(History(blobs), "another run")
+            pass
 
         def progress(self, progress: Any) -> None:
-            pass
+            if progress.done == 1:
+                Epoch.begin(History(blobs), "another run")
 
     with pytest.raises(Fenced, match=r"another run \(another run\) has taken over \(epoch 2"):
         run_campaign(path, TakenOver())

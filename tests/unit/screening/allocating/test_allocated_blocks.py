@@ -176,7 +176,7 @@ def test_a_budget_of_cells_is_never_passed(
 
 
 class TickingSpending(Spending):
-    """Half a millisecond passes whenever somebody looks at the clock: the second look, after a block, is too late."""
+    """Half a millisecond passes whenever somebody looks at the clock: before the run, before and after each block."""
 
     def __init__(self, spec: ScreenSpec, earlier_seconds: float = 0.0) -> None:
         looks = count()
@@ -187,9 +187,9 @@ def test_money_ends_a_run_and_what_is_there_is_published(
     screen: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("screening.run.Spending", TickingSpending)
-    path = screen("poor", budget={"money": 0.001 / 3600, "price_per_hour": 1.0})
+    path = screen("poor", budget={"money": 0.0015 / 3600, "price_per_hour": 1.0})
     result = run_campaign(path, Listener())
-    assert "budget.money: 2.77778e-07 is spent" in result.cancelled
+    assert "budget.money: 4.16667e-07 is spent" in result.cancelled
     assert result.computed == 1
     assert not result.complete
     assert "budget.money" in result.shortfall
