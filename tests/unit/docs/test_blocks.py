@@ -392,11 +392,12 @@ def predictions(_: Path) -> dict[str, Any]:
 def effects_of_all(folder: Path) -> dict[str, Any]:
     """Effects of three conditions where `results.md` reads them, and the name of one of them."""
     import anndata
+    import zarr
 
     effects = pd.DataFrame(np.eye(3), ["first", "second", "third"], ["STAT1", "JAK2", "IRF1"])
-    (folder / "results" / "my-screen").mkdir(parents=True, exist_ok=True)
-    with anndata.settings.override(zarr_write_format=3):
-        anndata.AnnData(effects).write_zarr(folder / "results" / "my-screen" / "effects.zarr")
+    store = zarr.open_group(folder / "results" / "my-screen" / "effects.zarr", mode="w", zarr_format=3)
+    with anndata.settings.override(zarr_write_format=3, auto_shard_zarr_v3=True):
+        anndata.io.write_elem(store, "/", anndata.AnnData(effects))
     return {"condition": "second"}
 
 

@@ -78,7 +78,7 @@ def test_the_help_lists_every_command() -> None:
 
 
 def pace() -> float:
-    """CPU seconds that a fixed piece of Python takes, by those it takes on the quiet core that the limit is meant for."""
+    """CPU seconds that a fixed piece of Python takes, by those it takes on the quiet core that limits are made for."""
     begun = time.process_time()
     sum(number * number % 7 for number in range(1_000_000))
     return max((time.process_time() - begun) / QUIET_SECONDS, 1.0)
