@@ -1,8 +1,7 @@
 """Take a picture of Ray's dashboard while a screen runs: ``python docs/make_dashboard_image.py URL [IMAGE [PAGE]]``.
 
 The URL is the one that `lingshu run` prints. Without a page, that of the actors is taken, where the names are that the
-run gave its processes. It is given our token, which Ray's
-page would ask for.
+run gave its processes. The browser is given our token, for which Ray's page would ask.
 """
 
 from __future__ import annotations
