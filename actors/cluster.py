@@ -5,7 +5,6 @@ machine's outside address. Ray's own ports still listen on all interfaces, which
 """
 
 import os
-import secrets
 import socket
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from actors.errors import ClusterUnavailable
+from actors.own_token import own_token
 from actors.redaction import without_secrets
 
 Auth = Literal["token", "disabled"]
@@ -220,7 +220,7 @@ def _set_environment(auth: Auth | None, joining: bool) -> None:
         )
     os.environ["RAY_AUTH_MODE"] = mode
     if mode == "token" and not joining and not _has_token():
-        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+        os.environ["RAY_AUTH_TOKEN"] = own_token()
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", SILENCED_RAYLET_LINES)
 

@@ -290,11 +290,12 @@ def run(
     from screening.run import run_campaign
     from screening.running.detached_run import RunEnd
     from screening.watching.attachment import run_or_attach
+    from screening.watching.interruption import noticing_interruption
     from screening.watching.run_events import RunEvents
 
     if detach and chaos is not None:
         raise typer.BadParameter("--chaos is a rehearsal, which is watched: leave --detach out")
-    with _watcher("run", as_json) as display:
+    with _watcher("run", as_json) as display, noticing_interruption(display.say):
         if isinstance(display, RunEvents):
             display.read_name(campaign)
         overrides = {"output": output, "cache": cache, "replicas": replicas}

@@ -28,6 +28,7 @@ from actors.in_process_pool import InProcessPool
 from actors.injector import Injector
 from actors.job import Ending
 from actors.ledger import Ledger
+from actors.own_token import token_command
 from actors.planner import More, Planner, PlannerSettings
 from actors.pool import Pool
 from actors.progress import OnProgress, Progress, Summary
@@ -336,7 +337,8 @@ def open_cluster(
 
 def describe_dashboard(url: str) -> str:
     """Return the words behind a stage that lead to Ray's dashboard; none where there is none."""
-    return f"; Ray dashboard {url}" if url else ""
+    command = token_command()
+    return f"; Ray dashboard {url}" + f" (it asks for a token: `{command}`)" * bool(command) if url else ""
 
 
 def reporting(on_progress: OnProgress, desk: NewsDesk, ranking: Ranking) -> OnProgress:

@@ -177,7 +177,7 @@ def draft(found: CellFileSurvey, wishes: Wishes) -> CampaignDraft:
     kept = _kept(source, null)
     screened = choose_screened(obs, source.context_roles, source.control, null)
     if screened.why:
-        notes.add("contexts", screened.why)
+        notes.add("contexts", f"{screened.decided(source.context_roles)}: {screened.why}")
     return CampaignDraft(
         found,
         kept,

@@ -34,6 +34,12 @@ class ScreenedContexts:
     values: tuple[str, ...] = ()
     why: str = ""
 
+    def decided(self, factors: tuple[str, ...]) -> str:
+        """Say what was done about the contexts that these factors of the training make up."""
+        averaged = " and ".join(role for role in factors if role not in self.factors)
+        some = f"{len(self.values):,} of the values of {self.factors[0]} are screened" if self.values else ""
+        return " and ".join(filter(None, (averaged and f"the screen averages over {averaged}", some)))
+
 
 def choose_screened(
     obs: pd.DataFrame, factors: tuple[str, ...], control: str, null: Mapping[str, object]

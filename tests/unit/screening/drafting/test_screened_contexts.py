@@ -44,12 +44,14 @@ def test_the_last_factor_is_averaged_over_where_contexts_are_small() -> None:
     assert (found.factors, found.values) == (("cell_type",), ())
     assert "of 16 contexts that could be screened, 16 have fewer than 40 control cells" in found.why
     assert "91% of the work" in found.why
+    assert found.decided(("cell_type", "donor")) == "the screen averages over donor"
 
 
 def test_of_a_single_factor_the_values_with_enough_controls_are_taken() -> None:
     controls = {(kind, "d"): size for kind, size in zip("ABCDE", (100, 39, 39, 39, 40), strict=True)}
     found = choose_screened(cells(controls), ("cell_type",), "control", GROUPS)
     assert (found.factors, found.values) == (("cell_type",), ("A", "E"))
+    assert found.decided(("cell_type",)) == "2 of the values of cell_type are screened"
 
 
 def test_groups_by_guide_are_counted() -> None:
