@@ -7,6 +7,7 @@ import sys
 
 NAMES = (
     "start",
+    "loading",
     "quickstart",
     "papalexi",
     "ensemble",

@@ -17,7 +17,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -33,11 +34,14 @@ import torch
 from lingshu_core.denoiser import Denoiser, DenoiserConfig, GeneStatistics
 from lingshu_core.errors import CheckpointError, ConfigurationError
 from lingshu_core.file_systems import extra_hint
+from lingshu_core.mapped_file import FileChanged, local_path, mapped_arrays
 from lingshu_core.neighbours import stored_bank
 from lingshu_core.perturbation_features import FeatureOrigin
 from lingshu_core.prior_genes import PriorGenes
 from lingshu_core.training import TrainingConfig
+from lingshu_core.undrawn_weights import UndrawnWeights
 from lingshu_core.vocabulary import Vocabulary
+from lingshu_core.whole_file import write_whole
 
 CHECKPOINT_FORMAT = 2
 """2: three statistics of a gene in the direct paths, and a last token for each; 1 had two statistics."""
@@ -155,13 +159,16 @@ def library_versions() -> dict[str, str]:
 
 
 def write_files(folder: str, content: dict[str, bytes]) -> str:
-    """Write files and, last, the manifest that lists them; returns its digest, which names the model."""
+    """Write files and, last, the manifest that lists them; returns its digest, which names the model.
+
+    Each is whole or not there. Over an earlier model, who reads meanwhile may find files of both: the digests tell.
+    """
     files = {name: {"size": len(data), "sha256": _sha256(data)} for name, data in content.items()}
     content = {**content, MANIFEST: _to_bytes({"format": CHECKPOINT_FORMAT, "files": files})}
     filesystem, root = fsspec.core.url_to_fs(folder)
     filesystem.makedirs(root, exist_ok=True)
     for name, data in content.items():
-        filesystem.pipe_file(f"{root}/{name}", data)
+        write_whole(filesystem, f"{root}/{name}", data)
     digest = _sha256(content[MANIFEST])
     _forget_card(filesystem, root, digest)
     return digest
@@ -237,8 +244,10 @@ def load_checkpoint(folder: str, device: torch.device | None = None) -> Checkpoi
             f"{folder}: is the baseline {header.card.get('kind')!r}, which has no network to generate, embed or adapt"
             " with; it can be screened, described and evaluated: give a model that was trained with `kind: lingshu`"
         )
-    state = {name: torch.from_numpy(array) for name, array in read_arrays(folder, WEIGHTS).items()}
-    denoiser = _rebuild(folder, _configuration(folder, header.card), header.vocabulary, state)
+    with open_arrays(folder, WEIGHTS) as arrays:
+        state = {name: torch.from_numpy(array) for name, array in arrays.items()}
+        denoiser = _rebuild(folder, _configuration(folder, header.card), header.vocabulary, state)
+        del state
     return Checkpoint(
         header.vocabulary,
         header.control_depths,
@@ -256,10 +265,31 @@ def is_baseline(card: Mapping[str, Any]) -> bool:
 
 def read_arrays(folder: str, name: str) -> dict[str, npt.NDArray[Any]]:
     """Read a safetensors file of a checkpoint, checked against the manifest; errors as in :func:`load_checkpoint`."""
+    with open_arrays(folder, name) as arrays:
+        return {each: array.copy() for each, array in arrays.items()}
+
+
+@contextmanager
+def open_arrays(folder: str, name: str) -> Iterator[dict[str, npt.NDArray[Any]]]:
+    """Open a safetensors file of a checkpoint without a copy of it where it lies on a local disk.
+
+    The arrays are good within the block: copy what is to be kept. Errors as in :func:`load_checkpoint`, at the end of
+    the block too, if the file was changed meanwhile.
+    """
     _, files = _read_manifest(folder)
     if name not in files:
         raise CheckpointError(f"{folder}: {MANIFEST} does not list {name}; fetch the checkpoint again")
-    return _load_tensors(folder, name, _read_checked(folder, name, files))
+    path = local_path(f"{folder}/{name}")
+    if path is None:
+        yield _load_tensors(folder, name, _read_checked(folder, name, files))
+        return
+    size = _promised_size(folder, name, files)
+    with ExitStack() as opened:  # and not one `with`: errors of the block itself are none of the file
+        with _telling_damage(folder, name, size):
+            arrays = opened.enter_context(mapped_arrays(path, size, files[name]["sha256"]))
+        yield arrays
+        with _telling_damage(folder, name, size):
+            opened.close()
 
 
 def _control_depths(
@@ -285,8 +315,17 @@ def _configuration(folder: str, card: Mapping[str, Any]) -> DenoiserConfig:
 
 
 def _load_tensors(folder: str, name: str, data: bytes) -> dict[str, npt.NDArray[Any]]:
-    try:
+    with _telling_damage(folder, name, len(data)):
         return dict(safetensors.numpy.load(data))
+
+
+@contextmanager
+def _telling_damage(folder: str, name: str, size: int) -> Iterator[None]:
+    try:
+        with _telling_unreadable(folder, name, size):
+            yield
+    except FileChanged as found:
+        raise _differing(folder, name, size, found.size) from found
     except (safetensors.SafetensorError, KeyError, TypeError) as error:  # the latter two: numpy has no such number type
         raise CheckpointError(
             f"{folder}/{name}: not a safetensors file of a model ({error}); fetch the checkpoint again"
@@ -300,8 +339,9 @@ def _rebuild(folder: str, config: DenoiserConfig, words: Vocabulary, state: dict
         statistics = _shapes(state, len(words.genes))
         factors = tuple(len(values) for values in words.factors.values())
         bank = stored_bank({name.removeprefix("neighbours."): value for name, value in state.items()})
-        denoiser = Denoiser(config, factors, len(words.identities), statistics, bank=bank)
-        denoiser.load_state_dict(state)
+        with UndrawnWeights():
+            denoiser = Denoiser(config, factors, len(words.identities), statistics, bank=bank)
+        denoiser.load_state_dict(state)  # a copy: nothing of the model hangs on the file
     except (KeyError, RuntimeError, ValueError, IndexError, TypeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise CheckpointError(
@@ -332,7 +372,7 @@ def _shapes(state: Mapping[str, torch.Tensor], genes: int) -> GeneStatistics:
     return GeneStatistics(
         support=support,
         log_marginals=torch.zeros(genes, int(support.max())),
-        depth_knots=state["conditions.depth_knots"],
+        depth_knots=state["conditions.depth_knots"].clone(),  # becomes a buffer as it is
         typical_dose=torch.exp(state["conditions.log_half_dose"]),
     )
 
@@ -361,28 +401,43 @@ def _is_entry(entry: Any) -> bool:
     return isinstance(size, int) and size >= 0 and isinstance(sha256, str)
 
 
-def _read_checked(folder: str, name: str, files: Mapping[str, Any]) -> bytes:
+def _promised_size(folder: str, name: str, files: Mapping[str, Any]) -> int:
+    """Return how large a file is by the manifest, in bytes, unless that is more than is read of such a file."""
     size, most = files[name]["size"], LARGEST_JSON if name.endswith(".json") else LARGEST_TENSORS
     if size > most:
         raise CheckpointError(
             f"{folder}/{name}: {MANIFEST} says that it has {size:,} bytes, and at most {most:,} are read of such a"
             " file; fetch the checkpoint again"
         )
+    return int(size)
+
+
+def _read_checked(folder: str, name: str, files: Mapping[str, Any]) -> bytes:
+    size = _promised_size(folder, name, files)
     data = _read(folder, name, size)
     if _sha256(data) != files[name]["sha256"]:
-        found = "more" if len(data) > size else f"{len(data)}"
-        raise CheckpointError(
-            f"{folder}/{name}: {found} bytes that do not match the manifest ({size} bytes were"
-            " written): truncated or changed since; fetch the checkpoint again"
-        )
+        raise _differing(folder, name, size, len(data))
     return data
+
+
+def _differing(folder: str, name: str, size: int, found: int) -> CheckpointError:
+    return CheckpointError(
+        f"{folder}/{name}: {'more' if found > size else found} bytes that do not match the manifest ({size} bytes were"
+        " written): truncated or changed since; fetch the checkpoint again"
+    )
 
 
 def _read(folder: str, name: str, most: int) -> bytes:
     """Read a file, of one that is larger than ``most`` bytes only one byte more."""
-    try:
+    with _telling_unreadable(folder, name, most):
         filesystem, root = fsspec.core.url_to_fs(folder)
         return bytes(filesystem.cat_file(f"{root}/{name}", start=0, end=most + 1))
+
+
+@contextmanager
+def _telling_unreadable(folder: str, name: str, most: int) -> Iterator[None]:
+    try:
+        yield
     except (FileNotFoundError, NotADirectoryError) as error:
         what = f"{name} is missing" if isinstance(error, FileNotFoundError) else "it is a file, and a model is a folder"
         raise CheckpointError(

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from lingshu_core.cells import Cells
 from lingshu_core.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from lingshu_core.cells import Cells  # replicas get along without it, and it takes them a second to import
 
 MOST_QUANTILES = 512
 """A context with more control cells keeps this many quantiles of their depths."""

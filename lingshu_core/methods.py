@@ -10,11 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from lingshu_core.errors import UnusableCells
 from lingshu_core.vocabulary import join_parts, split_label
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 METHODS = ("knockout", "CRISPRi", "CRISPRa")
 _SPELLINGS: Mapping[str, str] = {
@@ -85,6 +87,8 @@ def told_apart(labels: pd.Series, methods: pd.Series) -> pd.Series:
     pandas.Series
         Labels; those of targets with one method are as they were.
     """
+    import pandas as pd  # slow to import, and of no use to who only reads a vocabulary
+
     pairs = pd.DataFrame({"label": labels, "method": methods}).drop_duplicates()
     seen: dict[str, set[str]] = {}
     for label, method in pairs.itertuples(index=False):

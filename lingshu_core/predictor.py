@@ -8,18 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 
-from lingshu_core.baseline_checkpoint import load_baseline
-from lingshu_core.baseline_models import BaselinePredictor
 from lingshu_core.checkpoint import Checkpoint, CheckpointHeader, is_baseline, load_checkpoint, load_header
 from lingshu_core.depths import pooled_depths
 from lingshu_core.errors import ConditionError
 from lingshu_core.estimator import EstimatorKind, ShardRequest, ShardResult, estimate_shard
 from lingshu_core.structures import with_structures
 from lingshu_core.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from lingshu_core.baseline_models import BaselinePredictor
 
 
 class Predictor(Protocol):
@@ -162,5 +163,7 @@ def open_predictor(folder: str, device: torch.device | None = None) -> StoredPre
     """
     header = load_header(folder)
     if is_baseline(header.card):
+        from lingshu_core.baseline_checkpoint import load_baseline  # a second of imports that a network doesn't need
+
         return StoredBaseline(header, load_baseline(folder, header))
     return DiffusionPredictor(load_checkpoint(folder, device))

@@ -9,18 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
-from scipy import stats
 
-from lingshu_core.cells import Cells
-from lingshu_core.differential_expression import differential_expression
 from lingshu_core.errors import CheckpointError
 from lingshu_core.methods import split_method, target_of
 from lingshu_core.vocabulary import Vocabulary, join_parts
+
+if TYPE_CHECKING:
+    from lingshu_core.cells import Cells
 
 PRIORS_FORMAT = 1
 INJECTED_COUNT = 1
@@ -121,6 +121,8 @@ def lowered_genes(perturbed: sp.csr_matrix, controls: sp.csr_matrix) -> npt.NDAr
     if not passed.any():
         # Most perturbations lower nothing that far, and a test of every gene takes its time.
         return np.empty(0, dtype=np.int64)
+    from scipy import stats  # slow to import, and of no use to who only reads priors
+
     rates = stats.false_discovery_control(rank_sum_p_values(perturbed, controls), method="bh")
     return np.flatnonzero(passed & (rates < MOST_FALSE))
 
@@ -130,6 +132,8 @@ def rank_sum_p_values(perturbed: sp.csr_matrix, controls: sp.csr_matrix) -> npt.
 
     A gene without a molecule in any cell has p = 1: it counts among the genes tested.
     """
+    from lingshu_core.differential_expression import differential_expression  # as above
+
     cells = sp.csr_matrix(sp.vstack([controls, perturbed]))
     labels = np.repeat(["control", "perturbed"], [controls.shape[0], perturbed.shape[0]])
     names = list(map(str, range(cells.shape[1])))

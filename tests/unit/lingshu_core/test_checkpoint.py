@@ -33,6 +33,8 @@ from lingshu_core.checkpoint import (
     fetch_checkpoint,
     load_checkpoint,
     load_header,
+    open_arrays,
+    read_arrays,
     save_checkpoint,
 )
 from lingshu_core.denoiser import Denoiser, DenoiserConfig
@@ -442,3 +444,32 @@ def test_only_the_card_of_this_very_model_stays_beside_it(save: Save, tmp_path: 
     assert save(tmp_path) == digest
     assert (tmp_path / MODEL_CARD).exists() == stays
     assert (tmp_path / MODEL_CARD_TEXT).exists() == stays
+
+
+def test_a_loaded_model_does_not_hang_on_its_file(save: Save, tmp_path: Path) -> None:
+    save(tmp_path)
+    denoiser = load_checkpoint(str(tmp_path)).denoiser
+    kept = {name: tensor.clone() for name, tensor in denoiser.state_dict().items()}
+    with (tmp_path / WEIGHTS).open("r+b") as file:  # as `cp` does, which truncates what it writes over
+        file.write(bytes((tmp_path / WEIGHTS).stat().st_size))
+    assert all(torch.equal(tensor, kept[name]) for name, tensor in denoiser.state_dict().items())
+
+
+def test_weights_read_from_a_disk_and_from_elsewhere_are_the_same(save: Save, tmp_path: Path, memory_url: str) -> None:
+    assert save(tmp_path) == save(memory_url)
+    local, remote = (load_checkpoint(place).denoiser.state_dict() for place in (str(tmp_path), memory_url))
+    assert list(local) == list(remote)
+    assert all(torch.equal(local[name], remote[name]) for name in local)
+    with open_arrays(str(tmp_path), WEIGHTS) as arrays:
+        again = read_arrays(memory_url, WEIGHTS)
+        assert set(arrays) == set(again)
+
+
+def test_a_file_that_changes_while_it_is_read_is_refused(save: Save, tmp_path: Path) -> None:
+    save(tmp_path)
+    size = (tmp_path / WEIGHTS).stat().st_size
+    with (
+        pytest.raises(CheckpointError, match=rf"{WEIGHTS}: {size} bytes that do not match .* changed since"),
+        open_arrays(str(tmp_path), WEIGHTS),
+    ):
+        (tmp_path / WEIGHTS).write_bytes(bytes(size))
