@@ -554,7 +554,7 @@ def suggest(
         float | None,
         typer.Option(help="Effect that matters, in the unit of the score (default: the null's minimum effect)."),
     ] = None,
-    enough: Annotated[int, typer.Option(min=1, help="Training cells at which a condition counts half.")] = 100,
+    enough: Annotated[int, typer.Option(min=1, help="Training cells of a perturbation at which it counts half.")] = 100,
     out: Annotated[Path | None, typer.Option("--out", help="Write the batch as CSV, too.", dir_okay=False)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the batch as JSON.")] = False,
 ) -> None:

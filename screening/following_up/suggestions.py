@@ -1,9 +1,9 @@
 """What to measure next: conditions that would teach the model most, for the lab.
 
 A condition is worth measuring where the model doesn't know (disagreement), where it could matter (relevance: how likely
-the effect reaches the minimum effect), and where nobody has looked (few training cells); the three are multiplied. A
-batch of them is spread by what the model predicts (`screening.following_up.diverse_batch`). It is made of published
-results alone.
+the effect reaches the minimum effect), and where nobody has looked (few training cells of the perturbation, in any
+context: the model carries its effect over); the three are multiplied. A batch of them is spread by what the model
+predicts (`screening.following_up.diverse_batch`). It is made of published results alone.
 """
 
 from __future__ import annotations
@@ -56,7 +56,8 @@ COLUMNS: Mapping[str, tuple[Any, str]] = {
     "relevance": (pl.Float64, "probability that the effect reaches the threshold"),
     "threshold": (pl.Float64, "minimum effect, or without a null the score of the best tenth; in score_unit"),
     "training_cells": (pl.Int64, "cells of it that the model was trained on, in this context"),
-    "worth": (pl.Float64, "disagreement × relevance × enough / (enough + training_cells)"),
+    "training_cells_all": (pl.Int64, "the same in all contexts"),
+    "worth": (pl.Float64, "disagreement × relevance × enough / (enough + training_cells_all)"),
     "nearest": (pl.String, "the condition chosen before that is most like it"),
     "distance": (pl.Float64, "how unlike that it is, from 0 to 1"),
     "distance_by": (pl.String, "effects (predicted, per gene) or labels"),
@@ -84,7 +85,7 @@ class SuggestionRequest:
     minimum_effect
         Instead of the table's, in the unit of the score.
     enough
-        Training cells at which a condition counts half.
+        Training cells of a perturbation, in all contexts, at which its conditions count half.
     """
 
     results: str
@@ -139,7 +140,9 @@ def propose(hits: pl.DataFrame, published: PublishedEffects | None, request: Sug
         )
     able, basis = _with_disagreement(able, request.results)
     able, threshold = _with_relevance(able, request.minimum_effect)
-    cells = pl.col("training_cells")
+    # A model has hardly a parameter for a perturbation in one context: cells of another teach it about this one too.
+    able = able.with_columns(training_cells_all=pl.max_horizontal("training_cells", "training_cells_all"))
+    cells = pl.col("training_cells_all")
     worth = pl.col("disagreement") * pl.col("relevance") * request.enough / (request.enough + cells)
     able = able.with_columns(worth=worth)
     if not able["worth"].max():
@@ -151,7 +154,7 @@ def propose(hits: pl.DataFrame, published: PublishedEffects | None, request: Sug
     labels = LabelDistances([_words(row) for row in able.select("perturbation", "context").iter_rows()])
     distances = labels if published is None else EffectDistances(published.effects, rows, labels)
     first = (able["decision"] == UNDECIDED).fill_null(value=False).to_numpy()
-    # A model has no parameter for one perturbation in one context, so a second context of it teaches little.
+    # For the same reason a second context of a perturbation teaches little.
     kind = np.unique([_without_doses(label) for label in able["perturbation"]], return_inverse=True)[1]
     chosen = choose_batch(able["worth"].to_numpy(), first, distances, request.batch, kind)
     batch = _described(able, chosen, rows, published, request.enough)
@@ -251,12 +254,13 @@ def _why(row: Mapping[str, Any], rank: float, enough: int) -> str:
     said = [f"{row['decision'] or 'not decided'}"]
     said.append(f"uncertainty {row['disagreement']:.2g}, more than {rank:.0%} of the conditions")
     said.append(f"{row['relevance']:.0%} likely to reach {row['threshold']:.2g}")
-    cells = row["training_cells"]
+    cells = row["training_cells_all"]
     if not cells:
-        said.append("never measured here" if row["training_cells_all"] else "never measured")
+        said.append("never measured")
     else:
         held = f", so it counts {enough / (enough + cells):.0%}" if cells >= enough else ""
-        said.append(f"{'well' if cells >= enough else 'thinly'} measured with {cells} cells{held}")
+        place = "" if row["training_cells"] else " elsewhere, never here"
+        said.append(f"{'well' if cells >= enough else 'thinly'} measured with {cells} cells{place}{held}")
     if row["nearest"] is not None:
         alike = "unlike" if row["distance"] >= 0.5 else "nearest to"
         said.append(f"{alike} {row['nearest']} before it ({row['distance']:.2f})")

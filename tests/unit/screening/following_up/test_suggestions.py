@@ -48,6 +48,14 @@ def test_worth_is_uncertainty_times_relevance_less_what_was_measured() -> None:
     assert "never measured" in found["why"][0]
 
 
+def test_cells_in_other_contexts_count_too() -> None:
+    found = propose(table(row("a", training_cells_all=300), row("b", training_cells_all=20)), None, ASKED).batch
+    assert found["perturbation"].to_list() == ["b", "a"]
+    assert found["worth"][0] / found["worth"][1] == pytest.approx(400 / 120)
+    assert "thinly measured with 20 cells elsewhere, never here" in found["why"][0]
+    assert "well measured with 300 cells elsewhere, never here, so it counts 25%" in found["why"][1]
+
+
 def test_undecided_come_before_hits_and_refused_never() -> None:
     rows = [row("a", decision="hit", score_sd=9.0), row("b"), row("c", decision="refused"), row("d", status="failed")]
     found = propose(table(*rows), None, ASKED)
