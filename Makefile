@@ -7,6 +7,9 @@ export LINGSHU_DATA
 # One thread a process: on small machines more threads only get in each other's way, and results stay bit-equal.
 export OMP_NUM_THREADS ?= 1
 
+# Tests are spread over so many processes; those that start clusters share one.
+PROCESSES ?= 2
+
 .DEFAULT_GOAL := help
 .PHONY: help install demo test fuzz chaos lint types imports s3 bench docs bench-check wheel clean
 
@@ -26,7 +29,7 @@ demo: install  ## Simulate, train, screen: a ranked table in a few minutes, no d
 	$(BIN)/lingshu run campaigns/examples/quickstart/screen.yaml --top 15
 
 test: install  ## Run all tests
-	$(BIN)/pytest --numprocesses 2 --dist loadgroup
+	$(BIN)/pytest --numprocesses $(PROCESSES) --dist loadgroup
 
 fuzz: install  ## Read 100,000 campaign files as nobody would write them: a spec or problems, never a trace
 	FUZZ_INPUTS=100000 FUZZ_MINUTES=60 $(BIN)/pytest -q --timeout 0 tests/fuzz
