@@ -197,6 +197,8 @@ class Newcomer:
                 f"the run goes on without this command ({_process(seen.beat)}); `lingshu status` tells how far it is,"
                 " and the same command follows it again"
             ) from None
+        if seen.beat is not None and self._same_end(seen) is not None:
+            self._show(seen.beat)  # its last stage may have taken less than the time between two looks
         self._tell_end(seen)
         return seen
 

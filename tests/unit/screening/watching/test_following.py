@@ -122,6 +122,17 @@ def test_a_run_is_followed_to_its_end(scene: Scene) -> None:
     assert scene.head() == scene.epoch.owner  # nobody has taken anything over
 
 
+def test_a_last_stage_that_was_over_at_once_is_told(scene: Scene) -> None:
+    scene.begin()
+    scene.script = [
+        lambda: scene.tell(stage="predict", detail="10 blocks"),
+        lambda: scene.tell(detail="10 blocks still"),
+        lambda: scene.tell(stage="publish", detail="there", ending=Ending(0, "", FACTS)),
+    ]
+    assert scene.take().code == 0
+    assert scene.heard.told[-1] == "publish: there"
+
+
 def test_the_news_of_the_other_are_told_with_the_place_as_it_is_called_here(scene: Scene) -> None:
     heard: list[RunNews] = []
     scene.heard.news = heard.append  # type: ignore[attr-defined]
