@@ -226,7 +226,7 @@ def _keys(hits: pl.DataFrame) -> list[Condition]:
 
 def _by_seed(frame: pl.DataFrame, name: str) -> pl.DataFrame:
     """Average the batches of one name within seeds; a row a seed."""
-    return frame.filter(pl.col("batch").str.starts_with(name)).group_by("seed").mean().sort("seed")
+    return frame.filter(pl.col("batch").str.starts_with(name)).drop("batch").group_by("seed").mean().sort("seed")
 
 
 def _against_random(frame: pl.DataFrame, name: str, what: str) -> list[float]:
