@@ -43,7 +43,7 @@ CLASS = "HDAC"
 SIGNATURE = 20
 """Genes up, and genes down."""
 EPOCHS = 8
-ESTIMATOR = {"kind": "variance_reduced", "steps": 1, "shards": 8, "depth_strata": 8}
+ESTIMATOR = {"kind": "variance_reduced", "steps": 3, "shards": 8, "depth_strata": 8}
 CONFIG = DrugSimulationConfig(
     genes=300, cell_lines=7, cells=56, control_cells=700, doses=(0.01, 0.1, 1.0, 10.0), strength=0.7
 )
