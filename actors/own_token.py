@@ -12,6 +12,9 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
+_NO_HOME = (OSError, RuntimeError)
+"""A home folder that is read-only, or none at all, as for a user without a name in a container."""
+
 
 def token_file() -> Path:
     """Return where the token lies."""
@@ -24,7 +27,7 @@ def own_token() -> str:
     Where the home folder can't be written to, it is one of this process only.
     """
     token = secrets.token_hex(32)
-    with suppress(OSError):  # a read-only home: the run goes on, and `token_command` has nothing to say
+    with suppress(*_NO_HOME):  # the run goes on, and `token_command` has nothing to say
         _write_first(token_file(), token)
     return _read() or token
 
@@ -38,7 +41,7 @@ def token_command() -> str:
 
 
 def _read() -> str:
-    with suppress(OSError):
+    with suppress(*_NO_HOME):
         return token_file().read_text(encoding="ascii").strip()
     return ""
 

@@ -104,7 +104,7 @@ def _shape(work: Path) -> dict[str, object]:
 
     model = yaml.safe_load((work / "run/config.yaml").read_text())["model"]["kwargs"]
     backbone = model["transformer_backbone_kwargs"]
-    weights = torch.load(work / "run/checkpoints/final.ckpt", map_location="cpu", weights_only=False)["state_dict"]
+    weights = torch.load(work / "run/checkpoints/final.ckpt", map_location="cpu", weights_only=True)["state_dict"]
     return {
         "cell_set_len": model["cell_set_len"],
         "hidden_dim": model["hidden_dim"],

@@ -6,42 +6,28 @@ run gave its processes. The browser is given our token, for which Ray's page wou
 
 from __future__ import annotations
 
-import shutil
 import sys
-import tempfile
 import time
 from pathlib import Path
 
-from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
+from page_picture import browser
 
 from actors.own_token import own_token
 
 IMAGE = Path(__file__).parent / "images" / "ray-dashboard.png"
 WIDTH, HEIGHT = 1600, 560
-FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--hide-scrollbars", "--disable-sync")
 COOKIE = "ray-authentication-token"
 FILLED_SECONDS = 12.0  # the page asks the cluster for its rows after it has opened, every few seconds
 
 
 def take(address: str, image: Path) -> None:
     """Open a page in a window of its own, wait until it has its rows, and save what is seen."""
-    options = webdriver.ChromeOptions()
-    options.binary_location = shutil.which("chromium") or shutil.which("google-chrome") or ""
-    with tempfile.TemporaryDirectory() as profile:
-        for flag in (*FLAGS, f"--window-size={WIDTH},{HEIGHT}", f"--user-data-dir={profile}"):
-            options.add_argument(flag)
-        browser = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver") or ""))
-        try:
-            browser.get(address)
-            browser.add_cookie({"name": COOKIE, "value": own_token()})
-            browser.refresh()
-            size = {"width": WIDTH, "height": HEIGHT, "deviceScaleFactor": 1, "mobile": False}
-            browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-            time.sleep(FILLED_SECONDS)
-            image.write_bytes(browser.get_screenshot_as_png())
-        finally:
-            browser.quit()
+    with browser(WIDTH, HEIGHT) as opened:
+        opened.get(address)
+        opened.add_cookie({"name": COOKIE, "value": own_token()})
+        opened.refresh()
+        time.sleep(FILLED_SECONDS)
+        image.write_bytes(opened.get_screenshot_as_png())
 
 
 def main(arguments: list[str]) -> None:

@@ -29,19 +29,6 @@ class BlockScores:
     effects: Array
 
 
-def block_scores(
-    condition: Sequence[BlockResult],
-    control: Sequence[BlockResult],
-    first_control: Sequence[BlockResult],
-    readout: Readout,
-    left_out: npt.NDArray[np.int64],
-    genes: tuple[str, ...],
-    space: StateSpace | None = None,
-) -> Array:
-    """Score the shards of one block, (shards,); parameters and errors as in :func:`measure_block`."""
-    return measure_block(condition, control, first_control, readout, left_out, genes, space).scores
-
-
 def measure_block(
     condition: Sequence[BlockResult],
     control: Sequence[BlockResult],

@@ -44,3 +44,14 @@ def test_a_home_that_cannot_be_written_to_is_no_reason_to_stop(home: Path) -> No
     assert len(token) == 64
     os.environ["RAY_AUTH_TOKEN"] = token  # restored by the fixture
     assert token_command() == ""
+
+
+def test_without_a_home_folder_it_is_one_of_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", none)
+    assert len(own_token()) == 64
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    monkeypatch.setenv("RAY_AUTH_TOKEN", own_token())
+    assert token_command() == ""

@@ -9,8 +9,6 @@ from typing import Any
 import polars as pl
 import pytest
 
-from actors.errors import Cancelled
-from actors.progress import Progress
 from campaigns.errors import PlanError
 from campaigns.screen_spec import ScreenSpec
 from screening.errors import BlockError
@@ -23,21 +21,6 @@ HALVING = {"kind": "halving", "top": 2, "first": 8, "factor": 2}
 CERTIFIED = {"kind": "certified", "top": 2, "first": 8, "epsilon": 0.2, "delta": 0.2}
 ESTIMATOR = {"shards": 32, "depth_strata": 2, "steps": 2}
 KINDS = pytest.mark.parametrize("allocation", [HALVING, CERTIFIED], ids=["halving", "certified"])
-
-
-class Listener:
-    """Hears a run; after some blocks it ends it, as a kill would between two commits."""
-
-    def __init__(self, stop_at: int | None = None) -> None:
-        self.said: dict[str, str] = {}
-        self.stop_at = stop_at
-
-    def stage(self, name: str, detail: str) -> None:
-        self.said[name] = detail
-
-    def progress(self, progress: Progress) -> None:
-        if self.stop_at is not None and progress.done >= self.stop_at:
-            raise Cancelled("the test")
 
 
 def blocks_of(folder: Path) -> set[str]:
@@ -65,17 +48,17 @@ def same(one: pl.DataFrame, other: pl.DataFrame) -> bool:
 
 @KINDS
 def test_a_run_that_was_ended_midway_comes_to_the_same_table(
-    screen: Callable[..., Path], tmp_path: Path, allocation: dict[str, Any]
+    screen: Callable[..., Path], tmp_path: Path, allocation: dict[str, Any], stopping_listener: Callable[..., Any]
 ) -> None:
-    calm = run_campaign(screen("calm", allocation=allocation), Listener())
+    calm = run_campaign(screen("calm", allocation=allocation), stopping_listener())
     total = len(blocks_of(tmp_path / "calm"))
     for share in (0.2, 0.8):
         name = f"ended-{share}"
         path = screen(name, allocation=allocation)
-        ended = run_campaign(path, Listener(stop_at=int(total * share)))
+        ended = run_campaign(path, stopping_listener(stop_at=int(total * share)))
         assert ended.cancelled == "the test"
         assert not ended.complete
-        resumed = run_campaign(path, Listener())
+        resumed = run_campaign(path, stopping_listener())
         assert resumed.complete
         assert same(resumed.hits, calm.hits)
         assert blocks_of(tmp_path / name) == blocks_of(tmp_path / "calm")
@@ -83,9 +66,9 @@ def test_a_run_that_was_ended_midway_comes_to_the_same_table(
 
 
 def test_halving_computes_less_and_says_how_far_each_condition_came(
-    screen: Callable[..., Path], tmp_path: Path
+    screen: Callable[..., Path], tmp_path: Path, stopping_listener: Callable[..., Any]
 ) -> None:
-    path, listener = screen("halving", contexts={"cell_type": "all_seen"}), Listener()
+    path, listener = screen("halving", contexts={"cell_type": "all_seen"}), stopping_listener()
     result = run_campaign(path, listener)
     hits = result.hits
     planned = plan_campaign(load_campaign(path))
@@ -104,9 +87,11 @@ def test_halving_computes_less_and_says_how_far_each_condition_came(
     assert manifest["allocation"]["shards"] == hits["shards_drawn"].sum()
 
 
-def test_finalists_are_estimated_on_shards_that_did_not_choose_them(screen: Callable[..., Path]) -> None:
-    chosen = run_campaign(screen("chosen"), Listener()).hits.row(0, named=True)
-    uniform = run_campaign(screen("uniform", allocation={"kind": "uniform"}), Listener()).hits
+def test_finalists_are_estimated_on_shards_that_did_not_choose_them(
+    screen: Callable[..., Path], stopping_listener: Callable[..., Any]
+) -> None:
+    chosen = run_campaign(screen("chosen"), stopping_listener()).hits.row(0, named=True)
+    uniform = run_campaign(screen("uniform", allocation={"kind": "uniform"}), stopping_listener()).hits
     same_one = uniform.filter(
         (pl.col("perturbation") == chosen["perturbation"]) & (pl.col("context") == chosen["context"])
     ).row(0, named=True)
@@ -117,18 +102,20 @@ def test_finalists_are_estimated_on_shards_that_did_not_choose_them(screen: Call
 
 
 def test_blocks_of_a_uniform_screen_are_used_again_and_change_nothing(
-    screen: Callable[..., Path], tmp_path: Path
+    screen: Callable[..., Path], tmp_path: Path, stopping_listener: Callable[..., Any]
 ) -> None:
     cache = str(tmp_path / "cache")
-    run_campaign(screen("uniform", allocation={"kind": "uniform"}, cache=cache), Listener())
-    shared = run_campaign(screen("shared", cache=cache), Listener())
+    run_campaign(screen("uniform", allocation={"kind": "uniform"}, cache=cache), stopping_listener())
+    shared = run_campaign(screen("shared", cache=cache), stopping_listener())
     assert shared.computed == 0
-    assert same(shared.hits, run_campaign(screen("alone"), Listener()).hits)
+    assert same(shared.hits, run_campaign(screen("alone"), stopping_listener()).hits)
 
 
-def test_certified_says_in_or_out_with_an_interval(screen: Callable[..., Path]) -> None:
+def test_certified_says_in_or_out_with_an_interval(
+    screen: Callable[..., Path], stopping_listener: Callable[..., Any]
+) -> None:
     estimator = ESTIMATOR | {"shards": 64}
-    hits = run_campaign(screen("certified", allocation=CERTIFIED, estimator=estimator), Listener()).hits
+    hits = run_campaign(screen("certified", allocation=CERTIFIED, estimator=estimator), stopping_listener()).hits
     assert hits["allocation"].head(2).to_list() == ["in", "in"]
     assert set(hits["allocation"]) == {"in", "out"}
     low, high = hits["allocation_low"], hits["allocation_high"]
@@ -136,7 +123,9 @@ def test_certified_says_in_or_out_with_an_interval(screen: Callable[..., Path]) 
     assert low.head(2).min() >= high.tail(hits.height - 2).max() - 0.2  # type: ignore[operator]
 
 
-def test_an_ensemble_with_a_null_is_allocated_too(tiny_null: Path, screen: Callable[..., Path]) -> None:
+def test_an_ensemble_with_a_null_is_allocated_too(
+    tiny_null: Path, screen: Callable[..., Path], stopping_listener: Callable[..., Any]
+) -> None:
     objective = {
         "kind": "signature",
         "gene_set": {"file": str(tiny_null / "program.gmt"), "name": "SIMULATED_PROGRAM", "direction": "down"},
@@ -149,7 +138,7 @@ def test_an_ensemble_with_a_null_is_allocated_too(tiny_null: Path, screen: Calla
         objective=objective,
         allocation=HALVING | {"top": 1},
     )
-    result = run_campaign(path, Listener())
+    result = run_campaign(path, stopping_listener())
     assert result.complete
     assert result.hits["allocation"][0] == "finalist"
     assert set(result.hits["members"]) == {2}
@@ -159,14 +148,14 @@ def test_an_ensemble_with_a_null_is_allocated_too(tiny_null: Path, screen: Calla
 
 @pytest.mark.parametrize("allocation", [HALVING, CERTIFIED | {"delta": 0.5}], ids=["halving", "certified"])
 def test_a_budget_of_cells_is_never_passed(
-    screen: Callable[..., Path], tmp_path: Path, allocation: dict[str, Any]
+    screen: Callable[..., Path], tmp_path: Path, allocation: dict[str, Any], stopping_listener: Callable[..., Any]
 ) -> None:
     conditions = plan_campaign(load_campaign(screen("plan"))).plan.conditions
     controls = sum(each.role == "control" for each in conditions)
     first = 8 if allocation["kind"] == "halving" else 24
     cells = 2 * (controls * 32 + (len(conditions) - controls) * first + 40)
     path = screen("limited", allocation=allocation, budget={"cells": cells})
-    listener = Listener()
+    listener = stopping_listener()
     result = run_campaign(path, listener)
     used = len(blocks_of(tmp_path / "limited")) * 8 * 2
     assert used <= cells
@@ -184,18 +173,18 @@ class TickingSpending(Spending):
 
 
 def test_money_ends_a_run_and_what_is_there_is_published(
-    screen: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+    screen: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, stopping_listener: Callable[..., Any]
 ) -> None:
     monkeypatch.setattr("screening.run.Spending", TickingSpending)
     path = screen("poor", budget={"money": 0.0015 / 3600, "price_per_hour": 1.0})
-    result = run_campaign(path, Listener())
+    result = run_campaign(path, stopping_listener())
     assert "budget.money: 4.16667e-07 is spent" in result.cancelled
     assert result.computed == 1
     assert not result.complete
     assert "budget.money" in result.shortfall
-    again = run_campaign(path, Listener())
+    again = run_campaign(path, stopping_listener())
     assert (again.computed, again.reused) == (0, 1)
-    richer = run_campaign(screen("poor"), Listener())
+    richer = run_campaign(screen("poor"), stopping_listener())
     assert richer.complete
 
 
@@ -205,13 +194,15 @@ def test_a_certificate_that_can_not_be_had_is_refused(screen: Callable[..., Path
         plan_campaign(load_campaign(path))
 
 
-def test_a_damaged_block_is_told(screen: Callable[..., Path], tmp_path: Path) -> None:
+def test_a_damaged_block_is_told(
+    screen: Callable[..., Path], tmp_path: Path, stopping_listener: Callable[..., Any]
+) -> None:
     path = screen("damaged")
-    run_campaign(path, Listener(stop_at=2))
+    run_campaign(path, stopping_listener(stop_at=2))
     _, ledger = open_output(str(tmp_path / "damaged"))
     planned = plan_campaign(load_campaign(path))
     wrong: Sequence[str] = [block.id for block in planned.plan.blocks if block.id not in ledger.committed()]
     for block in wrong:
         ledger.commit(block, b"nothing", replica="replica-9")
     with pytest.raises(BlockError, match="not a block of shards"):
-        run_campaign(path, Listener())
+        run_campaign(path, stopping_listener())

@@ -13,8 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from actors.errors import Cancelled
-from actors.progress import Progress
 from screening.allocating.allocation import tier
 from screening.allocating.precision import CONFIDENCE, GROWTH, Precision
 from screening.planning.campaign import load_campaign, plan_campaign
@@ -117,21 +115,6 @@ def test_nine_of_ten_are_within_whatever_luck_their_scatter_had() -> None:
     assert abs(means.mean()) < 4 * means.std() / 20
 
 
-class Listener:
-    """Hears a run; after some blocks it ends it."""
-
-    def __init__(self, stop_at: int | None = None) -> None:
-        self.said: dict[str, str] = {}
-        self.stop_at = stop_at
-
-    def stage(self, name: str, detail: str) -> None:
-        self.said[name] = detail
-
-    def progress(self, progress: Progress) -> None:
-        if self.stop_at is not None and progress.done >= self.stop_at:
-            raise Cancelled("the test")
-
-
 @pytest.fixture
 def screen(tiny_null: Path, write_screen: Callable[..., Path], tmp_path: Path) -> Callable[..., Path]:
     """`screen("name", …)`: a campaign with a null whose output is the folder of that name."""
@@ -147,8 +130,10 @@ def screen(tiny_null: Path, write_screen: Callable[..., Path], tmp_path: Path) -
     )
 
 
-def test_a_run_that_was_ended_midway_comes_to_the_same_table(screen: Callable[..., Path], tmp_path: Path) -> None:
-    calm = run_campaign(screen("calm"), listener := Listener())
+def test_a_run_that_was_ended_midway_comes_to_the_same_table(
+    screen: Callable[..., Path], stopping_listener: Callable[..., Any], tmp_path: Path
+) -> None:
+    calm = run_campaign(screen("calm"), listener := stopping_listener())
     hits = calm.hits
     manifest = json.loads((tmp_path / "calm" / "manifest.json").read_bytes())
     facts = manifest["allocation"]
@@ -172,9 +157,9 @@ def test_a_run_that_was_ended_midway_comes_to_the_same_table(screen: Callable[..
 
     total = calm.computed
     path = screen("ended")
-    ended = run_campaign(path, Listener(stop_at=total // 2))
+    ended = run_campaign(path, stopping_listener(stop_at=total // 2))
     assert not ended.complete
-    resumed = run_campaign(path, Listener())
+    resumed = run_campaign(path, stopping_listener())
     assert resumed.complete
     assert resumed.hits.equals(hits, null_equal=True)
     assert resumed.computed == total - resumed.reused
